@@ -1,0 +1,4 @@
+"""The words every room shares: exact arithmetic, identifiers, instants, canonical JSON.
+
+It must not know anything of trading.
+"""

@@ -1,0 +1,11 @@
+"""Invariants: a broken one is our bug, never the user's input."""
+
+
+class InvariantBroken(Exception):  # noqa: N818 - it names the event
+    """A statement that must always hold did not; the command goes to the dead letters."""
+
+
+def check(condition: object, message: str) -> None:
+    """Raise InvariantBroken with the message unless the condition holds."""
+    if not condition:
+        raise InvariantBroken(message)

@@ -1,0 +1,53 @@
+"""What can be traded: the units of its price, size and money."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from quantlab.kernel.arith import LIMIT, MICRO
+
+
+@dataclass(frozen=True, slots=True)
+class GateLimits:
+    """When a quote of the instrument is believed. Ages on the feed's clock, jumps in ticks."""
+
+    max_age_ns: int
+    max_spread_ticks: int
+    max_jump_ticks: int
+    confirmations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One tradable symbol.
+
+    tick and size_step are decimals in price and lots; unit_num/unit_den is the value of one tick
+    times one size step in millionths of the quote currency's minor unit.
+    """
+
+    symbol: str
+    description: str
+    base_currency: str
+    quote_currency: str
+    quote_digits: int
+    tick: Decimal
+    size_step: Decimal
+    contract_size: Decimal
+    min_size_steps: int
+    max_size_steps: int
+    unit_num: int
+    unit_den: int
+    calendar: str
+    gate: GateLimits
+    aliases: tuple[str, ...] = ()
+
+
+def unit_value(
+    tick: Decimal, size_step: Decimal, contract_size: Decimal, quote_digits: int
+) -> tuple[int, int]:
+    """Return the reduced unit_num/unit_den of an instrument; ValueError when it is out of range."""
+    value = Fraction(tick) * Fraction(size_step) * Fraction(contract_size)
+    value *= 10**quote_digits * MICRO
+    if value <= 0 or value.numerator * value.denominator >= LIMIT:
+        raise ValueError(f"expected a unit value within 2^62, was {value}")
+    return value.numerator, value.denominator

@@ -1,0 +1,1 @@
+"""Ports kept in PostgreSQL. Every statement on tenant data runs under row-level security."""
