@@ -1,0 +1,1 @@
+"""The border: settings, composition, HTTP, sockets and identity around the use cases."""

@@ -1,0 +1,30 @@
+"""The process's environment as one typed model, read once at start."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Variables with the prefix QUANTLAB_; an unknown or missing one is named at start."""
+
+    model_config = SettingsConfigDict(env_prefix="QUANTLAB_", frozen=True)
+
+    database_url: SecretStr
+    redis_url: SecretStr
+    state: Path
+    configs: Path = Path("agent/configs")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65535)
+    public_url: str = ""
+    issuer: str = "https://quantlab.example"
+    audience: str = "quantlab"
+    feed: str = "synthetic"
+    feed_seed: int = 20140501
+    pool_size: int = Field(default=8, ge=1)
+    order_lanes: int = Field(default=3, ge=1, le=32)
+    log_json: bool = False
+    log_level: str = "INFO"
+    mail: str = "outbox"
+    smtp_url: SecretStr | None = None
