@@ -1,0 +1,55 @@
+"""Secrets by reference, and keys that never leave their store except to sign.
+
+Files serve a single host; a cloud secret store and key service fit the same two ports.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from quantlab_app.ports.errors import Fault
+
+SigningPurpose = Literal["jwt", "audit"]
+
+
+class DecryptionRefused(Fault):
+    """The ciphertext was altered, or belongs to another tenant, purpose or key."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An Ed25519 key pair. kid is the RFC 7638 thumbprint of the public key.
+
+    public_raw is the 32-byte public key; the PEM texts are PKCS #8 and SubjectPublicKeyInfo.
+    """
+
+    kid: str
+    private_pem: bytes = field(repr=False)
+    public_pem: bytes
+    public_raw: bytes
+
+
+class Secrets(Protocol):
+    """Where secret references lead. Each tenant reaches its own secrets only."""
+
+    async def resolve(self, reference: str, *, tenant_id: str | None) -> bytes:
+        """Return the secret behind "secret:NAME" of a tenant, or of the platform for None.
+
+        Misconfigured when there is none: a missing secret has no default.
+        """
+        ...
+
+
+class Keys(Protocol):
+    """Data keys per tenant for secrets at rest, and signing keys."""
+
+    async def encrypt(self, tenant_id: str, purpose: str, plaintext: bytes) -> bytes:
+        """Return the plaintext sealed under the tenant's key, bound to tenant and purpose."""
+        ...
+
+    async def decrypt(self, tenant_id: str, purpose: str, ciphertext: bytes) -> bytes:
+        """Open what encrypt sealed for the same tenant and purpose; DecryptionRefused otherwise."""
+        ...
+
+    async def signing_keys(self, purpose: SigningPurpose = "jwt") -> tuple[SigningKey, ...]:
+        """Return the keys that verify, the newest first: that one signs. There is always one."""
+        ...

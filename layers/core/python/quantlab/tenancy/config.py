@@ -1,0 +1,243 @@
+"""A tenant's configuration as recorded: resolved, versioned by content, parsed into frozen parts.
+
+A resolved document carries every default and the whole text of its rule profiles, so a version
+says the same for ever, whatever our code or the profile files become.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quantlab.kernel.canonical import canonical_json
+from quantlab.kernel.check import check
+from quantlab.kernel.decimals import parse_minor
+from quantlab.tenancy.validation import CURRENCY_DIGITS, Problem, semantic_problems
+
+Document = Mapping[str, Any]
+
+DEFAULT_RETENTION_DAYS = 90
+DEFAULT_DAY_RESET = "00:00"
+WEBHOOK_DEFAULTS: Document = {
+    "replayWindowSeconds": 300,
+    "maxLagSeconds": 60,
+    "bodyLimitBytes": 65536,
+    "secretGraceSeconds": 86400,
+    "tickers": {},
+    "allowedSources": [],
+}
+RATE_DEFAULTS: Document = {
+    "account": {"perMinute": 10, "burst": 10},
+    "bot": {"perMinute": 60, "burst": 60},
+    "tenant": {"perMinute": 3000, "burst": 600},
+}
+
+
+class InvalidTenantConfig(ValueError):  # noqa: N818 - it names the finding
+    """The document keeps the schema but not its meaning; problems says where."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Branding:
+    """How the tenant shows itself; host_names lead a visitor to the tenant."""
+
+    name: str
+    host_names: tuple[str, ...]
+    colours: Mapping[str, str]
+    logo_url: str | None
+    support_email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountType:
+    """What an account of this type starts as. profile is the rule profile's own JSON text.
+
+    profile_version is the content hash of the profile alone.
+    """
+
+    type_id: str
+    name: str
+    currency: str
+    currency_digits: int
+    initial_balance_minor: int
+    profile_id: str
+    profile_version: str
+    profile: Document = field(repr=False)
+    instruments: tuple[str, ...]
+    retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """How signals are received. Empty allowed_sources (networks in CIDR form) allows any address.
+
+    max_lag_s bounds the age of signals that carry their own time in the body.
+    """
+
+    replay_window_s: int
+    max_lag_s: int
+    body_limit_bytes: int
+    secret_grace_s: int
+    tickers: Mapping[str, str]
+    allowed_sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A token bucket: refilled per minute, holding at most burst."""
+
+    per_minute: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """The three buckets a signal draws from."""
+
+    account: RateLimit
+    bot: RateLimit
+    tenant: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class TenantConfig:
+    """One version of a tenant's configuration. document is the resolved text that version hashes.
+
+    data_providers holds secret references, never secrets. day_reset is "HH:MM" in time_zone.
+    """
+
+    tenant_id: str
+    version: str
+    branding: Branding
+    time_zone: str
+    day_reset: str
+    account_types: Mapping[str, AccountType]
+    instruments: tuple[str, ...]
+    webhooks: WebhookSettings
+    rate_limits: RateLimits
+    data_providers: Mapping[str, Mapping[str, str]]
+    document: Document = field(repr=False)
+
+
+def parse_tenant_config(
+    document: Document, profiles: Mapping[str, Document], instruments: Collection[str]
+) -> TenantConfig:
+    """Resolve and parse a document that keeps the tenant schema; InvalidTenantConfig if it lies."""
+    problems = semantic_problems(document, profiles, instruments)
+    if problems:
+        raise InvalidTenantConfig(problems)
+    return config_of_resolved(resolve(document, profiles))
+
+
+def resolve(document: Document, profiles: Mapping[str, Document]) -> dict[str, Any]:
+    """Return the document with every default filled in and its rule profiles embedded."""
+    branding = document["branding"]
+    limits = document.get("rateLimits", {})
+    return {
+        "tenantId": document["tenantId"],
+        "branding": {
+            "name": branding["name"],
+            "hostNames": list(branding["hostNames"]),
+            "colours": dict(branding.get("colours", {})),
+            "logoUrl": branding.get("logoUrl"),
+            "supportEmail": branding.get("supportEmail"),
+        },
+        "timeZone": document["timeZone"],
+        "dayReset": document.get("dayReset", DEFAULT_DAY_RESET),
+        "accountTypes": [
+            _resolve_account_type(item, document["instruments"], profiles)
+            for item in document["accountTypes"]
+        ],
+        "instruments": list(document["instruments"]),
+        "webhooks": {**WEBHOOK_DEFAULTS, **document.get("webhooks", {})},
+        "rateLimits": {kind: limits.get(kind, RATE_DEFAULTS[kind]) for kind in RATE_DEFAULTS},
+        "dataProviders": {
+            name: dict(keys) for name, keys in document.get("dataProviders", {}).items()
+        },
+    }
+
+
+def _resolve_account_type(
+    item: Document, instruments: list[str], profiles: Mapping[str, Document]
+) -> dict[str, Any]:
+    return {
+        "id": item["id"],
+        "name": item["name"],
+        "currency": item["currency"],
+        "initialBalance": item["initialBalance"],
+        "profile": item["profile"],
+        "profileContent": _without_schema(profiles[item["profile"]]),
+        "instruments": list(item.get("instruments", instruments)),
+        "retentionDays": item.get("retentionDays", DEFAULT_RETENTION_DAYS),
+    }
+
+
+def _without_schema(document: Document) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != "$schema"}
+
+
+def config_version(resolved: Document) -> str:
+    """Return the content hash that names a resolved document: SHA-256 of its canonical JSON."""
+    return hashlib.sha256(canonical_json(dict(resolved))).hexdigest()
+
+
+def config_of_resolved(resolved: Document) -> TenantConfig:
+    """Parse a resolved document, as recorded, into a configuration with its version."""
+    branding = resolved["branding"]
+    return TenantConfig(
+        tenant_id=resolved["tenantId"],
+        version=config_version(resolved),
+        branding=Branding(
+            name=branding["name"],
+            host_names=tuple(branding["hostNames"]),
+            colours=branding["colours"],
+            logo_url=branding["logoUrl"],
+            support_email=branding["supportEmail"],
+        ),
+        time_zone=resolved["timeZone"],
+        day_reset=resolved["dayReset"],
+        account_types={item["id"]: _account_type(item) for item in resolved["accountTypes"]},
+        instruments=tuple(resolved["instruments"]),
+        webhooks=_webhooks(resolved["webhooks"]),
+        rate_limits=RateLimits(
+            **{
+                kind: RateLimit(item["perMinute"], item["burst"])
+                for kind, item in resolved["rateLimits"].items()
+            }
+        ),
+        data_providers=resolved["dataProviders"],
+        document=resolved,
+    )
+
+
+def _account_type(item: Document) -> AccountType:
+    digits = CURRENCY_DIGITS[item["currency"]]
+    balance_minor = parse_minor(item["initialBalance"], digits)
+    check(balance_minor is not None, f"initial balance of {item['id']} was validated")
+    return AccountType(
+        type_id=item["id"],
+        name=item["name"],
+        currency=item["currency"],
+        currency_digits=digits,
+        initial_balance_minor=balance_minor or 0,
+        profile_id=item["profile"],
+        profile_version=config_version(item["profileContent"]),
+        profile=item["profileContent"],
+        instruments=tuple(item["instruments"]),
+        retention_days=item["retentionDays"],
+    )
+
+
+def _webhooks(item: Document) -> WebhookSettings:
+    return WebhookSettings(
+        replay_window_s=item["replayWindowSeconds"],
+        max_lag_s=item["maxLagSeconds"],
+        body_limit_bytes=item["bodyLimitBytes"],
+        secret_grace_s=item["secretGraceSeconds"],
+        tickers=item["tickers"],
+        allowed_sources=tuple(item["allowedSources"]),
+    )

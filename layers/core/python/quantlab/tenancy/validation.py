@@ -1,0 +1,241 @@
+"""What the tenant schema cannot say: meanings, references, zones, networks, leaked secrets.
+
+It must not stop at the first problem and must bear documents of any shape: what has the wrong
+type is the schema's to name.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from quantlab.kernel.canonical import SAFE_INTEGER
+from quantlab.kernel.decimals import parse_minor
+
+CURRENCY_DIGITS: Mapping[str, int] = {
+    "AUD": 2, "CAD": 2, "CHF": 2, "CZK": 2, "EUR": 2, "GBP": 2, "JPY": 0, "NZD": 2,
+    "PLN": 2, "SEK": 2, "SGD": 2, "USD": 2, "USDC": 6, "USDT": 6, "ZAR": 2,
+}  # fmt: skip
+BALANCE_MINOR_MAX = 10**12
+DEPTH_MAX = 24
+
+REFERENCE = re.compile(r"secret:[a-z0-9]+(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*){0,4}\Z")
+
+_KNOWN_SECRET = re.compile(
+    r"(AKIA|ASIA)[0-9A-Z]{16}"
+    r"|gh[pousr]_[A-Za-z0-9]{16}"
+    r"|xox[a-z]-"
+    r"|[sr]k[-_](live|test|prod)"
+    r"|-----BEGIN"
+    r"|eyJ[A-Za-z0-9_-]{8,}\."
+    r"|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|://[^/\s:@]+:[^/\s@]+@"
+)
+_OPAQUE = re.compile(r"(?=[A-Za-z+=]*[0-9])(?=[0-9+=]*[A-Za-z])[A-Za-z0-9+=]{24,}")
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where (RFC 6901 pointer), what was expected, what was found."""
+
+    pointer: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '/'}: expected {self.expected}, got {self.got}"
+
+
+def pointer(path: Path) -> str:
+    """Return the RFC 6901 JSON pointer of a path of keys and indexes."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def looks_like_secret(text: str) -> bool:
+    """Say whether text has the look of a credential rather than of words or a reference."""
+    return bool(_KNOWN_SECRET.search(text) or _OPAQUE.search(text))
+
+
+def shown(value: object) -> str:
+    """Write a found value for people: short, and never a secret."""
+    if isinstance(value, str):
+        if looks_like_secret(value):
+            return f"text of {len(value)} characters that looks like a secret"
+        return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}"
+    if isinstance(value, Mapping):
+        return f"an object with {len(value)} fields"
+    return json.dumps(value)
+
+
+def semantic_problems(
+    document: Mapping[str, Any],
+    profiles: Mapping[str, Mapping[str, Any]],
+    instruments: Collection[str],
+) -> tuple[Problem, ...]:
+    """Return everything that is wrong with the meaning of a tenant document, in one pass."""
+    allowed = frozenset(_texts(document.get("instruments")))
+    return (
+        *_unrecordable((), document),
+        *_time_zone(document.get("timeZone")),
+        *_known_instruments(document.get("instruments"), instruments),
+        *_account_types(document.get("accountTypes"), allowed, profiles),
+        *_webhooks(_mapping(document.get("webhooks")), allowed),
+        *_secret_references(_mapping(document.get("dataProviders"))),
+        *_leaked_secrets((), document),
+    )
+
+
+def _problem(path: Path, expected: str, value: object) -> Problem:
+    return Problem(pointer(path), expected, shown(value))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in _items(value) if isinstance(item, str)]
+
+
+def _children(value: object) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from enumerate(value)
+
+
+def _unrecordable(path: Path, value: object) -> Iterator[Problem]:
+    """Find what canonical JSON cannot hold: the version is a hash of it."""
+    if isinstance(value, float):
+        yield _problem(path, 'a whole number, or a decimal as text such as "0.5"', value)
+    elif isinstance(value, int) and abs(value) > SAFE_INTEGER:
+        yield _problem(path, "a whole number within 2^53", value)
+    for key, child in _children(value):
+        if isinstance(key, str) and not key.isascii():
+            yield Problem(pointer((*path, key)), "a field name in ASCII", shown(key))
+        if len(path) < DEPTH_MAX:
+            yield from _unrecordable((*path, key), child)
+        else:
+            yield Problem(pointer((*path, key)), f"at most {DEPTH_MAX} levels", "more")
+
+
+def _time_zone(zone: object) -> Iterator[Problem]:
+    if isinstance(zone, str) and not _is_zone(zone):
+        yield _problem(("timeZone",), "an IANA time zone such as America/New_York", zone)
+
+
+def _is_zone(name: str) -> bool:
+    if name != "UTC" and "/" not in name:
+        return False
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _known_instruments(symbols: object, known: Collection[str]) -> Iterator[Problem]:
+    for index, symbol in enumerate(_items(symbols)):
+        if isinstance(symbol, str) and symbol not in known:
+            yield _problem(("instruments", index), "a symbol of instruments.json", symbol)
+
+
+def _account_types(
+    items: object, allowed: frozenset[str], profiles: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, item in enumerate(_items(items)):
+        path: Path = ("accountTypes", index)
+        type_id = _mapping(item).get("id")
+        if isinstance(type_id, str):
+            if type_id in seen:
+                yield _problem((*path, "id"), "an id used once", type_id)
+            seen.add(type_id)
+        yield from _balance(path, _mapping(item))
+        yield from _profile(path, _mapping(item).get("profile"), profiles)
+        for at, symbol in enumerate(_items(_mapping(item).get("instruments"))):
+            if isinstance(symbol, str) and symbol not in allowed:
+                where = (*path, "instruments", at)
+                yield _problem(where, "one of the tenant's instruments", symbol)
+
+
+def _balance(path: Path, item: Mapping[str, Any]) -> Iterator[Problem]:
+    currency, balance = item.get("currency"), item.get("initialBalance")
+    if not isinstance(currency, str):
+        return
+    digits = CURRENCY_DIGITS.get(currency)
+    if digits is None:
+        yield _problem((*path, "currency"), f"one of {', '.join(CURRENCY_DIGITS)}", currency)
+    elif isinstance(balance, str):
+        amount_minor = parse_minor(balance, digits)
+        if amount_minor is None or not 0 < amount_minor <= BALANCE_MINOR_MAX:
+            expected = f"an amount in {currency} above zero with at most {digits} decimals"
+            yield _problem((*path, "initialBalance"), expected, balance)
+
+
+def _profile(
+    path: Path, profile_id: object, profiles: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Problem]:
+    if not isinstance(profile_id, str):
+        return
+    where = (*path, "profile")
+    if profile_id not in profiles:
+        yield _problem(where, f"one of the profiles {', '.join(sorted(profiles))}", profile_id)
+        return
+    for inner in _unrecordable((), profiles[profile_id]):
+        found = f"{inner.got} at {inner.pointer} of {profile_id}"
+        yield Problem(pointer(where), f"a profile with {inner.expected}", found)
+
+
+def _webhooks(item: Mapping[str, Any], allowed: frozenset[str]) -> Iterator[Problem]:
+    for ticker, symbol in _mapping(item.get("tickers")).items():
+        path: Path = ("webhooks", "tickers", ticker)
+        if isinstance(symbol, str) and symbol not in allowed:
+            yield _problem(path, "one of the tenant's instruments", symbol)
+        elif ticker in allowed and ticker != symbol:
+            yield _problem(path, f"{ticker} itself, since it is an instrument", symbol)
+    for index, network in enumerate(_items(item.get("allowedSources"))):
+        if isinstance(network, str) and not _is_network(network):
+            expected = "a network in CIDR form without host bits such as 203.0.113.0/24"
+            yield _problem(("webhooks", "allowedSources", index), expected, network)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _secret_references(providers: Mapping[str, Any]) -> Iterator[Problem]:
+    for provider, keys in providers.items():
+        for name, value in _mapping(keys).items():
+            if isinstance(value, str) and not REFERENCE.match(value):
+                yield Problem(
+                    pointer(("dataProviders", provider, name)),
+                    "a reference such as secret:market/oanda, never the secret itself",
+                    f"text of {len(value)} characters",
+                )
+
+
+def _leaked_secrets(path: Path, value: object) -> Iterator[Problem]:
+    # Key fields have their own check; a logo's address may carry a content hash.
+    if path[:1] == ("dataProviders",) or path == ("branding", "logoUrl"):
+        return
+    if isinstance(value, str) and looks_like_secret(value):
+        yield _problem(path, "no secret in a tenant file", value)
+    if len(path) < DEPTH_MAX:
+        for key, child in _children(value):
+            yield from _leaked_secrets((*path, key), child)
