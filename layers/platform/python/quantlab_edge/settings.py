@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
     public_url: str = ""
+    trusted_proxies: str = ""
     issuer: str = "https://quantlab.example"
     audience: str = "quantlab"
     feed: str = "synthetic"

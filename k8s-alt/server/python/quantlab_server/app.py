@@ -1,0 +1,253 @@
+"""The ASGI host: every HTTP function of the manifests in one application, and its edge.
+
+It must not know any resource; routes come from functions/http alone.
+"""
+
+import importlib
+import importlib.util
+import json
+import re
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol, cast
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from quantlab_app.ports.container import Ports
+from quantlab_edge import observe, problems
+from quantlab_edge.problems import ProblemError
+from quantlab_edge.settings import Settings
+
+BODY_BYTES_MAX: Final = 65_536
+TITLE: Final = "QuantLabEngine"
+VERSION: Final = "0.1.0"
+_CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{8,64}\Z")
+_TOKEN_SEGMENT: Final = re.compile(r"(/webhooks/signals/)[^/]+")
+
+_access_log = structlog.get_logger("quantlab.access")
+_error_log = structlog.get_logger("quantlab.http")
+
+
+class Manifest(Protocol):
+    """What the server reads of a function's manifest."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
+    """Make the application; without ports it can only describe itself."""
+    app = FastAPI(
+        title=TITLE, version=VERSION, openapi_url=None, docs_url=None, redoc_url=None,
+        redirect_slashes=False, separate_input_output_schemas=False,
+    )  # fmt: skip
+    app.state.ports = ports
+    problems.install(app)
+    for router in _routers(manifests):
+        app.include_router(router)
+    if ports is not None and importlib.util.find_spec("quantlab_server.hub"):
+        importlib.import_module("quantlab_server.hub").attach(app, ports, manifests)
+    app.add_api_route("/openapi.json", _OpenApi(app).answer, include_in_schema=False)
+    app.add_middleware(Edge, ports=ports)
+    return app
+
+
+def _routers(manifests: Iterable[Manifest]) -> list[APIRouter]:
+    names = sorted(manifest.name for manifest in manifests if manifest.kind == "http")
+    return [
+        cast(APIRouter, importlib.import_module(f"functions.http.{name}.handler").router)
+        for name in names
+    ]
+
+
+def openapi_text(manifests: Sequence[Manifest]) -> str:
+    """Return the OpenAPI document as it is committed: sorted, two spaces, one line end."""
+    document = create_app(None, manifests).openapi()
+    return json.dumps(_described(document), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _described(document: dict[str, Any]) -> dict[str, Any]:
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    schemas["Problem"] = _PROBLEM_SCHEMA
+    answer = {
+        "description": "Any refusal",
+        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for path in document.get("paths", {}).values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = answer
+    return document
+
+
+_PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "title": "Problem",
+    "description": "RFC 9457 problem document.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "correlationId"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "correlationId": {"type": "string"},
+        "error": {"type": "string", "description": "OAuth 2 error code, token route only."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "expected", "got"],
+                "properties": {
+                    "pointer": {"type": "string"},
+                    "expected": {"type": "string"},
+                    "got": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
+class _OpenApi:
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._body: bytes | None = None
+
+    async def answer(self, request: Request) -> Response:
+        if self._body is None:
+            document = _described(self._app.openapi())
+            self._body = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
+        return Response(self._body, media_type="application/json")
+
+
+class Edge:
+    """One ASGI layer around every request: correlation id, body limit, log line, last resort."""
+
+    def __init__(self, app: ASGIApp, ports: Ports | None) -> None:
+        self._app = app
+        self._ports = ports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, self._correlation_id(scope))
+        try:
+            exchange.refuse_announced_size()
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:  # noqa: BLE001 - the last resort of the edge
+            await exchange.fail(error)
+        finally:
+            exchange.record()
+
+    def _correlation_id(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"x-correlation-id" and _CORRELATION_ID.match(value):
+                return cast(bytes, value).decode()
+        return self._ports.ids.new_id() if self._ports else ""
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("_id", "_receive", "_received", "_scope", "_send", "_started", "_status")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, correlation_id: str) -> None:
+        scope.setdefault("state", {})["correlation_id"] = correlation_id
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._id = correlation_id
+        self._received = 0
+        self._status = 0
+        self._started = time.perf_counter()
+
+    def refuse_announced_size(self) -> None:
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and (not value.isdigit() or int(value) > BODY_BYTES_MAX):
+                raise _too_large()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            if self._received > BODY_BYTES_MAX:
+                raise _BodyTooLarge(status_code=413)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-correlation-id"] = self._id
+            headers["x-content-type-options"] = "nosniff"
+        await self._send(message)
+
+    async def fail(self, error: Exception) -> None:
+        problem = problems.problem_of(error)
+        if problem.status == 500:
+            _error_log.error("unhandled", correlation_id=self._id, exc_info=error)
+        if self._status:
+            return
+        response = problems.problem_response(problem, self._id)
+        await response(self._scope, self._receive, self.send)
+
+    def record(self) -> None:
+        seconds = time.perf_counter() - self._started
+        scope = self._scope
+        route = getattr(scope.get("route"), "path", "unknown")
+        method = scope["method"]
+        observe.http_requests.labels(route, method, str(self._status)).inc()
+        observe.http_seconds.labels(route).observe(seconds)
+        _access_log.info(
+            "request",
+            method=method,
+            path=_TOKEN_SEGMENT.sub(r"\1***", scope["path"]),
+            status=self._status,
+            ms=round(seconds * 1000, 2),
+            correlation_id=self._id,
+            **scope["state"].get("log", {}),
+        )
+
+
+class _BodyTooLarge(problems.HTTPException):
+    """Raised while a body is read; the framework lets its own exceptions through unchanged."""
+
+
+def _too_large() -> ProblemError:
+    return ProblemError("payload_too_large", f"Expected at most {BODY_BYTES_MAX} bytes.")
+
+
+def server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+    """Make the server of the `server` role; the caller awaits `serve()`."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            log_config=None,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies or None,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=10,
+            backlog=2048,
+        )
+    )

@@ -1,0 +1,15 @@
+"""Where processes leave their numbers for the one that is asked."""
+
+from typing import Protocol
+
+
+class MetricsBoard(Protocol):
+    """A short-lived board: an entry that is not renewed disappears."""
+
+    async def put(self, role: str, instance: str, text: str) -> None:
+        """Leave one process's numbers as exposition text."""
+        ...
+
+    async def entries(self) -> list[tuple[str, str, str]]:
+        """Return (role, instance, text) of every process that left numbers lately."""
+        ...

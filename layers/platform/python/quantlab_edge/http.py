@@ -1,0 +1,159 @@
+"""What HTTP functions stand on: ports, scopes, exact numbers, and the one model base.
+
+It must not know any resource.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from decimal import Decimal
+from typing import Annotated, Any, Final, NoReturn, cast
+
+from fastapi import APIRouter, Depends
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quantlab.tenancy.permissions import Permission
+from quantlab.tenancy.scope import Scope
+from quantlab_app.ports.container import Ports
+from quantlab_app.ports.sessions import Credential
+from quantlab_app.use_cases import identity
+from quantlab_edge.problems import ProblemError, correlation_id_of
+
+PUBLIC: Final[dict[str, Any]] = {"security": []}
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+
+_bearer = HTTPBearer(
+    auto_error=False, bearerFormat="JWT", scheme_name="bearer", description="An access token."
+)
+_api_key = APIKeyHeader(
+    name="X-Api-Key", auto_error=False, scheme_name="apiKey", description="An API key."
+)
+
+
+class ApiModel(BaseModel):
+    """camelCase in and out; unknown fields refused; frozen."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        strict=False,
+        ser_json_inf_nan="null",
+    )
+
+
+class ExactRequest(Request):
+    """A request whose JSON numbers are Decimal, never float."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = loads_exact(await self.body())
+        return self._json
+
+
+class ExactRoute(APIRoute):
+    """A route whose body is read by ExactRequest."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def exact(request: Request) -> Response:
+            return await handler(ExactRequest(request.scope, request.receive))
+
+        return exact
+
+
+def router(*tags: str, prefix: str = "") -> APIRouter:
+    """Make the router of an HTTP function: exact numbers, one OpenAPI tag."""
+    return APIRouter(prefix=prefix, tags=list(tags), route_class=ExactRoute)
+
+
+def loads_exact(raw: bytes) -> Any:
+    """Read JSON with Decimal numbers; JSONDecodeError for anything RFC 8259 does not know."""
+    try:
+        return json.loads(
+            raw, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique
+        )
+    except UnicodeDecodeError as error:
+        raise json.JSONDecodeError("expected UTF-8", "", error.start) from None
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", "", 0) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is no JSON number", "", 0)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise json.JSONDecodeError("an object names a field twice", "", 0)
+    return value
+
+
+def ports_of(request: Request) -> Ports:
+    """Return the process's ports."""
+    return cast(Ports, request.app.state.ports)
+
+
+def source_of(request: Request) -> str:
+    """Return the address a request came from."""
+    return request.client.host if request.client else "unknown"
+
+
+async def credential(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+    api_key: Annotated[str | None, Depends(_api_key)] = None,
+) -> Credential:
+    """Authenticate the request and hold it to the tenant in its path."""
+    ports = ports_of(request)
+    correlation_id = correlation_id_of(request)
+    if bearer is not None and api_key is not None:
+        raise ProblemError("unauthorized", "Send either a bearer token or X-Api-Key, not both.")
+    found: Credential | None = None
+    if bearer is not None:
+        found = await identity.authenticate_token(ports, bearer.credentials, correlation_id)
+    elif api_key is not None:
+        found = await identity.authenticate_api_key(ports, api_key, correlation_id)
+    if found is None:
+        detail = "Expected an access token that stands, or an API key that stands."
+        raise ProblemError("unauthorized", detail)
+    tenant_id = request.path_params.get("tenantId", request.path_params.get("tenant_id"))
+    if tenant_id is not None and tenant_id != found.scope.tenant_id:
+        raise ProblemError("not_found", "No such object.")
+    return found
+
+
+CredentialDep = Annotated[Credential, Depends(credential)]
+
+
+def principal(permission: Permission) -> Callable[[Credential], Awaitable[Scope]]:
+    """Make the dependency that returns the request's Scope if it holds the permission."""
+
+    async def scope_of(proven: CredentialDep) -> Scope:
+        if not proven.scope.may(permission):
+            raise ProblemError("forbidden", f"This needs the permission {permission}.")
+        return proven.scope
+
+    return scope_of
+
+
+async def require_account(ports: Ports, scope: Scope, account_id: str) -> None:
+    """Answer 404 unless the account exists in the tenant and the actor may see it."""
+    require_uuid(account_id)
+    owner_id = await ports.account_owners.owner_of(scope, account_id)
+    if scope.owns_only and (scope.actor.kind != "user" or owner_id != scope.actor.id):
+        raise ProblemError("not_found", "No such object.")
+
+
+def require_uuid(value: str) -> None:
+    """Answer 404 for an identifier in the path that cannot name anything."""
+    if not _UUID.match(value):
+        raise ProblemError("not_found", "No such object.")

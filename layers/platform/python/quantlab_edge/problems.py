@@ -1,0 +1,219 @@
+"""Every error a client can see: one table of slugs, and the RFC 9457 documents made from it.
+
+It must not decide anything: use cases and dependencies raise, this room words the answer.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quantlab_app.ports.errors import Conflict, NotFound, StoreUnavailable
+
+TYPE_BASE: Final = "https://errors.quantlab.example/"
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+GOT_CHARS_MAX: Final = 60
+ERRORS_MAX: Final = 20
+
+_log = structlog.get_logger("quantlab.http")
+
+PROBLEMS: Final[dict[str, tuple[int, str]]] = {
+    "malformed": (400, "The request cannot be read"),
+    "malformed_json": (400, "The body is not valid JSON"),
+    "invalid_request": (400, "The token request is not well formed"),
+    "invalid_grant": (400, "The credentials or the token do not hold"),
+    "unsupported_grant_type": (400, "This grant is not offered"),
+    "totp_required": (400, "A one-time code is required"),
+    "unauthorized": (401, "Credentials are missing or do not hold"),
+    "bad_signature": (401, "The signature does not hold"),
+    "stale_timestamp": (401, "The timestamp is outside the replay window"),
+    "forbidden": (403, "The credential does not allow this"),
+    "csrf_failed": (403, "The cross-site request check failed"),
+    "bot_disabled": (403, "The bot is disabled"),
+    "account_disabled": (403, "The account is disabled"),
+    "source_not_allowed": (403, "The source address is not allowed"),
+    "not_found": (404, "There is nothing here"),
+    "method_not_allowed": (405, "The route does not take this method"),
+    "conflict": (409, "The request conflicts with the present state"),
+    "body_conflict": (409, "The same id was sent before with another body"),
+    "payload_too_large": (413, "The body is too large"),
+    "unsupported_media_type": (415, "The body has the wrong media type"),
+    "invalid_fields": (422, "Some fields do not hold"),
+    "rate_limited": (429, "Too many requests"),
+    "internal": (500, "Something failed on our side"),
+    "stores_unavailable": (503, "A store does not answer"),
+}
+_BY_STATUS: Final = {
+    400: "malformed",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+}
+_SECRET_WORDS: Final = ("password", "secret", "token", "code", "key", "authorization")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field. pointer is a JSON pointer, or query/NAME, path/NAME, ..."""
+
+    pointer: str
+    expected: str
+    got: str
+
+
+class ProblemError(Exception):
+    """An answer other than success; the slug must stand in the table."""
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        retry_after_s: int | None = None,
+        *,
+        extra: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{slug}: {detail}")
+        self.slug = slug
+        self.status, self.title = PROBLEMS[slug]
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+        self.extra = dict(extra or {})
+        self.headers = dict(headers or {})
+
+
+def problem_body(error: ProblemError, correlation_id: str) -> bytes:
+    """Return the problem document's bytes."""
+    document: dict[str, Any] = {
+        "type": TYPE_BASE + error.slug,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "correlationId": correlation_id,
+        **error.extra,
+    }
+    if error.errors or error.status == 422:
+        document["errors"] = [
+            {"pointer": item.pointer, "expected": item.expected, "got": item.got}
+            for item in error.errors
+        ]
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def problem_response(error: ProblemError, correlation_id: str) -> Response:
+    """Return the answer that carries the problem."""
+    headers = {"cache-control": "no-store", **error.headers}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    if error.status == 401:
+        headers.setdefault("www-authenticate", "Bearer")
+    body = problem_body(error, correlation_id)
+    return Response(body, status_code=error.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def problem_of(error: Exception) -> ProblemError:
+    """Translate an exception; what nobody foresaw becomes `internal` and says nothing."""
+    match error:
+        case ProblemError():
+            return error
+        case RequestValidationError():
+            return _problem_of_validation(error)
+        case HTTPException():
+            return _problem_of_status(error)
+        case StoreUnavailable():
+            return ProblemError("stores_unavailable", "Try again shortly.", (), RETRY_AFTER_S)
+        case NotFound():
+            return ProblemError("not_found", "No such object.")
+        case Conflict():
+            return ProblemError("conflict", "Another writer was first, or the name is taken.")
+        case _:
+            return ProblemError("internal", "The failure was recorded under the correlation id.")
+
+
+def _problem_of_status(error: HTTPException) -> ProblemError:
+    slug = _BY_STATUS.get(error.status_code)
+    if slug is None:
+        slug = "malformed" if error.status_code < 500 else "internal"
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return ProblemError(slug, PROBLEMS[slug][1] + ".", headers=headers)
+
+
+def _problem_of_validation(error: RequestValidationError) -> ProblemError:
+    items = error.errors()
+    if any(item["type"] == "json_invalid" for item in items):
+        item = next(item for item in items if item["type"] == "json_invalid")
+        reason = item.get("ctx", {}).get("error", "it ends too early")
+        return ProblemError("malformed_json", f"At character {item['loc'][-1]}: {reason}.")
+    errors = [_field_error(item) for item in items[:ERRORS_MAX]]
+    return ProblemError("invalid_fields", f"{len(items)} field(s) do not hold.", errors)
+
+
+def _field_error(item: Mapping[str, Any]) -> FieldError:
+    place, *path = [str(part) for part in item["loc"]] or ["body"]
+    escaped = "/".join(part.replace("~", "~0").replace("/", "~1") for part in path)
+    pointer = ("/" + escaped if path else "") if place == "body" else f"{place}/{escaped}"
+    secret = any(word in "/".join(path).lower() for word in _SECRET_WORDS)
+    missing = item["type"] == "missing"
+    got = "nothing" if missing else shown(item.get("input"), hidden=secret)
+    return FieldError(pointer, "a value" if missing else _expected(item), got)
+
+
+def _expected(item: Mapping[str, Any]) -> str:
+    if item["type"] == "extra_forbidden":
+        return "no such field"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return message.removeprefix("Input should be ")
+
+
+def shown(value: object, *, hidden: bool = False) -> str:
+    """Describe what was received: scalars shortened, containers by kind, secrets not at all."""
+    if hidden:
+        return "(not shown)"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return "an array"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    text = str(value)
+    return text if len(text) <= GOT_CHARS_MAX else text[: GOT_CHARS_MAX - 1] + "…"
+
+
+def correlation_id_of(request: Request) -> str:
+    """Return the id the edge gave to this request."""
+    return str(request.scope.get("state", {}).get("correlation_id", ""))
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem.status == 503:
+        _log.warning("store unavailable", cause=str(error))
+    return problem_response(problem, correlation_id_of(request))
+
+
+def install(app: FastAPI) -> None:
+    """Make every refusal of the application a problem document."""
+    for kind in (
+        ProblemError,
+        RequestValidationError,
+        HTTPException,
+        StoreUnavailable,
+        NotFound,
+        Conflict,
+    ):
+        app.add_exception_handler(kind, _answer)
