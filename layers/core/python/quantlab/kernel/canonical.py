@@ -22,18 +22,21 @@ def canonical_json(value: Json) -> bytes:
 
 
 def _refuse_unsafe(value: object) -> None:
-    if value is None or isinstance(value, (str, bool)):
+    if isinstance(value, dict):
+        for key in value:
+            if not (isinstance(key, str) and key.isascii()):
+                raise ValueError(f"expected ASCII text keys, was {key!r}")
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        _refuse_unsafe_scalar(value)
         return
+    for item in value:
+        _refuse_unsafe(item)
+
+
+def _refuse_unsafe_scalar(value: object) -> None:
     if isinstance(value, int):
         if abs(value) > SAFE_INTEGER:
             raise ValueError(f"expected an integer within 2^53, was {value}")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not (isinstance(key, str) and key.isascii()):
-                raise ValueError(f"expected ASCII text keys, was {key!r}")
-            _refuse_unsafe(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _refuse_unsafe(item)
-    else:
+    elif not (value is None or isinstance(value, str)):
         raise ValueError(f"expected JSON without floats, was {type(value).__name__}")

@@ -24,7 +24,8 @@ class Position:
 class Day:
     """The account's open trading day [started_ns, next_reset_ns); amounts in minor units.
 
-    date is the local calendar day of the start; realised_minor is the day's net closed P/L.
+    date is the local calendar day of the start; realised_minor is the day's net closed P/L;
+    traded says whether a position was opened in it.
     """
 
     date: str
@@ -33,6 +34,7 @@ class Day:
     start_balance_minor: int
     start_equity_minor: int
     realised_minor: int
+    traded: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,4 @@
+"""What a bot sends: signatures over raw bytes, bodies, idempotency keys.
+
+It must not know accounts or rules.
+"""

@@ -1,5 +1,6 @@
 """Connections, transactions and the tenant of a transaction."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from quantlab_app.ports.errors import Conflict, StoreUnavailable
 
 Connection = AsyncConnection[dict[str, Any]]
 
+CHECK_INTERVAL_S = 1.0
 SET_TENANT = "select set_config('app.tenant', %s, true)"
 
 
@@ -21,6 +23,7 @@ class Database:
 
     def __init__(self, dsn: str, *, min_size: int = 1, max_size: int = 8) -> None:
         self._dsn = dsn
+        self._checked_at = 0.0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             dsn,
             min_size=min_size,
@@ -29,12 +32,19 @@ class Database:
             timeout=5,
             reconnect_timeout=5,
             kwargs=_connect_options(),
-            check=AsyncConnectionPool.check_connection,
+            check=self._check,
         )
 
     @property
     def dsn(self) -> str:
         return self._dsn
+
+    async def _check(self, connection: Connection) -> None:
+        """Ping a pooled connection, at most once a second for the pool: a restart shows there."""
+        now = time.monotonic()
+        if now - self._checked_at > CHECK_INTERVAL_S:
+            await AsyncConnectionPool.check_connection(connection)
+            self._checked_at = now
 
     async def open(self) -> None:
         await self._pool.open()
@@ -83,7 +93,11 @@ class translated:  # noqa: N801 - reads as a verb where it is used
             raise Conflict(error.diag.constraint_name or "unique") from error
         if isinstance(
             error,
-            psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | PoolClosed
-            | TooManyRequests | OSError,
+            psycopg.OperationalError
+            | psycopg.InterfaceError
+            | PoolTimeout
+            | PoolClosed
+            | TooManyRequests
+            | OSError,
         ):
             raise StoreUnavailable(f"PostgreSQL: {type(error).__name__}") from error

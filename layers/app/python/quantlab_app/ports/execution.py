@@ -1,0 +1,75 @@
+"""The one writer of accounts: claim, load, decide, write, all in one transaction."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from quantlab.engine.commands import Command, Event, Outcome
+from quantlab.ledger.state import Account
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The claimed accounts of one tenant with their pending commands, oldest first."""
+
+    tenant_id: str
+    accounts: dict[str, Account]
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Refused signals of one tenant to be recorded after event event_seq of its own stream."""
+
+    tenant_id: str
+    event_seq: int
+    commands: tuple[Command, ...]
+    reasons: tuple[str, ...]
+
+
+Decide = Callable[[Batch], Awaitable[Sequence[Outcome]]]
+Record = Callable[[Refusals], Sequence[Event]]
+
+
+class BatchFailed(Exception):
+    """Deciding or writing failed and was rolled back; names the commands of the batch."""
+
+    def __init__(self, inbox_ids: tuple[int, ...], cause: BaseException) -> None:
+        super().__init__(f"{len(inbox_ids)} commands: {type(cause).__name__}: {cause}")
+        self.inbox_ids = inbox_ids
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one transaction did; refusals_pending says whether refused signals wait as well."""
+
+    outcomes: Sequence[Outcome]
+    refusals_pending: bool
+
+
+class Execution(Protocol):
+    """The transaction of the order path, one tenant at a time."""
+
+    async def run(self, tenant_id: str, limit: int, decide: Decide) -> Ran:
+        """Carry out up to limit pending commands of accounts nobody else holds.
+
+        Raises BatchFailed when a command cannot be decided or written: nothing was written.
+        """
+        ...
+
+    async def run_refusals(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
+        """Record refused signals on the tenant's own stream."""
+        ...
+
+    async def bury(self, tenant_id: str, inbox_id: int, reason: str, attempts_max: int) -> bool:
+        """Count a failed attempt; at the limit make the command dead. True when it is dead."""
+        ...
+
+    async def pending_tenants(self) -> Sequence[str]:
+        """Return tenants with pending commands, the longest waiting first."""
+        ...
+
+    async def published(self, tenant_id: str, ranges: Sequence[tuple[str, int]]) -> None:
+        """Note that events up to a seq of these streams have reached the sockets."""
+        ...

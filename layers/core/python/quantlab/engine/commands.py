@@ -1,0 +1,110 @@
+"""The commands an account's one writer carries out, and what comes of them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from quantlab.engine.rejections import Rejection
+from quantlab.kernel.canonical import Json
+from quantlab.ledger.fills import LedgerEntry
+from quantlab.ledger.state import Account, ClosedDay
+
+TRADE = "trade"
+PROTECT = "protect"
+CHECK_RULES = "check_rules"
+OBSERVE_EQUITY = "observe_equity"
+LIQUIDATE = "liquidate"
+ROLL_DAY = "roll_day"
+DISABLE = "disable_account"
+ENABLE = "enable_account"
+CLOSE = "close_account"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the inbox. received_ns is when it was accepted, in wall-clock nanoseconds."""
+
+    inbox_id: int
+    signal_id: str
+    account_id: str | None
+    source_kind: str
+    source_id: str
+    name: str
+    payload: dict[str, Any]
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, in the order of the account's gapless seq."""
+
+    seq: int
+    event_type: str
+    occurred_ns: int
+    payload: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as it ended; sizes in steps, protective prices in ticks."""
+
+    order_id: str
+    client_id: str | None
+    symbol: str
+    side: int
+    order_type: str
+    size_steps: int
+    filled_steps: int
+    stop_loss_ticks: int | None
+    take_profit_ticks: int | None
+    status: str
+    reason: str | None
+    event_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A fill with every recorded input it was computed from."""
+
+    fill_id: str
+    order_id: str
+    symbol: str
+    side: int
+    size_steps: int
+    price_ticks: int
+    slippage_ticks: int
+    bid_ticks: int
+    ask_ticks: int
+    quote_ts_ns: int
+    quote_seq: int
+    rate_num: int
+    rate_den: int
+    realised_minor: int
+    commission_minor: int
+    entries: tuple[LedgerEntry, ...]
+    event_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken rule: its slug, what was done about it, and the verdict with its arithmetic."""
+
+    rule: str
+    action: str
+    verdict: dict[str, Json]
+    event_seq: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one command did: the account after it, and everything to be written with it."""
+
+    command: Command
+    account: Account
+    decided_ns: int
+    rejection: Rejection | None = None
+    result: dict[str, Json] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    fills: list[Fill] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    closed_days: list[ClosedDay] = field(default_factory=list)

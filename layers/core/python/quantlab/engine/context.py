@@ -1,0 +1,94 @@
+"""What a decision may look at, and the values of positions in the account's currency."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from quantlab.engine.rejections import Reason, Rejection
+from quantlab.kernel.arith import muldiv
+from quantlab.ledger.fills import SAME_CURRENCY, Rate, equity_minor, open_gain_micro
+from quantlab.ledger.state import Account
+from quantlab.market.catalog import Catalog
+from quantlab.market.conversion import conversion_pair, conversion_rate
+from quantlab.market.gate import is_stale
+from quantlab.market.instrument import Instrument
+from quantlab.market.quote import Quote
+from quantlab.rules.terms import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The latest accepted quotes and the feed's clock at one moment."""
+
+    catalog: Catalog
+    quotes: Mapping[str, Quote]
+    feed_now_ns: int
+
+    def usable(self, instrument: Instrument) -> Quote | Rejection:
+        """Return the instrument's quote, or why it may not be traded on."""
+        quote = self.quotes.get(instrument.symbol)
+        if quote is None:
+            return Rejection(Reason.NO_QUOTE, f"no quote of {instrument.symbol} yet")
+        if is_stale(quote, self.feed_now_ns, instrument.gate):
+            age_s = (self.feed_now_ns - quote.ts_ns) / 1e9
+            most_s = instrument.gate.max_age_ns / 1e9
+            return Rejection(
+                Reason.QUOTE_STALE,
+                f"expected a quote of {instrument.symbol} within {most_s:.0f} s,"
+                f" was {age_s:.0f} s old{' and suspended' if quote.suspended else ''}",
+            )
+        return quote
+
+    def unaged(self) -> "Market":
+        """Return this market with its clock stopped before any quote: none of them is stale."""
+        quotes = {symbol: replace(quote, suspended=False) for symbol, quote in self.quotes.items()}
+        return Market(self.catalog, quotes, 0)
+
+    def rate(self, instrument: Instrument, currency: str, sign: int) -> Rate | Rejection:
+        """Return the fraction from the instrument's quote currency to the account's."""
+        if instrument.quote_currency == currency:
+            return SAME_CURRENCY
+        conversion = conversion_pair(self.catalog, instrument.quote_currency, currency)
+        if conversion is not None and conversion.instrument is not None:
+            quote = self.usable(conversion.instrument)
+            if isinstance(quote, Quote):
+                return conversion_rate(conversion, quote, sign)
+        return Rejection(
+            Reason.NO_CONVERSION_QUOTE,
+            f"no usable quote to convert {instrument.quote_currency} to {currency}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything outside the account: market, rules and the moment.
+
+    reset_market holds the last quotes before the reset that opened today's trading day; it is
+    None while no day has to be rolled.
+    """
+
+    market: Market
+    profile: Profile
+    instruments: frozenset[str]
+    now_ns: int
+    reset_market: Market | None = None
+
+
+def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -> int | Rejection:
+    """Return the account's equity, or why it cannot be known: then nothing is judged by it.
+
+    With stale_counts old quotes are good enough, as at a reset when the market is shut.
+    """
+    if stale_counts:
+        market = market.unaged()
+    open_micro = 0
+    for position in account.positions.values():
+        instrument = market.catalog.instruments[position.symbol]
+        quote = market.usable(instrument)
+        if isinstance(quote, Rejection):
+            return quote
+        gain = open_gain_micro(position, instrument, quote)
+        rate = market.rate(instrument, account.currency, gain)
+        if isinstance(rate, Rejection):
+            return rate
+        open_micro += gain if rate == SAME_CURRENCY else muldiv(gain, *rate)
+    return equity_minor(account, open_micro)

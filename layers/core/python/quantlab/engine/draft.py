@@ -1,0 +1,55 @@
+"""The account while a command is carried out: events are numbered as they happen."""
+
+from dataclasses import replace
+from typing import Any
+
+from quantlab.engine.commands import Command, Event, Outcome
+from quantlab.engine.context import Context
+from quantlab.kernel.canonical import Json
+from quantlab.kernel.decimals import format_minor
+from quantlab.kernel.ids import derive_id
+from quantlab.ledger.state import Account
+
+
+class Draft:
+    """Collects the outcome of one command; the account in it is replaced, never changed."""
+
+    __slots__ = ("account", "context", "outcome")
+
+    def __init__(self, account: Account, command: Command, context: Context) -> None:
+        self.account = account
+        self.context = context
+        self.outcome = Outcome(command, account, context.now_ns)
+
+    @property
+    def command(self) -> Command:
+        return self.outcome.command
+
+    def change(self, **fields: Any) -> None:
+        self.account = replace(self.account, **fields)
+
+    @property
+    def next_seq(self) -> int:
+        return self.account.event_seq + 1
+
+    def emit(
+        self, event_type: str, payload: dict[str, Json], *, occurred_ns: int | None = None
+    ) -> int:
+        """Record an event and return its seq."""
+        seq = self.next_seq
+        self.account = replace(self.account, event_seq=seq)
+        moment = self.context.now_ns if occurred_ns is None else occurred_ns
+        self.outcome.events.append(Event(seq, event_type, moment, payload))
+        return seq
+
+    def derived_id(self, kind: str) -> str:
+        """Name something by the event it comes with, so that a repeated decision names it alike."""
+        account = self.account
+        return derive_id(account.tenant_id, account.account_id, self.next_seq, kind)
+
+    def money(self, amount_minor: int) -> str:
+        return format_minor(amount_minor, self.account.currency_digits)
+
+    def finish(self) -> Outcome:
+        self.outcome.account = self.account
+        return self.outcome

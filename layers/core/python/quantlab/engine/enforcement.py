@@ -1,0 +1,102 @@
+"""What follows from a verdict: events, locks, disabled accounts and closed positions."""
+
+from quantlab.engine.commands import Violation
+from quantlab.engine.context import equity_of
+from quantlab.engine.draft import Draft
+from quantlab.engine.rejections import Rejection
+from quantlab.engine.sizing import closing_intent
+from quantlab.engine.trading import fill_market_order
+from quantlab.kernel.instants import format_rfc3339
+from quantlab.rules import terms
+from quantlab.rules.day import is_day_over, roll_day
+from quantlab.rules.evidence import Verdict, gravest_action, raised_after
+from quantlab.rules.floors import next_high_water
+from quantlab.rules.verdicts import judge_equity
+
+
+def roll_if_over(draft: Draft) -> None:
+    """Begin the trading day that holds now, as of its reset, before anything else happens.
+
+    Equity at the reset uses the last accepted quotes before it; where one is missing the
+    position counts at its cost, and the event says so.
+    """
+    account, context = draft.account, draft.context
+    if not is_day_over(account, context.now_ns):
+        return
+    market = context.reset_market if context.reset_market is not None else context.market
+    equity_minor = equity_of(account, market, stale_counts=True)
+    known = not isinstance(equity_minor, Rejection)
+    marked_minor = equity_minor if isinstance(equity_minor, int) else account.balance_minor
+    rolled = roll_day(account, context.profile, account.balance_minor, marked_minor, context.now_ns)
+    draft.outcome.closed_days.extend(rolled.closed_days[len(account.closed_days) :])
+    draft.account = rolled
+    draft.emit(
+        "account.day_rolled",
+        {
+            "closedDate": account.day.date,
+            "date": rolled.day.date,
+            "resetAt": format_rfc3339(rolled.day.started_ns),
+            "nextResetAt": format_rfc3339(rolled.day.next_reset_ns),
+            "realised": draft.money(account.day.realised_minor),
+            "startBalance": draft.money(rolled.day.start_balance_minor),
+            "startEquity": draft.money(rolled.day.start_equity_minor),
+            "equityKnown": known,
+            "highWater": draft.money(rolled.high_water_minor),
+            "unlocked": account.status == "locked" and rolled.status == "active",
+        },
+    )
+
+
+def enforce_equity(draft: Draft) -> int | None:
+    """Judge the account at its present equity and act; None when the equity cannot be known."""
+    account, context = draft.account, draft.context
+    equity_minor = equity_of(account, context.market)
+    if isinstance(equity_minor, Rejection):
+        return None
+    verdicts = judge_equity(context.profile, account, equity_minor, context.now_ns)
+    mark_minor = next_high_water(context.profile, account, equity_minor, at_day_end=False)
+    if mark_minor != account.high_water_minor:
+        draft.change(high_water_minor=mark_minor)
+    if verdicts:
+        enforce(draft, verdicts)
+    return equity_minor
+
+
+def enforce(draft: Draft, verdicts: tuple[Verdict, ...]) -> None:
+    """Report the verdicts and carry out the gravest of their actions."""
+    draft.change(raised=raised_after(draft.account, verdicts))
+    for verdict in verdicts:
+        payload = verdict.as_payload()
+        seq = draft.emit(verdict.event_type, payload)
+        if verdict.violated:
+            violation = Violation(verdict.rule, verdict.action, payload, seq)
+            draft.outcome.violations.append(violation)
+    broken = tuple(verdict for verdict in verdicts if verdict.violated)
+    action = gravest_action(broken)
+    if action == terms.DISABLE_ACCOUNT:
+        _end(draft, "disabled", "account.disabled", broken[0].rule)
+    elif action == terms.LOCK_UNTIL_RESET:
+        _end(draft, "locked", "account.locked", broken[0].rule)
+
+
+def _end(draft: Draft, status: str, event_type: str, rule: str) -> None:
+    draft.change(status=status, status_reason=rule)
+    draft.emit(event_type, {"rule": rule, "balance": draft.money(draft.account.balance_minor)})
+    liquidate(draft, f"rule:{rule}")
+
+
+def liquidate(draft: Draft, cause: str) -> tuple[str, ...]:
+    """Close what can be closed at a good quote; return the symbols that must wait for one."""
+    waiting = []
+    market = draft.context.market
+    for symbol, position in sorted(draft.account.positions.items()):
+        instrument = market.catalog.instruments[symbol]
+        quote = market.usable(instrument)
+        intent = (
+            quote
+            if isinstance(quote, Rejection)
+            else closing_intent(position, instrument, quote, None)
+        )
+        if isinstance(intent, Rejection) or fill_market_order(draft, intent, cause) is not None:
+            waiting.append(symbol)
+    return tuple(waiting)

@@ -1,0 +1,36 @@
+"""The expected refusals of a command, in order of precedence: the first that holds is given."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a command was not carried out; also the slug of its problem document."""
+
+    ACCOUNT_CLOSED = "account_closed"
+    ACCOUNT_DISABLED = "account_disabled"
+    ACCOUNT_LOCKED = "account_locked"
+    UNKNOWN_INSTRUMENT = "unknown_instrument"
+    INSTRUMENT_ALLOWLIST = "instrument_allowlist"
+    TRADING_HOURS = "trading_hours"
+    NO_POSITION = "no_position"
+    POSITION_CHANGED = "position_changed"
+    NO_QUOTE = "no_quote"
+    QUOTE_STALE = "quote_stale"
+    NO_CONVERSION_QUOTE = "no_conversion_quote"
+    NOT_TRIGGERED = "not_triggered"
+    PRICE_OFF_TICK = "price_off_tick"
+    INVALID_STOP_LOSS = "invalid_stop_loss"
+    INVALID_TAKE_PROFIT = "invalid_take_profit"
+    QUANTITY_OFF_STEP = "quantity_off_step"
+    QUANTITY_TOO_SMALL = "quantity_too_small"
+    QUANTITY_TOO_LARGE = "quantity_too_large"
+    POSITION_TOO_LARGE = "position_too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An expected no, with what was expected and what was there, in words."""
+
+    reason: Reason
+    detail: str

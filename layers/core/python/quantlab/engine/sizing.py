@@ -1,0 +1,145 @@
+"""From what a signal asks to an order in integers, or the reason why not."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from quantlab.engine.context import Market
+from quantlab.engine.rejections import Reason, Rejection
+from quantlab.kernel.arith import MICRO, muldiv
+from quantlab.kernel.decimals import to_units, to_units_floor
+from quantlab.ledger.fills import gain_micro
+from quantlab.ledger.state import Account, Position
+from quantlab.market.instrument import Instrument
+from quantlab.market.quote import BUY, Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An order to be filled at once: side, size in steps, protective prices in ticks."""
+
+    instrument: Instrument
+    quote: Quote
+    side: int
+    size_steps: int
+    stop_loss_ticks: int | None
+    take_profit_ticks: int | None
+
+
+def entry_intent(
+    account: Account, market: Market, instrument: Instrument, quote: Quote, payload: dict[str, Any]
+) -> Intent | Rejection:
+    """Size a buy or sell: protective prices first, since the risk size needs the stop."""
+    side = BUY if payload["action"] == "buy" else -BUY
+    entry_ticks = fill_price(instrument, quote, side)
+    protective = []
+    for key, reason, sign in (
+        ("stopLoss", Reason.INVALID_STOP_LOSS, side),
+        ("takeProfit", Reason.INVALID_TAKE_PROFIT, -side),
+    ):
+        price = _price(instrument, key, payload.get(key), reason, entry_ticks, sign)
+        if isinstance(price, Rejection):
+            return price
+        protective.append(price)
+    stop_loss, take_profit = protective
+    if "quantity" in payload:
+        size = _quantity(instrument, Decimal(payload["quantity"]))
+    else:
+        size = _risk_size(
+            account, market, instrument, entry_ticks, stop_loss, Decimal(payload["riskPercent"])
+        )
+    if isinstance(size, Rejection):
+        return size
+    return Intent(instrument, quote, side, size, stop_loss, take_profit)
+
+
+def closing_intent(
+    position: Position, instrument: Instrument, quote: Quote, quantity: str | None
+) -> Intent | Rejection:
+    """Size a close: the whole position, or a quantity of at most that."""
+    size: int | Rejection = abs(position.size_steps)
+    if quantity is not None:
+        size = _quantity(instrument, Decimal(quantity))
+        if isinstance(size, int) and size > abs(position.size_steps):
+            return Rejection(
+                Reason.QUANTITY_TOO_LARGE,
+                f"expected at most the open {_lots(instrument, abs(position.size_steps))} lots,"
+                f" was {quantity}",
+            )
+    if isinstance(size, Rejection):
+        return size
+    side = -1 if position.size_steps > 0 else 1
+    return Intent(instrument, quote, side, size, None, None)
+
+
+def fill_price(instrument: Instrument, quote: Quote, side: int) -> int:
+    """Return the market price of a side in ticks, slippage against the trader included."""
+    return quote.price_for(side) + side * instrument.slippage_ticks
+
+
+def _lots(instrument: Instrument, steps: int) -> str:
+    return format((steps * instrument.size_step).normalize(), "f")
+
+
+def _price(
+    instrument: Instrument, key: str, text: str | None, reason: Reason, entry_ticks: int, sign: int
+) -> int | Rejection | None:
+    """Read a protective price; with sign +1 it must lie below the entry, with -1 above."""
+    if text is None:
+        return None
+    ticks = to_units(Decimal(text), instrument.tick)
+    if ticks is None:
+        return Rejection(
+            Reason.PRICE_OFF_TICK, f"expected {key} on the tick of {instrument.tick}, was {text}"
+        )
+    if (entry_ticks - ticks) * sign <= 0:
+        place = "below" if sign > 0 else "above"
+        entry = format(entry_ticks * instrument.tick, "f")
+        return Rejection(reason, f"expected {key} {place} the entry of {entry}, was {text}")
+    return ticks
+
+
+def _quantity(instrument: Instrument, quantity: Decimal) -> int | Rejection:
+    steps = to_units(quantity, instrument.size_step)
+    if steps is None:
+        return Rejection(
+            Reason.QUANTITY_OFF_STEP,
+            f"expected a multiple of {instrument.size_step} lots, was {quantity}",
+        )
+    return _within(instrument, steps)
+
+
+def _within(instrument: Instrument, steps: int) -> int | Rejection:
+    if steps < instrument.min_size_steps:
+        least = _lots(instrument, instrument.min_size_steps)
+        return Rejection(
+            Reason.QUANTITY_TOO_SMALL,
+            f"expected at least {least} lots, was {_lots(instrument, steps)}",
+        )
+    if steps > instrument.max_size_steps:
+        most = _lots(instrument, instrument.max_size_steps)
+        return Rejection(
+            Reason.QUANTITY_TOO_LARGE,
+            f"expected at most {most} lots, was {_lots(instrument, steps)}",
+        )
+    return steps
+
+
+def _risk_size(
+    account: Account,
+    market: Market,
+    instrument: Instrument,
+    entry_ticks: int,
+    stop_loss_ticks: int | None,
+    percent: Decimal,
+) -> int | Rejection:
+    """Return the steps whose loss at the stop is the percent of the balance, rounded down."""
+    if stop_loss_ticks is None:
+        return Rejection(Reason.INVALID_STOP_LOSS, "expected a stopLoss with riskPercent, was none")
+    rate = market.rate(instrument, account.currency, -1)
+    if isinstance(rate, Rejection):
+        return rate
+    step_micro = muldiv(gain_micro(abs(entry_ticks - stop_loss_ticks), instrument), *rate)
+    step_micro += instrument.commission_micro_per_step
+    risk_micro = to_units_floor(account.balance_minor * percent * MICRO, Decimal(100))
+    return _within(instrument, max(risk_micro, 0) // max(step_micro, 1))

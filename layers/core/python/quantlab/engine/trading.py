@@ -1,0 +1,236 @@
+"""Market orders against the quote of the moment: netting, money, and the events of both."""
+
+from dataclasses import replace
+from typing import Any
+
+from quantlab.engine import ENGINE_VERSION
+from quantlab.engine.commands import Fill, Order
+from quantlab.engine.draft import Draft
+from quantlab.engine.rejections import Reason, Rejection
+from quantlab.engine.sizing import Intent, fill_price
+from quantlab.kernel.arith import muldiv
+from quantlab.kernel.canonical import Json
+from quantlab.kernel.decimals import format_units
+from quantlab.kernel.instants import format_rfc3339
+from quantlab.ledger.fills import (
+    LedgerEntry,
+    Netted,
+    Rate,
+    book_entry,
+    fits,
+    gain_micro,
+    net,
+)
+from quantlab.ledger.state import Position
+from quantlab.market.instrument import Instrument
+
+
+def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | None:
+    """Fill an order whole at the quote of its intent; the first refusal leaves nothing behind."""
+    instrument = intent.instrument
+    price_ticks = fill_price(instrument, intent.quote, intent.side)
+    held = draft.account.positions.get(instrument.symbol)
+    netted = net(held, intent.side, intent.size_steps, price_ticks)
+    if not fits(netted, price_ticks, instrument):
+        return Rejection(
+            Reason.POSITION_TOO_LARGE,
+            f"expected a position within 2^62 units of value, was {abs(netted.size_steps)} steps",
+        )
+    rate = draft.context.market.rate(instrument, draft.account.currency, netted.gain)
+    if isinstance(rate, Rejection):
+        return rate
+    order_id = draft.derived_id("order")
+    draft.emit("order.accepted", _order_payload(draft, intent, order_id, cause))
+    fill = _book(draft, intent, order_id, price_ticks, netted, rate)
+    draft.outcome.fills.append(fill)
+    draft.outcome.orders.append(_filled_order(draft, intent, fill))
+    draft.emit("order.filled", _fill_payload(draft, intent, fill, cause))
+    _move_position(draft, intent, held, netted)
+    if not draft.outcome.result:
+        draft.outcome.result = {
+            "orderId": order_id,
+            "fillId": fill.fill_id,
+            "symbol": instrument.symbol,
+            "side": side_name(intent.side),
+            "price": format_units(price_ticks, instrument.tick),
+            "quantity": format_units(intent.size_steps, instrument.size_step),
+        }
+    return None
+
+
+def side_name(side: int) -> str:
+    """Return buy or sell."""
+    return "buy" if side > 0 else "sell"
+
+
+def _book(
+    draft: Draft, intent: Intent, order_id: str, price_ticks: int, netted: Netted, rate: Rate
+) -> Fill:
+    """Book the realised gain and the commission; a closed part moves the day's result."""
+    account = draft.account
+    entries: list[LedgerEntry] = []
+    balance, carry, realised_minor = account.balance_minor, account.carry_micro, 0
+    if netted.closed_steps:
+        gain = muldiv(gain_micro(netted.gain, intent.instrument), *rate)
+        entry = book_entry(balance, carry, "realised", gain)
+        balance, carry, realised_minor = entry.balance_minor, entry.carry_micro, entry.amount_minor
+        entries.append(entry)
+    commission_minor = 0
+    fee_micro = intent.instrument.commission_micro_per_step * intent.size_steps
+    if fee_micro:
+        entry = book_entry(balance, carry, "commission", -fee_micro)
+        balance, carry, commission_minor = (
+            entry.balance_minor,
+            entry.carry_micro,
+            -entry.amount_minor,
+        )
+        entries.append(entry)
+    day = account.day
+    draft.change(
+        balance_minor=balance,
+        carry_micro=carry,
+        day=replace(
+            day,
+            realised_minor=day.realised_minor + realised_minor - commission_minor,
+            traded=day.traded or netted.opened_steps > 0,
+        ),
+    )
+    return Fill(
+        fill_id=draft.derived_id("fill"),
+        order_id=order_id,
+        symbol=intent.instrument.symbol,
+        side=intent.side,
+        size_steps=intent.size_steps,
+        price_ticks=price_ticks,
+        slippage_ticks=intent.instrument.slippage_ticks,
+        bid_ticks=intent.quote.bid_ticks,
+        ask_ticks=intent.quote.ask_ticks,
+        quote_ts_ns=intent.quote.ts_ns,
+        quote_seq=intent.quote.seq,
+        rate_num=rate[0],
+        rate_den=rate[1],
+        realised_minor=realised_minor,
+        commission_minor=commission_minor,
+        entries=tuple(entries),
+        event_seq=draft.next_seq,
+    )
+
+
+def _filled_order(draft: Draft, intent: Intent, fill: Fill) -> Order:
+    return Order(
+        order_id=fill.order_id,
+        client_id=draft.command.payload.get("clientId"),
+        symbol=fill.symbol,
+        side=fill.side,
+        order_type="market",
+        size_steps=fill.size_steps,
+        filled_steps=fill.size_steps,
+        stop_loss_ticks=intent.stop_loss_ticks,
+        take_profit_ticks=intent.take_profit_ticks,
+        status="filled",
+        reason=None,
+        event_seq=draft.next_seq,
+    )
+
+
+def _move_position(draft: Draft, intent: Intent, held: Position | None, netted: Netted) -> None:
+    symbol = intent.instrument.symbol
+    positions = dict(draft.account.positions)
+    if not netted.size_steps:
+        del positions[symbol]
+        draft.change(positions=positions)
+        draft.emit("position.closed", {"symbol": symbol, "balance": _balance(draft)})
+        return
+    turned = held is None or held.size_steps * netted.size_steps < 0
+    keeps = held if held is not None and not turned else None
+    position = Position(
+        symbol=symbol,
+        size_steps=netted.size_steps,
+        cost=netted.cost,
+        stop_loss_ticks=_latest(intent.stop_loss_ticks, keeps.stop_loss_ticks if keeps else None),
+        take_profit_ticks=_latest(
+            intent.take_profit_ticks, keeps.take_profit_ticks if keeps else None
+        ),
+        opened_at_ns=keeps.opened_at_ns if keeps else draft.context.now_ns,
+        opened_seq=keeps.opened_seq if keeps else draft.next_seq,
+    )
+    positions[symbol] = position
+    draft.change(positions=positions)
+    event = "position.opened" if turned else "position.changed"
+    draft.emit(event, position_payload(position, intent.instrument) | {"balance": _balance(draft)})
+
+
+def _latest(given: int | None, kept: int | None) -> int | None:
+    return kept if given is None else given
+
+
+def _balance(draft: Draft) -> str:
+    return draft.money(draft.account.balance_minor)
+
+
+def position_payload(position: Position, instrument: Instrument) -> dict[str, Json]:
+    """Describe a position as events and the API show it."""
+    return {
+        "symbol": position.symbol,
+        "side": "long" if position.size_steps > 0 else "short",
+        "quantity": format_units(abs(position.size_steps), instrument.size_step),
+        "sizeSteps": position.size_steps,
+        "cost": str(position.cost),
+        "stopLoss": _price(position.stop_loss_ticks, instrument),
+        "takeProfit": _price(position.take_profit_ticks, instrument),
+    }
+
+
+def _price(ticks: int | None, instrument: Instrument) -> str | None:
+    return None if ticks is None else format_units(ticks, instrument.tick)
+
+
+def _order_payload(draft: Draft, intent: Intent, order_id: str, cause: str) -> dict[str, Json]:
+    instrument = intent.instrument
+    payload: dict[str, Any] = {
+        "orderId": order_id,
+        "signalId": draft.command.signal_id,
+        "symbol": instrument.symbol,
+        "side": side_name(intent.side),
+        "orderType": "market",
+        "quantity": format_units(intent.size_steps, instrument.size_step),
+        "cause": cause,
+    }
+    for key, ticks in (
+        ("stopLoss", intent.stop_loss_ticks),
+        ("takeProfit", intent.take_profit_ticks),
+    ):
+        if ticks is not None:
+            payload[key] = format_units(ticks, instrument.tick)
+    return payload
+
+
+def _fill_payload(draft: Draft, intent: Intent, fill: Fill, cause: str) -> dict[str, Json]:
+    """Record the fill with the inputs a stranger needs to recompute it."""
+    instrument, quote = intent.instrument, intent.quote
+    return {
+        "orderId": fill.order_id,
+        "fillId": fill.fill_id,
+        "signalId": draft.command.signal_id,
+        "symbol": fill.symbol,
+        "side": side_name(fill.side),
+        "quantity": format_units(fill.size_steps, instrument.size_step),
+        "price": format_units(fill.price_ticks, instrument.tick),
+        "slippageTicks": fill.slippage_ticks,
+        "quote": {
+            "bid": format_units(quote.bid_ticks, instrument.tick),
+            "ask": format_units(quote.ask_ticks, instrument.tick),
+            "time": format_rfc3339(quote.ts_ns),
+            "seq": quote.seq,
+        },
+        "rate": f"{fill.rate_num}/{fill.rate_den}",
+        "realised": draft.money(fill.realised_minor),
+        "commission": draft.money(fill.commission_minor),
+        "balance": _balance(draft),
+        "carryMicro": draft.account.carry_micro,
+        "cause": cause,
+        "configVersion": draft.account.config_version,
+        "ruleProfileVersion": draft.context.profile.version,
+        "catalogVersion": draft.context.market.catalog.version,
+        "engineVersion": ENGINE_VERSION,
+    }

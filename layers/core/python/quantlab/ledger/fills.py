@@ -1,0 +1,84 @@
+"""What a fill does to a netting position and to the balance, exactly."""
+
+from dataclasses import dataclass
+
+from quantlab.kernel.arith import LIMIT, MICRO, book, muldiv
+from quantlab.kernel.check import check
+from quantlab.ledger.state import Account, Position
+from quantlab.market.instrument import Instrument
+from quantlab.market.quote import Quote
+
+Rate = tuple[int, int]
+SAME_CURRENCY: Rate = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Netted:
+    """A position after a fill: signed size and cost, and what the closed part gained.
+
+    gain is in ticks times size steps, before it is valued; closed_steps and opened_steps are
+    counts of the filled steps.
+    """
+
+    size_steps: int
+    cost: int
+    gain: int
+    closed_steps: int
+    opened_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One booking: amount and the balance after it in minor units, and the carry left."""
+
+    kind: str
+    amount_minor: int
+    carry_micro: int
+    balance_minor: int
+
+
+def net(position: Position | None, side: int, size_steps: int, price_ticks: int) -> Netted:
+    """Net a fill of size_steps > 0 on the side BUY or SELL into a position.
+
+    A partial close takes floor(cost * closed / size) of the cost; the rest stays.
+    """
+    check(size_steps > 0, f"fill of {size_steps} steps")
+    held, cost = (position.size_steps, position.cost) if position is not None else (0, 0)
+    if held * side >= 0:
+        opened = side * size_steps
+        return Netted(held + opened, cost + opened * price_ticks, 0, 0, size_steps)
+    closed = min(abs(held), size_steps)
+    closed_cost = cost * closed // abs(held)
+    gain = -side * closed * price_ticks - closed_cost
+    opened = side * (size_steps - closed)
+    if opened:
+        return Netted(opened, opened * price_ticks, gain, closed, size_steps - closed)
+    return Netted(held + side * closed, cost - closed_cost, gain, closed, 0)
+
+
+def fits(netted: Netted, price_ticks: int, instrument: Instrument) -> bool:
+    """Say whether every product of the position stays below 2^62, as live and batch require."""
+    value = max(abs(netted.size_steps) * price_ticks, abs(netted.cost), abs(netted.gain))
+    return value < LIMIT and value * instrument.unit_num < LIMIT * instrument.unit_den
+
+
+def gain_micro(gain: int, instrument: Instrument) -> int:
+    """Value ticks times steps in millionths of the quote currency's minor unit."""
+    return muldiv(gain, instrument.unit_num, instrument.unit_den)
+
+
+def open_gain_micro(position: Position, instrument: Instrument, quote: Quote) -> int:
+    """Value an open position at its closing side: longs at the bid, shorts at the ask."""
+    price_ticks = quote.bid_ticks if position.size_steps > 0 else quote.ask_ticks
+    return gain_micro(position.size_steps * price_ticks - position.cost, instrument)
+
+
+def book_entry(account_balance: int, carry: int, kind: str, amount_micro: int) -> LedgerEntry:
+    """Book millionths of a minor unit onto a balance; the carry takes up the rest."""
+    booked_minor, carry_micro = book(amount_micro, carry)
+    return LedgerEntry(kind, booked_minor, carry_micro, account_balance + booked_minor)
+
+
+def equity_minor(account: Account, open_micro: int) -> int:
+    """Return the balance plus the open gain of all positions, half-even to minor units."""
+    return account.balance_minor + muldiv(open_micro + account.carry_micro, 1, MICRO)

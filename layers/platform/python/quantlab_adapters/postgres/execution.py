@@ -1,0 +1,199 @@
+"""The order path's transaction: claim, load, decide, write; two round trips to the store."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import AsyncCursor
+from psycopg.rows import tuple_row
+
+from quantlab.audit.chain import TENANT_STREAM
+from quantlab.engine.commands import Command, Event
+from quantlab.ledger.state import Account, ClosedDay, Day, Position
+from quantlab_adapters.postgres import execution_writes as writes
+from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
+from quantlab_app.ports.errors import Fault
+from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Ran, Record, Refusals
+
+_CLAIMED = "any(current_setting('app.claimed')::uuid[])"
+_CLAIM = "select accounts, refusals from claim_accounts(%s)"
+_ACCOUNTS = f"""
+select account_id::text, status, status_reason, currency, currency_digits, account_type,
+  config_version, initial_balance_minor, balance_minor, carry_micro, high_water_minor, event_seq,
+  day_date::text, day_started_ns, day_next_reset_ns, day_start_balance_minor,
+  day_start_equity_minor, day_realised_minor, day_traded, raised
+from account where tenant_id = current_tenant() and account_id = {_CLAIMED}
+"""  # noqa: S608 - constants only
+_POSITIONS = f"""
+select account_id::text, symbol, size_steps, cost, stop_loss_ticks, take_profit_ticks,
+  opened_at_ns, opened_seq
+from position where tenant_id = current_tenant() and account_id = {_CLAIMED}
+"""  # noqa: S608 - constants only
+_DAYS = f"""
+select account_id::text, date::text, realised_minor, traded
+from account_day where tenant_id = current_tenant() and account_id = {_CLAIMED}
+order by account_id, date
+"""  # noqa: S608 - constants only
+_COMMANDS = f"""
+select inbox_id, signal_id::text, account_id::text, source_kind, source_id, command, payload,
+  received_ns
+from inbox
+where tenant_id = current_tenant() and state = 0 and account_id = {_CLAIMED}
+order by inbox_id limit %s
+"""  # noqa: S608 - constants only
+_REFUSALS = """
+select inbox_id, signal_id::text, null, source_kind, source_id, command, payload, received_ns,
+  reason
+from inbox where tenant_id = current_tenant() and state = 0 and account_id is null
+order by inbox_id limit %s
+"""
+_LOCK_TENANT = "select event_seq from tenant where tenant_id = current_tenant() for update"
+
+Row = tuple[Any, ...]
+
+
+class PostgresExecution:
+    """Execution port. Lanes keep their own connections, so that statements stay prepared."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._idle: list[Connection] = []
+        self._sent: dict[str, dict[str, int]] = {}
+
+    async def close(self) -> None:
+        """Close the lanes' connections."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _take(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
+
+    async def run(self, tenant_id: str, limit: int, decide: Decide) -> Ran:
+        connection = await self._take()
+        batch: Batch | None = None
+        try:
+            with translated():
+                batch, refusals = await _claim(connection, tenant_id, limit)
+                if batch is None:
+                    await connection.execute("rollback")
+                    self._idle.append(connection)
+                    return Ran((), refusals)
+                outcomes = await decide(batch)
+                sent = self._sent.pop(tenant_id, {})
+                async with connection.pipeline():
+                    await writes.write_outcomes(connection, tenant_id, batch, outcomes)
+                    await writes.drop_published(connection, sent)
+                    await connection.execute("commit")
+        except BaseException as error:
+            await connection.close()
+            if batch is None or isinstance(error, (Fault, asyncio.CancelledError)):
+                raise
+            raise BatchFailed(tuple(c.inbox_id for c in batch.commands), error) from error
+        self._idle.append(connection)
+        return Ran(outcomes, refusals)
+
+    async def run_refusals(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = connection.cursor(row_factory=tuple_row)
+            locked = await (await cursor.execute(_LOCK_TENANT)).fetchone()
+            rows = await (await cursor.execute(_REFUSALS, (limit,))).fetchall()
+            if locked is None or not rows:
+                return ()
+            commands = tuple(Command(*row[:8]) for row in rows)
+            reasons = tuple(row[8] for row in rows)
+            events = record(Refusals(tenant_id, locked[0], commands, reasons))
+            await writes.write_events(connection, tenant_id, [(TENANT_STREAM, events)])
+            await connection.execute(
+                "update tenant set event_seq = %s where tenant_id = %s",
+                (events[-1].seq, tenant_id),
+            )
+            await connection.execute(
+                "update inbox set state = 1, done_ns = %s"
+                " where tenant_id = %s and inbox_id = any(%s)",
+                (events[-1].occurred_ns, tenant_id, [command.inbox_id for command in commands]),
+            )
+            return events
+
+    async def bury(self, tenant_id: str, inbox_id: int, reason: str, attempts_max: int) -> bool:
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = await connection.execute(
+                "update inbox set attempts = attempts + 1,"
+                " state = case when attempts + 1 >= %(most)s then 2 else state end,"
+                " outcome = case when attempts + 1 >= %(most)s then 'dead' else outcome end,"
+                " reason = %(reason)s"
+                " where tenant_id = %(tenant)s and inbox_id = %(inbox)s and state = 0"
+                " returning state",
+                {
+                    "most": attempts_max,
+                    "reason": reason[:500],
+                    "tenant": tenant_id,
+                    "inbox": inbox_id,
+                },
+            )
+            row = await cursor.fetchone()
+            return row is not None and row["state"] == 2
+
+    async def pending_tenants(self) -> Sequence[str]:
+        async with self._database.plain() as connection:
+            cursor = await connection.execute("select t from pending_tenants() t")
+            return [row["t"] for row in await cursor.fetchall()]
+
+    async def published(self, tenant_id: str, ranges: Sequence[tuple[str, int]]) -> None:
+        """Remember what was sent; the next transaction of the tenant drops its outbox rows."""
+        self._sent.setdefault(tenant_id, {}).update(ranges)
+
+
+async def _claim(connection: Connection, tenant_id: str, limit: int) -> tuple[Batch | None, bool]:
+    async with connection.pipeline():
+        await connection.execute("begin")
+        await connection.execute(SET_TENANT, (tenant_id,))
+        claim = await connection.execute(_CLAIM, (limit,))
+        accounts = await connection.execute(_ACCOUNTS)
+        positions = await connection.execute(_POSITIONS)
+        days = await connection.execute(_DAYS)
+        commands = await connection.execute(_COMMANDS, (limit,))
+    claimed, refusals = _one(await claim.fetchone())
+    if not claimed:
+        return None, refusals
+    loaded = _accounts(tenant_id, await _rows(accounts), await _rows(positions), await _rows(days))
+    pending = tuple(Command(*row) for row in await _rows(commands))
+    return (Batch(tenant_id, loaded, pending) if pending else None), refusals
+
+
+async def _rows(cursor: AsyncCursor[Any]) -> list[Row]:
+    return await cursor.fetchall()
+
+
+def _one(row: Any) -> Row:
+    if row is None:
+        raise psycopg.InterfaceError("claim_accounts returned nothing")
+    found: Row = row
+    return found
+
+
+def _accounts(
+    tenant_id: str, rows: list[Row], positions: list[Row], days: list[Row]
+) -> dict[str, Account]:
+    held: dict[str, dict[str, Position]] = {}
+    for row in positions:
+        held.setdefault(row[0], {})[row[1]] = Position(*row[1:])
+    closed: dict[str, list[ClosedDay]] = {}
+    for row in days:
+        closed.setdefault(row[0], []).append(ClosedDay(*row[1:]))
+    return {
+        row[0]: Account(
+            row[0],
+            tenant_id,
+            *row[1:12],
+            Day(*row[12:19]),
+            tuple(closed.get(row[0], ())),
+            tuple(row[19]),
+            held.get(row[0], {}),
+        )
+        for row in rows
+    }

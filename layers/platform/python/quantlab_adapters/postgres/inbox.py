@@ -1,0 +1,230 @@
+"""The inbox in PostgreSQL: accepting commits in groups, reading in pages."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import AsyncCursor
+
+from quantlab.tenancy.scope import Scope
+from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
+from quantlab_app.ports.errors import StoreUnavailable
+from quantlab_app.ports.inbox import Accepted, Delivery, NewCommand
+
+GROUP_MAX = 200
+
+_INSERT = """
+insert into inbox (tenant_id, account_id, source_kind, source_id, idempotency_key, body_digest,
+  signal_id, command, payload, received_ns, outcome, reason)
+select %s, x.account_id, x.source_kind, x.source_id, x.key, x.digest, x.signal_id, x.command,
+  x.payload::json, x.received_ns, x.outcome, x.reason
+from unnest(%s::uuid[], %s::text[], %s::text[], %s::bytea[], %s::bytea[], %s::uuid[], %s::text[],
+  %s::text[], %s::bigint[], %s::text[], %s::text[])
+  x(account_id, source_kind, source_id, key, digest, signal_id, command, payload, received_ns,
+    outcome, reason)
+on conflict (tenant_id, source_kind, source_id, idempotency_key) do nothing
+returning signal_id::text
+"""
+_FIND = """
+update inbox set duplicates = duplicates + (body_digest = %(digest)s)::int
+where tenant_id = %(tenant)s and source_kind = %(kind)s and source_id = %(source)s
+  and idempotency_key = %(key)s
+returning signal_id::text, body_digest = %(digest)s as same_body
+"""
+_STATUS = """case when outcome = 'refused' then 'refused' when state = 0 then 'accepted'
+  when state = 2 then 'dead' else outcome end"""
+_COLUMNS = f"""inbox_id, signal_id::text, account_id::text, source_kind, source_id, command, payload,
+  received_ns, {_STATUS} as status, reason, result, attempts, duplicates, done_ns"""
+_PAGE = f"""
+select {_COLUMNS} from inbox
+where tenant_id = %(tenant)s and source_kind = %(kind)s
+  and (%(before)s::bigint is null or inbox_id < %(before)s)
+  and (%(accounts)s::uuid[] is null or account_id = any(%(accounts)s))
+  and (%(status)s::text is null or {_STATUS} = %(status)s)
+order by inbox_id desc limit %(limit)s
+"""  # noqa: S608 - constants only
+
+_Waiting = tuple[str, NewCommand, asyncio.Future[bool]]
+
+
+class PostgresInbox:
+    """Inbox port. What arrives while one group commits is the next group: one fsync for all."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[_Waiting] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+
+    async def accept(self, scope: Scope, command: NewCommand) -> Accepted:
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((scope.tenant_id, command, future))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        if await future:
+            return Accepted(command.signal_id, new=True, same_body=True)
+        first = await self.find(
+            scope,
+            command.source_kind,
+            command.source_id,
+            command.idempotency_key,
+            command.body_digest,
+        )
+        if first is None:
+            raise StoreUnavailable("PostgreSQL: a command's key is taken by a row that is gone")
+        return first
+
+    async def close(self) -> None:
+        """End the group writer and its connection."""
+        if self._flusher is not None and not self._flusher.done():
+            await self._flusher
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
+            await self._settle(group)
+
+    async def _settle(self, group: list[_Waiting]) -> None:
+        try:
+            inserted = await self._insert(group)
+        except (StoreUnavailable, psycopg.Error) as fault:
+            if len(group) > 1 and not isinstance(fault, StoreUnavailable):
+                for one in group:
+                    await self._settle([one])
+                return
+            for _, _, future in group:
+                if not future.done():
+                    future.set_exception(fault)
+            return
+        for _, command, future in group:
+            if not future.done():
+                future.set_result(command.signal_id in inserted)
+
+    async def _insert(self, group: list[_Waiting]) -> set[str]:
+        """Insert a group in one transaction, each tenant's rows under that tenant."""
+        by_tenant: dict[str, list[NewCommand]] = {}
+        for tenant_id, command, _ in group:
+            by_tenant.setdefault(tenant_id, []).append(command)
+        connection = await self._connected()
+        try:
+            with translated():
+                return await _insert_group(connection, by_tenant)
+        except BaseException:
+            self._connection = None
+            await connection.close()
+            raise
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await self._database.connect(prepare_threshold=0)
+        return self._connection
+
+    async def find(
+        self, scope: Scope, source_kind: str, source_id: str, key: bytes, body_digest: bytes
+    ) -> Accepted | None:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                _FIND,
+                {
+                    "tenant": scope.tenant_id,
+                    "kind": source_kind,
+                    "source": source_id,
+                    "key": key,
+                    "digest": body_digest,
+                },
+            )
+            row = await cursor.fetchone()
+        if row is None:
+            return None
+        return Accepted(row["signal_id"], new=False, same_body=row["same_body"])
+
+    async def delivery(self, scope: Scope, signal_id: str) -> Delivery | None:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                f"select {_COLUMNS} from inbox where tenant_id = %s and signal_id = %s",  # noqa: S608
+                (scope.tenant_id, signal_id),
+            )
+            row = await cursor.fetchone()
+        return None if row is None else _delivery(row)
+
+    async def deliveries(
+        self,
+        scope: Scope,
+        *,
+        source_kind: str,
+        account_ids: Sequence[str] | None,
+        status: str | None,
+        before: int | None,
+        limit: int,
+    ) -> Sequence[Delivery]:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                _PAGE,
+                {
+                    "tenant": scope.tenant_id,
+                    "kind": source_kind,
+                    "before": before,
+                    "accounts": None if account_ids is None else list(account_ids),
+                    "status": status,
+                    "limit": limit,
+                },
+            )
+            return [_delivery(row) for row in await cursor.fetchall()]
+
+    async def redrive(self, scope: Scope, signal_id: str) -> bool:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                "update inbox set state = 0, outcome = null, reason = null, attempts = 0,"
+                " done_ns = null where tenant_id = %s and signal_id = %s and state = 2",
+                (scope.tenant_id, signal_id),
+            )
+            await connection.execute("select pg_notify('orders', %s)", (scope.tenant_id,))
+            return cursor.rowcount == 1
+
+    async def forget_before(
+        self, tenant_id: str, before_ns: int, source_kinds: Sequence[str]
+    ) -> int:
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = await connection.execute(
+                "delete from inbox where tenant_id = %s and state = 1 and done_ns < %s"
+                " and source_kind = any(%s)",
+                (tenant_id, before_ns, list(source_kinds)),
+            )
+            return cursor.rowcount
+
+
+async def _insert_group(connection: Connection, by_tenant: dict[str, list[NewCommand]]) -> set[str]:
+    cursors: list[AsyncCursor[dict[str, Any]]] = []
+    async with connection.pipeline():
+        await connection.execute("begin")
+        for tenant_id, commands in by_tenant.items():
+            await connection.execute(SET_TENANT, (tenant_id,))
+            cursors.append(await connection.execute(_INSERT, (tenant_id, *_columns(commands))))
+            await connection.execute("select pg_notify('orders', %s)", (tenant_id,))
+        await connection.execute("commit")
+    return {row["signal_id"] for cursor in cursors for row in await cursor.fetchall()}
+
+
+def _columns(commands: list[NewCommand]) -> tuple[list[Any], ...]:
+    return (
+        [command.account_id for command in commands],
+        [command.source_kind for command in commands],
+        [command.source_id for command in commands],
+        [command.idempotency_key for command in commands],
+        [command.body_digest for command in commands],
+        [command.signal_id for command in commands],
+        [command.name for command in commands],
+        [orjson.dumps(command.payload).decode() for command in commands],
+        [command.received_ns for command in commands],
+        [command.outcome for command in commands],
+        [command.reason for command in commands],
+    )
+
+
+def _delivery(row: dict[str, Any]) -> Delivery:
+    row["name"] = row.pop("command")
+    return Delivery(**row)
