@@ -5,14 +5,14 @@ says the same for ever, whatever our code or the profile files become.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from quantlab.kernel.canonical import canonical_json
 from quantlab.kernel.check import check
 from quantlab.kernel.decimals import parse_minor
-from quantlab.tenancy.validation import CURRENCY_DIGITS, Problem, semantic_problems
+from quantlab.tenancy.validation import Problem, References, semantic_problems
 
 Document = Mapping[str, Any]
 
@@ -54,9 +54,9 @@ class Branding:
 
 @dataclass(frozen=True, slots=True)
 class AccountType:
-    """What an account of this type starts as. profile is the rule profile's own JSON text.
+    """What an account of this type starts as; profile is its rule profile's document.
 
-    profile_version is the content hash of the profile alone.
+    profile_version is the content hash of that document alone.
     """
 
     type_id: str
@@ -107,7 +107,8 @@ class RateLimits:
 class TenantConfig:
     """One version of a tenant's configuration. document is the resolved text that version hashes.
 
-    data_providers holds secret references, never secrets. day_reset is "HH:MM" in time_zone.
+    data_providers holds secret references, never secrets. day_reset is "HH:MM" in time_zone,
+    and the day of rule profiles that name none of their own.
     """
 
     tenant_id: str
@@ -123,17 +124,15 @@ class TenantConfig:
     document: Document = field(repr=False)
 
 
-def parse_tenant_config(
-    document: Document, profiles: Mapping[str, Document], instruments: Collection[str]
-) -> TenantConfig:
+def parse_tenant_config(document: Document, references: References) -> TenantConfig:
     """Resolve and parse a document that keeps the tenant schema; InvalidTenantConfig if it lies."""
-    problems = semantic_problems(document, profiles, instruments)
+    problems = semantic_problems(document, references)
     if problems:
         raise InvalidTenantConfig(problems)
-    return config_of_resolved(resolve(document, profiles))
+    return config_of_resolved(resolve(document, references))
 
 
-def resolve(document: Document, profiles: Mapping[str, Document]) -> dict[str, Any]:
+def resolve(document: Document, references: References) -> dict[str, Any]:
     """Return the document with every default filled in and its rule profiles embedded."""
     branding = document["branding"]
     limits = document.get("rateLimits", {})
@@ -149,8 +148,7 @@ def resolve(document: Document, profiles: Mapping[str, Document]) -> dict[str, A
         "timeZone": document["timeZone"],
         "dayReset": document.get("dayReset", DEFAULT_DAY_RESET),
         "accountTypes": [
-            _resolve_account_type(item, document["instruments"], profiles)
-            for item in document["accountTypes"]
+            _resolve_account_type(item, document, references) for item in document["accountTypes"]
         ],
         "instruments": list(document["instruments"]),
         "webhooks": {**WEBHOOK_DEFAULTS, **document.get("webhooks", {})},
@@ -162,22 +160,29 @@ def resolve(document: Document, profiles: Mapping[str, Document]) -> dict[str, A
 
 
 def _resolve_account_type(
-    item: Document, instruments: list[str], profiles: Mapping[str, Document]
+    item: Document, document: Document, references: References
 ) -> dict[str, Any]:
     return {
         "id": item["id"],
         "name": item["name"],
         "currency": item["currency"],
+        "currencyDigits": references.currency_digits[item["currency"]],
         "initialBalance": item["initialBalance"],
         "profile": item["profile"],
-        "profileContent": _without_schema(profiles[item["profile"]]),
-        "instruments": list(item.get("instruments", instruments)),
+        "profileContent": profile_content(document, references.profiles[item["profile"]]),
+        "instruments": list(item.get("instruments", document["instruments"])),
         "retentionDays": item.get("retentionDays", DEFAULT_RETENTION_DAYS),
     }
 
 
-def _without_schema(document: Document) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key != "$schema"}
+def profile_content(document: Document, profile: Document) -> dict[str, Any]:
+    """Return a profile as it is embedded: with the tenant's day when it names none of its own."""
+    day = {
+        "reset": document.get("dayReset", DEFAULT_DAY_RESET),
+        "timeZone": document.get("timeZone"),
+    }
+    own = {key: value for key, value in profile.items() if key != "$schema"}
+    return {"day": day, **own}
 
 
 def config_version(resolved: Document) -> str:
@@ -215,7 +220,7 @@ def config_of_resolved(resolved: Document) -> TenantConfig:
 
 
 def _account_type(item: Document) -> AccountType:
-    digits = CURRENCY_DIGITS[item["currency"]]
+    digits = item["currencyDigits"]
     balance_minor = parse_minor(item["initialBalance"], digits)
     check(balance_minor is not None, f"initial balance of {item['id']} was validated")
     return AccountType(

@@ -7,18 +7,14 @@ type is the schema's to name.
 import ipaddress
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quantlab.kernel.canonical import SAFE_INTEGER
-from quantlab.kernel.decimals import parse_minor
+from quantlab.kernel.decimals import format_minor, parse_minor
 
-CURRENCY_DIGITS: Mapping[str, int] = {
-    "AUD": 2, "CAD": 2, "CHF": 2, "CZK": 2, "EUR": 2, "GBP": 2, "JPY": 0, "NZD": 2,
-    "PLN": 2, "SEK": 2, "SGD": 2, "USD": 2, "USDC": 6, "USDT": 6, "ZAR": 2,
-}  # fmt: skip
 BALANCE_MINOR_MAX = 10**12
 DEPTH_MAX = 24
 
@@ -37,6 +33,18 @@ _KNOWN_SECRET = re.compile(
 _OPAQUE = re.compile(r"(?=[A-Za-z+=]*[0-9])(?=[0-9+=]*[A-Za-z])[A-Za-z0-9+=]{24,}")
 
 Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a tenant document may refer to.
+
+    instruments says for each symbol which account currencies its profit can be converted into.
+    """
+
+    profiles: Mapping[str, Mapping[str, Any]]
+    instruments: Mapping[str, frozenset[str]]
+    currency_digits: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +82,14 @@ def shown(value: object) -> str:
     return json.dumps(value)
 
 
-def semantic_problems(
-    document: Mapping[str, Any],
-    profiles: Mapping[str, Mapping[str, Any]],
-    instruments: Collection[str],
-) -> tuple[Problem, ...]:
+def semantic_problems(document: Mapping[str, Any], references: References) -> tuple[Problem, ...]:
     """Return everything that is wrong with the meaning of a tenant document, in one pass."""
-    allowed = frozenset(_texts(document.get("instruments")))
+    allowed = _texts(document.get("instruments"))
     return (
         *_unrecordable((), document),
         *_time_zone(document.get("timeZone")),
-        *_known_instruments(document.get("instruments"), instruments),
-        *_account_types(document.get("accountTypes"), allowed, profiles),
+        *_known_instruments(document.get("instruments"), references),
+        *_account_types(document.get("accountTypes"), allowed, references),
         *_webhooks(_mapping(document.get("webhooks")), allowed),
         *_secret_references(_mapping(document.get("dataProviders"))),
         *_leaked_secrets((), document),
@@ -145,15 +149,13 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _known_instruments(symbols: object, known: Collection[str]) -> Iterator[Problem]:
+def _known_instruments(symbols: object, references: References) -> Iterator[Problem]:
     for index, symbol in enumerate(_items(symbols)):
-        if isinstance(symbol, str) and symbol not in known:
+        if isinstance(symbol, str) and symbol not in references.instruments:
             yield _problem(("instruments", index), "a symbol of instruments.json", symbol)
 
 
-def _account_types(
-    items: object, allowed: frozenset[str], profiles: Mapping[str, Mapping[str, Any]]
-) -> Iterator[Problem]:
+def _account_types(items: object, allowed: list[str], references: References) -> Iterator[Problem]:
     seen: set[str] = set()
     for index, item in enumerate(_items(items)):
         path: Path = ("accountTypes", index)
@@ -162,26 +164,43 @@ def _account_types(
             if type_id in seen:
                 yield _problem((*path, "id"), "an id used once", type_id)
             seen.add(type_id)
-        yield from _balance(path, _mapping(item))
-        yield from _profile(path, _mapping(item).get("profile"), profiles)
-        for at, symbol in enumerate(_items(_mapping(item).get("instruments"))):
-            if isinstance(symbol, str) and symbol not in allowed:
-                where = (*path, "instruments", at)
-                yield _problem(where, "one of the tenant's instruments", symbol)
+        yield from _money(path, _mapping(item), references.currency_digits)
+        yield from _profile(path, _mapping(item).get("profile"), references.profiles)
+        yield from _tradable(path, _mapping(item), allowed, references)
 
 
-def _balance(path: Path, item: Mapping[str, Any]) -> Iterator[Problem]:
+def _money(
+    path: Path, item: Mapping[str, Any], currency_digits: Mapping[str, int]
+) -> Iterator[Problem]:
     currency, balance = item.get("currency"), item.get("initialBalance")
     if not isinstance(currency, str):
         return
-    digits = CURRENCY_DIGITS.get(currency)
+    digits = currency_digits.get(currency)
     if digits is None:
-        yield _problem((*path, "currency"), f"one of {', '.join(CURRENCY_DIGITS)}", currency)
+        yield _problem((*path, "currency"), f"one of {', '.join(currency_digits)}", currency)
     elif isinstance(balance, str):
         amount_minor = parse_minor(balance, digits)
         if amount_minor is None or not 0 < amount_minor <= BALANCE_MINOR_MAX:
-            expected = f"an amount in {currency} above zero with at most {digits} decimals"
+            most = format_minor(BALANCE_MINOR_MAX, digits)
+            expected = f"{currency} above 0 and up to {most} with at most {digits} decimals"
             yield _problem((*path, "initialBalance"), expected, balance)
+
+
+def _tradable(
+    path: Path, item: Mapping[str, Any], allowed: list[str], references: References
+) -> Iterator[Problem]:
+    currency = item.get("currency")
+    for index, symbol in enumerate(_items(item.get("instruments"))):
+        if isinstance(symbol, str) and symbol not in allowed:
+            where = (*path, "instruments", index)
+            yield _problem(where, "one of the tenant's instruments", symbol)
+    if not isinstance(currency, str) or currency not in references.currency_digits:
+        return
+    own = _texts(item.get("instruments")) if "instruments" in item else allowed
+    for symbol in own:
+        if currency not in references.instruments.get(symbol, {currency}):
+            expected = f"a currency that profits of {symbol} convert into"
+            yield _problem((*path, "currency"), expected, currency)
 
 
 def _profile(
@@ -198,7 +217,7 @@ def _profile(
         yield Problem(pointer(where), f"a profile with {inner.expected}", found)
 
 
-def _webhooks(item: Mapping[str, Any], allowed: frozenset[str]) -> Iterator[Problem]:
+def _webhooks(item: Mapping[str, Any], allowed: list[str]) -> Iterator[Problem]:
     for ticker, symbol in _mapping(item.get("tickers")).items():
         path: Path = ("webhooks", "tickers", ticker)
         if isinstance(symbol, str) and symbol not in allowed:

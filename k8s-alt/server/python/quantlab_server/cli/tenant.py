@@ -1,0 +1,112 @@
+"""`quantlab tenant`: check tenant files and list them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quantlab_app.ports.errors import Misconfigured
+from quantlab_edge.tenant_files import Configs, TenantFile, read_configs, read_tenant, read_tenants
+
+tenant_app = typer.Typer(no_args_is_help=True, help="Tenant configurations.")
+
+DEFAULT_CONFIGS = Path("agent/configs")
+SCHEMA = "tenant.schema.json"
+
+ConfigsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--configs",
+        envvar="QUANTLAB_CONFIGS",
+        help="The folder with tenant.schema.json, instruments.json, profiles and tenants.",
+        show_default="beside FILE, else agent/configs",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@tenant_app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(help="A tenant file.")],
+    configs: ConfigsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check one tenant file: say line, field, expected and got of every problem in it."""
+    beside = file.resolve().parent.parent
+    found = _configs(configs or (beside if (beside / SCHEMA).is_file() else DEFAULT_CONFIGS))
+    try:
+        checked = read_tenant(file, found)
+    except Misconfigured as error:
+        raise _stopped(error) from error
+    if as_json:
+        typer.echo(json.dumps(_document(checked), ensure_ascii=False))
+    elif checked.config is not None:
+        typer.echo(f"ok: {checked.config.tenant_id} version {checked.config.version}")
+    else:
+        for problem in checked.problems:
+            typer.echo(f"{file}: {problem}")
+    if checked.config is None:
+        raise typer.Exit(1)
+
+
+@tenant_app.command("list")
+def list_tenants(configs: ConfigsOption = None, as_json: JsonOption = False) -> None:
+    """List the tenant files of the configuration folder with their versions."""
+    try:
+        files = read_tenants(_configs(configs or DEFAULT_CONFIGS))
+    except Misconfigured as error:
+        raise _stopped(error) from error
+    if as_json:
+        typer.echo(json.dumps([_document(file) for file in files], ensure_ascii=False))
+    else:
+        Console().print(_table(files))
+    if any(file.config is None for file in files):
+        raise typer.Exit(1)
+
+
+def _configs(folder: Path) -> Configs:
+    try:
+        return read_configs(folder)
+    except Misconfigured as error:
+        raise _stopped(error) from error
+
+
+def _stopped(error: Misconfigured) -> typer.Exit:
+    typer.echo(str(error), err=True)
+    return typer.Exit(2)
+
+
+def _document(file: TenantFile) -> dict[str, Any]:
+    config = file.config
+    document: dict[str, Any] = {"file": str(file.path), "ok": config is not None}
+    if config is not None:
+        document |= {"tenantId": config.tenant_id, "name": config.branding.name}
+        document |= {"version": config.version}
+    document["problems"] = [
+        {
+            "line": problem.line,
+            "column": problem.column,
+            "field": problem.field,
+            "pointer": problem.pointer,
+            "expected": problem.expected,
+            "got": problem.got,
+        }
+        for problem in file.problems
+    ]
+    return document
+
+
+def _table(files: tuple[TenantFile, ...]) -> Table:
+    table = Table("Tenant", "Name", "Account types", "Instruments", "Version")
+    for file in files:
+        config = file.config
+        if config is None:
+            table.add_row(file.path.stem, f"{len(file.problems)} problems", "", "", "")
+            continue
+        kinds = ", ".join(config.account_types)
+        count = str(len(config.instruments))
+        table.add_row(config.tenant_id, config.branding.name, kinds, count, config.version[:12])
+    return table
