@@ -22,7 +22,9 @@ class Instrument:
     """One tradable symbol.
 
     tick and size_step are decimals in price and lots; unit_num/unit_den is the value of one tick
-    times one size step in millionths of the quote currency's minor unit.
+    times one size step in millionths of the quote currency's minor unit. Commission is charged
+    per side in millionths of the account currency's minor unit; slippage moves a market fill
+    against the trader.
     """
 
     symbol: str
@@ -40,6 +42,8 @@ class Instrument:
     calendar: str
     gate: GateLimits
     aliases: tuple[str, ...] = ()
+    commission_micro_per_step: int = 0
+    slippage_ticks: int = 0
 
 
 def unit_value(

@@ -1,21 +1,44 @@
-"""Quotes as integers, and the text other parts exchange them in."""
+"""Quotes as integers, and the feed's clock they are aged on."""
 
 from dataclasses import dataclass
 
 BUY = 1
 SELL = -1
+PPM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Best bid and ask of a symbol, in ticks; ts_ns on the feed's clock, seq drawn by the feed."""
+    """Best bid and ask of a symbol, in ticks; ts_ns on the feed's clock, seq drawn by the feed.
+
+    suspended says that the feed has since refused a quote of the symbol: nothing may trade or be
+    judged on this one until the next accepted quote.
+    """
 
     symbol: str
     bid_ticks: int
     ask_ticks: int
     ts_ns: int
     seq: int
+    suspended: bool = False
 
     def price_for(self, side: int) -> int:
         """Return the price, in ticks, that an order of this side (BUY or SELL) trades at."""
         return self.ask_ticks if side == BUY else self.bid_ticks
+
+
+@dataclass(frozen=True, slots=True)
+class FeedClock:
+    """The feed's time at one wall-clock moment, and how fast it runs from there.
+
+    It runs on when the feed dies, so that the age of its last quotes keeps growing.
+    """
+
+    feed_ts_ns: int
+    wall_ts_ns: int
+    speed_ppm: int
+
+    def at(self, wall_now_ns: int) -> int:
+        """Return the feed's time at a wall-clock instant; it never runs backwards."""
+        elapsed_ns = max(0, wall_now_ns - self.wall_ts_ns)
+        return self.feed_ts_ns + elapsed_ns * self.speed_ppm // PPM
