@@ -1,0 +1,68 @@
+"""Rolling an account's trading day: close the open one, begin the one that holds now."""
+
+from dataclasses import replace
+
+from quantlab.ledger.state import Account, ClosedDay, Day
+from quantlab.rules import terms
+from quantlab.rules.calendar import day_of
+
+_ACTIVE = "active"
+_LOCKED = "locked"
+
+
+def open_day(profile: terms.Profile, balance_minor: int, equity_minor: int, now_ns: int) -> Day:
+    """Return a fresh trading day that holds now, starting from this balance and equity."""
+    day = day_of(now_ns, profile.day.reset, profile.day.time_zone)
+    return Day(
+        date=day.date,
+        started_ns=day.started_ns,
+        next_reset_ns=day.next_reset_ns,
+        start_balance_minor=balance_minor,
+        start_equity_minor=equity_minor,
+        realised_minor=0,
+        traded=False,
+    )
+
+
+def is_day_over(account: Account, now_ns: int) -> bool:
+    """Say whether the account's open day must be rolled before anything else happens to it."""
+    return now_ns >= account.day.next_reset_ns
+
+
+def roll_day(
+    account: Account,
+    profile: terms.Profile,
+    reset_balance_minor: int,
+    reset_equity_minor: int,
+    now_ns: int,
+) -> Account:
+    """Return the account in the trading day that holds now; unchanged while its day lasts.
+
+    Balance and equity are those at the latest reset passed. Only the day that was open can have
+    seen commands, so days in between leave nothing behind, and an idle one is not recorded. The
+    lock of the old day and what was raised in it end with it.
+    """
+    if not is_day_over(account, now_ns):
+        return account
+    ended, closed_days = account.day, account.closed_days
+    if ended.traded or ended.realised_minor != 0:
+        closed_days = (*closed_days, ClosedDay(ended.date, ended.realised_minor, ended.traded))
+    locked = account.status == _LOCKED
+    return replace(
+        account,
+        status=_ACTIVE if locked else account.status,
+        status_reason=None if locked else account.status_reason,
+        high_water_minor=_mark_at_reset(account, profile, reset_balance_minor, reset_equity_minor),
+        day=open_day(profile, reset_balance_minor, reset_equity_minor, now_ns),
+        closed_days=closed_days,
+        raised=(),
+    )
+
+
+def _mark_at_reset(
+    account: Account, profile: terms.Profile, balance_minor: int, equity_minor: int
+) -> int:
+    if profile.high_water_basis is None:
+        return account.high_water_minor
+    on_equity = profile.high_water_basis == terms.BASIS_EQUITY
+    return max(account.high_water_minor, equity_minor if on_equity else balance_minor)

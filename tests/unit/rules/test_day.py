@@ -1,0 +1,97 @@
+"""What ends and what stays when a trading day rolls."""
+
+from dataclasses import replace
+
+import pytest
+from tests.support.rule_cases import account, instant, minor, percent, profile, rule
+
+from quantlab.ledger.state import ClosedDay
+from quantlab.rules.day import is_day_over, open_day, roll_day
+
+ZONE = "America/New_York"
+MONDAY = instant("2026-03-09T18:00:00", ZONE)
+DAILY = rule("daily_loss", anchor="balance", loss=percent("5"), comparator="lt")
+
+
+def trailing(basis: str) -> dict[str, object]:
+    return rule("max_drawdown", mode="trailing", basis=basis, loss=percent("5"), comparator="lt")
+
+
+def test_open_day_starts_from_the_balance_and_equity() -> None:
+    rules = profile(DAILY, reset="17:00", zone=ZONE)
+
+    day = open_day(rules, 5, 7, MONDAY)
+
+    assert (day.date, day.start_balance_minor, day.start_equity_minor) == ("2026-03-09", 5, 7)
+    assert (day.realised_minor, day.traded) == (0, False)
+    assert day.started_ns == instant("2026-03-09T17:00:00", ZONE)
+    assert day.next_reset_ns == instant("2026-03-10T17:00:00", ZONE)
+
+
+def test_roll_changes_nothing_within_the_day() -> None:
+    rules = profile(DAILY, reset="17:00", zone=ZONE)
+    subject = account(rules, MONDAY, status="locked", raised=("daily_loss",))
+    last_ns = subject.day.next_reset_ns - 1
+
+    assert not is_day_over(subject, last_ns)
+    assert roll_day(subject, rules, 1, 2, last_ns) is subject
+    assert is_day_over(subject, last_ns + 1)
+
+
+@pytest.mark.parametrize(
+    ("realised", "traded", "recorded"),
+    [
+        ("0", False, []),
+        ("0", True, [ClosedDay("2026-03-09", 0, traded=True)]),
+        ("-12.50", False, [ClosedDay("2026-03-09", -1250, traded=False)]),
+        ("40", True, [ClosedDay("2026-03-09", 4000, traded=True)]),
+    ],
+)
+@pytest.mark.parametrize("days_later", [1, 2, 5])
+def test_roll_records_the_open_day_unless_idle_and_skips_the_rest(
+    realised: str, traded: bool, recorded: list[ClosedDay], days_later: int
+) -> None:
+    rules = profile(DAILY, reset="17:00", zone=ZONE)
+    subject = account(rules, MONDAY, realised=realised, traded=traded, closed=["7"])
+    now = instant(f"2026-03-{9 + days_later:02d}T17:00:00", ZONE)
+
+    rolled = roll_day(subject, rules, minor("99,000"), minor("98,000"), now)
+
+    assert list(rolled.closed_days) == [*subject.closed_days, *recorded]
+    assert rolled.day == open_day(rules, minor("99,000"), minor("98,000"), now)
+    assert rolled.day.started_ns == now
+
+
+def test_roll_lifts_the_lock_and_clears_what_was_raised() -> None:
+    rules = profile(DAILY)
+    subject = account(rules, MONDAY, status="locked", raised=("daily_loss",))
+
+    rolled = roll_day(subject, rules, 0, 0, subject.day.next_reset_ns)
+
+    assert (rolled.status, rolled.status_reason, rolled.raised) == ("active", None, ())
+
+
+@pytest.mark.parametrize("status", ["active", "disabled", "closed"])
+def test_roll_keeps_every_other_status(status: str) -> None:
+    rules = profile(DAILY)
+    subject = replace(account(rules, MONDAY, status=status), status_reason="for a reason")
+
+    rolled = roll_day(subject, rules, 0, 0, subject.day.next_reset_ns)
+
+    assert (rolled.status, rolled.status_reason) == (status, "for a reason")
+
+
+@pytest.mark.parametrize(
+    ("basis", "mark"),
+    [("equity", "103,000"), ("balance", "102,000"), ("end_of_day_balance", "102,000")],
+)
+def test_roll_takes_the_reset_into_the_high_water(basis: str, mark: str) -> None:
+    rules = profile(trailing(basis))
+    subject = account(rules, MONDAY, high_water="101,000")
+    reset_ns = subject.day.next_reset_ns
+
+    rolled = roll_day(subject, rules, minor("102,000"), minor("103,000"), reset_ns)
+    lower = roll_day(subject, rules, minor("99,000"), minor("98,000"), reset_ns)
+
+    assert rolled.high_water_minor == minor(mark)
+    assert lower.high_water_minor == minor("101,000")
