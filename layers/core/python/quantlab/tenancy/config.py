@@ -33,7 +33,7 @@ RATE_DEFAULTS: Document = {
 }
 
 
-class InvalidTenantConfig(ValueError):  # noqa: N818 - it names the finding
+class InvalidTenantConfig(ValueError):
     """The document keeps the schema but not its meaning; problems says where."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:

@@ -64,12 +64,15 @@ class SmtpMail:
         await asyncio.to_thread(self._deliver, written)
 
     def _deliver(self, written: EmailMessage) -> None:
-        with _translated(self._server), self._connected() as connection:
+        with _translated(self._server), contextlib.closing(self._connected()) as connection:
             if self._server.tls == "starttls":
                 connection.starttls(context=self._context)
             if self._server.username is not None:
                 connection.login(self._server.username, self._server.password or "")
             connection.send_message(written)
+            # The message is taken: a bad farewell must not make the caller send it again.
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                connection.quit()
 
     def _connected(self) -> smtplib.SMTP:
         server = self._server

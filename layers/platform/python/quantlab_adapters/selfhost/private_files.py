@@ -24,19 +24,15 @@ def private_folder(folder: Path) -> Path:
 def read_private(path: Path) -> bytes | None:
     """Read a file of mode 0600 (a group may read, others may not); None when there is none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with path.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode & 0o777
+            if mode & _TOO_OPEN:
+                raise Misconfigured(f"expected mode 0600 on {path}, was {mode:04o}")
+            return stream.read()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise Misconfigured(f"expected a readable file at {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as stream:
-        mode = os.fstat(descriptor).st_mode & 0o777
-        if mode & _TOO_OPEN:
-            raise Misconfigured(f"expected mode 0600 on {path}, was {mode:04o}")
-        try:
-            return stream.read()
-        except OSError as error:
-            raise Misconfigured(f"expected a file at {path}: {error.strerror}") from error
 
 
 def write_private(path: Path, content: bytes) -> bool:
