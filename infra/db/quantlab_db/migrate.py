@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, cast
 
+import psycopg
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import Script
@@ -27,7 +28,7 @@ STATEMENT_TIMEOUT: Final = "60s"
 
 
 class MigrationError(Exception):
-    """Say which migration file is wrong and how."""
+    """Say what stopped the migrations, by file where it is one."""
 
 
 def migrate(owner_dsn: str, versions: Path = VERSIONS) -> list[str]:
@@ -92,6 +93,8 @@ def _statements(file: Path) -> Callable[..., None]:
             cursor.execute(f"set local statement_timeout = '{STATEMENT_TIMEOUT}'")
             # The driver's own cursor, without parameters: no character of the file is special.
             cursor.execute(file.read_text(encoding="utf-8"))
+        except psycopg.Error as error:
+            raise MigrationError(f"{file.name}: {str(error).strip()}") from error
         finally:
             cursor.close()
 
@@ -106,7 +109,10 @@ class _alone:  # noqa: N801
 
     def __enter__(self) -> None:
         self._connection.execute(sa.text(f"set lock_timeout = '{RUNNER_WAIT}'"))
-        self._connection.execute(sa.select(sa.func.pg_advisory_lock(RUNNER_LOCK)))
+        try:
+            self._connection.execute(sa.select(sa.func.pg_advisory_lock(RUNNER_LOCK)))
+        except sa.exc.OperationalError as error:
+            raise MigrationError(f"another migration has run for {RUNNER_WAIT}") from error
         self._connection.commit()
 
     def __exit__(self, *_: object) -> None:

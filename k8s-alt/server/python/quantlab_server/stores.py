@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quantlab_db import setup
-from quantlab_server.addresses import free_port
+from quantlab_server.addresses import LOOPBACK, free_port
 from quantlab_server.binaries import postgres_folder, valkey_program
 from quantlab_server.children import Child
 from quantlab_server.logs import Output, tail
@@ -154,6 +154,16 @@ class EmbeddedStores:
         if memory != self._memory:
             self._memory = memory
             _write(self._state, memory)
+
+
+def owner_dsn_of(state: Path) -> str:
+    """Read how the running embedded database of a state folder is reached as its owner."""
+    path = state / "stores.json"
+    if not path.exists():
+        raise Refusal(f"{path} does not exist: nothing was ever started on {state}.")
+    memory = _read(path, read_json_object(path))
+    login = f"{setup.OWNER}:{memory.owner_password}"
+    return f"postgresql://{login}@{LOOPBACK}:{memory.postgres_port}/{setup.DATABASE}"
 
 
 def _becomes_ready(child: Child, ready: Callable[[], bool]) -> bool:

@@ -1,5 +1,32 @@
-"""The `quantlab` command."""
+"""The `quantlab` command: registers the commands, turns refusals into one sentence."""
+
+import sys
+from typing import Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+from quantlab_server.cli import db, role, up
+from quantlab_server.cli.tenant import tenant_app
+from quantlab_server.refusal import Refusal
+
+
+class _Cli(typer.Typer):
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().__call__(*arguments, **options)
+        except Refusal as refusal:
+            sys.stderr.write(f"{refusal}\n")
+            sys.exit(1)
+
+
+app = _Cli(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run and look after QuantLabEngine.",
+)
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.add_typer(db.app, name="db")
+app.add_typer(role.app, name="role")
+app.add_typer(tenant_app, name="tenant")

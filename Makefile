@@ -1,0 +1,70 @@
+# Everything a person or a machine does with this repository. `make help` lists it.
+
+PORT ?= 8080
+STATE ?= .state
+FEED ?= synthetic
+TESTS ?= tests
+
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+UV := .venv/uv/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down test check bench clean
+
+help: ## Show what there is
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make up PORT=8080 STATE=.state FEED=synthetic    FEED is synthetic or replay:FILE[?speed=10&loop=1]"
+
+setup: .venv/.dev ## Make the environment in .venv from the lock file, with the tools of development
+
+up: .venv/.run ## Start the whole platform; Ctrl-C ends it
+	@$(BIN)/quantlab up --port "$(PORT)" --state "$(STATE)" --feed "$(FEED)"
+
+down: .venv/.run ## End the platform that runs on STATE
+	@$(BIN)/quantlab down --state "$(STATE)"
+
+test: .venv/.dev ## Run the tests
+	$(BIN)/pytest $(TESTS)
+
+check: .venv/.dev ## Check format, lint, types, import contracts and tidiness
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q tests/architecture
+
+bench: .venv/.dev ## Measure the order path and write bench/out
+	$(BIN)/python -m bench
+
+clean: ## Remove what tools leave behind; the environment and the state stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/out
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# Once the tools of development are in, running the platform must not take them out again.
+.venv/.run: pyproject.toml uv.lock $(UV)
+	@if [ -e .venv/.dev ]; then $(UV) sync --quiet --frozen --compile-bytecode; \
+	else $(UV) sync --quiet --frozen --compile-bytecode --no-dev; fi
+	@touch $@
+
+.venv/.dev: pyproject.toml uv.lock $(UV)
+	@$(UV) sync --quiet --frozen --compile-bytecode
+	@touch .venv/.run $@
+
+# uv has an environment of its own: a sync removes from .venv what the lock file does not name.
+$(UV):
+	@python=; for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))'; \
+	  then python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11 or later is needed; found: $$(python3 --version 2>&1 || echo none)." >&2; exit 1; fi; \
+	if ! $$python -c 'import venv, ensurepip' 2>/dev/null; then \
+	  echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; fi; \
+	echo "making the environment in .venv"; \
+	{ [ -x $(BIN)/python ] || $$python -m venv --without-pip .venv; } \
+	&& $$python -m venv .venv/uv \
+	&& .venv/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)

@@ -1,0 +1,145 @@
+"""What a child process of the group does: host the functions of its role until asked to stop."""
+
+import asyncio
+import importlib
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+import uvloop
+
+from quantlab_app.ports.container import Ports
+from quantlab_app.ports.errors import Fault
+from quantlab_edge import observe
+from quantlab_edge.compose import build
+from quantlab_edge.settings import Settings
+from quantlab_manifest import Manifest, QueueWake, ScheduleWake
+from quantlab_server import app, plan
+from quantlab_server.queue_runner import QueueRunner
+from quantlab_server.refusal import Refusal
+from quantlab_server.role_logs import configure_logs
+from quantlab_server.schedule_runner import Job, run_schedules
+
+Body = Callable[[Ports, asyncio.Event], Awaitable[None]]
+
+_log = structlog.get_logger("quantlab.role")
+
+
+def run_server(settings: Settings) -> None:
+    """Serve the HTTP and socket functions."""
+    functions = plan.manifests()
+
+    async def body(ports: Ports, stop: asyncio.Event) -> None:
+        server = app.server(app.create_app(ports, functions), settings)
+        serving = asyncio.create_task(server.serve())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        stopping.cancel()
+        await serving
+
+    _run(settings, plan.SERVER, body)
+
+
+def run_queue(settings: Settings, name: str) -> None:
+    """Drain the queue of one function."""
+    manifest = plan.one(plan.manifests(), "queue", name)
+    handle = handler(manifest, "handle")
+    wake = manifest.wake
+    if not isinstance(wake, QueueWake):
+        raise Refusal(f"the manifest of {name} names no queue.")
+    queue = wake.queue
+
+    async def body(ports: Ports, stop: asyncio.Event) -> None:
+        async def drain(tenant_id: str | None) -> int:
+            handled: int = await counted(manifest, handle(ports, tenant_id))
+            return handled
+
+        await QueueRunner(queue, drain, manifest.concurrency).run(ports.wakes, stop)
+
+    _run(settings, f"queue:{name}", body)
+
+
+def run_scheduler(settings: Settings) -> None:
+    """Run every schedule function."""
+    found = [
+        (function, function.wake.every_ms, handler(function, "handle"))
+        for function in plan.manifests()
+        if isinstance(function.wake, ScheduleWake)
+    ]
+
+    async def body(ports: Ports, stop: asyncio.Event) -> None:
+        jobs = tuple(
+            Job(function.name, every_ms, _bound(function, handle, ports))
+            for function, every_ms, handle in found
+        )
+        await run_schedules(jobs, stop)
+
+    _run(settings, plan.SCHEDULER, body)
+
+
+def run_worker(settings: Settings, name: str) -> None:
+    """Run one worker function."""
+    work = handler(plan.one(plan.manifests(), "worker", name), "run")
+
+    async def body(ports: Ports, stop: asyncio.Event) -> None:
+        await work(ports, stop)
+        if not stop.is_set():
+            _log.warning("the worker returned before it was asked to stop", worker=name)
+
+    _run(settings, f"worker:{name}", body)
+
+
+def handler(manifest: Manifest, name: str) -> Callable[..., Awaitable[Any]]:
+    """Import a function's handler and pick the name its kind promises."""
+    found = getattr(importlib.import_module(manifest.module), name, None)
+    if not asyncio.iscoroutinefunction(found):
+        raise Refusal(f"{manifest.folder / 'handler.py'}: expected `async def {name}`.")
+    return found
+
+
+async def counted(manifest: Manifest, run: Awaitable[Any]) -> Any:
+    """Await one run of a function and count how it ended."""
+    result = "bug"
+    try:
+        value = await run
+        result = "done"
+    except Fault:
+        result = "fault"
+        raise
+    finally:
+        observe.function_runs.labels(manifest.kind, manifest.name, result).inc()
+    return value
+
+
+def _bound(
+    manifest: Manifest, handle: Callable[..., Awaitable[Any]], ports: Ports
+) -> Callable[[], Awaitable[int]]:
+    async def run() -> int:
+        handled: int = await counted(manifest, handle(ports))
+        return handled
+
+    return run
+
+
+def _run(settings: Settings, role: str, body: Body) -> None:
+    configure_logs(settings)
+    try:
+        uvloop.run(_live(settings, role, body))
+    except Fault as fault:
+        raise Refusal(f"{role} cannot work: {type(fault).__name__}: {fault}") from fault
+
+
+async def _live(settings: Settings, role: str, body: Body) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    ports = await build(settings)
+    try:
+        _log.info("started", role=role)
+        await body(ports, stop)
+    finally:
+        await ports.close()
+    _log.info("stopped", role=role)
