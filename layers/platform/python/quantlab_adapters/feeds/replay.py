@@ -1,0 +1,190 @@
+"""Recorded quote ticks as a stream: csv(.gz) with `ts_ms,bid,ask`, or Parquet, shifted in time.
+
+The first tick is due when the feed begins; distances in time stay as recorded. A loop goes on
+after the last tick. Prices between two ticks of the instrument are rounded half to even and
+counted.
+"""
+
+import gzip
+from collections.abc import Callable, Iterator, Mapping
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from quantlab.kernel.decimals import parse_decimal
+from quantlab.market.instrument import Instrument
+from quantlab.market.quote import Quote
+from quantlab_app.ports.errors import Misconfigured
+
+CSV_HEADER = "ts_ms,bid,ask"
+CSV_SUFFIXES = (".csv", ".csv.gz")
+MILLISECOND_NS = 1_000_000
+LOOP_PAUSE_NS = 1_000_000_000
+PARQUET_BATCH = 4096
+TIME_COLUMNS = ("timestamp", "ts_ms")
+UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+EXACT = Context(prec=60)
+
+
+class Row(NamedTuple):
+    """One recorded quote."""
+
+    ts_ns: int
+    bid: Decimal
+    ask: Decimal
+    ticker: str | None
+
+
+class ReplayStream:
+    """TickStream of one file. find names the instrument of a ticker in the file."""
+
+    def __init__(
+        self,
+        path: Path,
+        find: Callable[[str], Instrument | None],
+        *,
+        symbol: str | None = None,
+        loop: bool = False,
+    ) -> None:
+        self._path = path
+        self._find = find
+        self._loop = loop
+        if not path.is_file():
+            raise Misconfigured(f"feed: expected a file of ticks, got {path}")
+        self._fixed = symbol if symbol is not None or self._names_symbols() else _prefix(path)
+        self._instruments: dict[str | None, Instrument] = {}
+        self.rounded = 0
+        self.symbols = frozenset(self._instrument(t).symbol for t in self._tickers())
+
+    def quotes(self, start_ns: int, last: Mapping[str, Quote]) -> Iterator[Quote]:  # noqa: ARG002
+        next_start_ns = start_ns
+        while True:
+            shift_ns: int | None = None
+            newest_ns = next_start_ns
+            for row in self._rows():
+                if shift_ns is None:
+                    shift_ns = next_start_ns - row.ts_ns
+                # Rows that run backwards keep their time: the gate refuses and counts them.
+                ts_ns = row.ts_ns + shift_ns
+                newest_ns = max(newest_ns, ts_ns)
+                yield self._quote(row, ts_ns)
+            if not self._loop or shift_ns is None:
+                return
+            next_start_ns = newest_ns + LOOP_PAUSE_NS
+
+    def _quote(self, row: Row, ts_ns: int) -> Quote:
+        instrument = self._instrument(self._fixed or row.ticker)
+        bid, ask = self._ticks(row.bid, instrument), self._ticks(row.ask, instrument)
+        return Quote(instrument.symbol, bid, ask, ts_ns, 0)
+
+    def _ticks(self, price: Decimal, instrument: Instrument) -> int:
+        exact = EXACT.divide(price, instrument.tick)
+        whole = exact.to_integral_value(rounding=ROUND_HALF_EVEN, context=EXACT)
+        if whole != exact:
+            self.rounded += 1
+        return int(whole)
+
+    def _instrument(self, ticker: str | None) -> Instrument:
+        known = self._instruments.get(ticker)
+        if known is not None:
+            return known
+        instrument = None if ticker is None else self._find(ticker)
+        if instrument is None:
+            raise Misconfigured(
+                f"feed: {self._path}: expected the ticker of an instrument in the catalogue"
+                f" (say which with symbol=), got {ticker!r}"
+            )
+        self._instruments[ticker] = instrument
+        return instrument
+
+    def _tickers(self) -> list[str | None]:
+        if self._fixed is not None:
+            return [self._fixed]
+        column = pq.read_table(self._path, columns=["symbol"]).column("symbol")
+        return list(pc.unique(column).to_pylist())
+
+    def _names_symbols(self) -> bool:
+        return self._path.suffix == ".parquet" and "symbol" in _schema(self._path).names
+
+    def _rows(self) -> Iterator[Row]:
+        if self._path.suffix == ".parquet":
+            return _parquet_rows(self._path)
+        if self._path.name.endswith(CSV_SUFFIXES):
+            return _csv_rows(self._path)
+        expected = ", ".join((*CSV_SUFFIXES, ".parquet"))
+        raise Misconfigured(f"feed: {self._path}: expected one of {expected}")
+
+
+def _prefix(path: Path) -> str:
+    return path.name.partition(".")[0].partition("_")[0]
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+        try:
+            header = next(lines, "").strip()
+            if header != CSV_HEADER:
+                raise Misconfigured(f"{path}: line 1: expected {CSV_HEADER}, got {header!r}")
+            for number, line in enumerate(lines, 2):
+                yield _csv_row(f"{path}: line {number}", line.rstrip("\r\n"))
+        except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+            raise Misconfigured(f"{path}: expected an intact file, got: {error}") from error
+
+
+def _csv_row(where: str, line: str) -> Row:
+    cells = line.split(",")
+    if len(cells) == 3 and cells[0].isdecimal():
+        bid, ask = parse_decimal(cells[1]), parse_decimal(cells[2])
+        if bid is not None and ask is not None:
+            return Row(int(cells[0]) * MILLISECOND_NS, bid, ask, None)
+    raise Misconfigured(f"{where}: expected {CSV_HEADER} as numbers, got {line!r}")
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except pa.ArrowInvalid as error:
+        raise Misconfigured(f"{path}: expected a Parquet file, got: {error}") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    schema = _schema(path)
+    time_column = next((name for name in TIME_COLUMNS if name in schema.names), None)
+    if time_column is None or not {"bid", "ask"} <= set(schema.names):
+        expected = f"columns {' or '.join(TIME_COLUMNS)}, bid and ask"
+        raise Misconfigured(f"{path}: expected {expected}, got {', '.join(schema.names)}")
+    names = [name for name in (time_column, "bid", "ask", "symbol") if name in schema.names]
+    unit_ns = _unit_ns(schema.field(time_column).type)
+    number = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=PARQUET_BATCH, columns=names):
+            times = batch.column(time_column).cast(pa.int64()).to_pylist()
+            bids, asks = batch.column("bid").to_pylist(), batch.column("ask").to_pylist()
+            tickers = batch.column("symbol").to_pylist() if "symbol" in names else None
+            for index, ts in enumerate(times):
+                number += 1
+                where = f"{path}: row {number}"
+                if ts is None:
+                    raise Misconfigured(f"{where}: expected a {time_column}, got none")
+                bid, ask = _price(where, bids[index]), _price(where, asks[index])
+                yield Row(ts * unit_ns, bid, ask, tickers[index] if tickers else None)
+
+
+def _unit_ns(kind: pa.DataType) -> int:
+    return UNITS_NS[kind.unit] if pa.types.is_timestamp(kind) else MILLISECOND_NS
+
+
+def _price(where: str, value: Any) -> Decimal:
+    """Read the shortest decimal that names the stored number."""
+    price = None
+    if isinstance(value, Decimal):
+        price = value if value.is_finite() else None
+    elif isinstance(value, float | int):
+        price = parse_decimal(format(Decimal(repr(value)), "f"))  # nan and inf are no decimals
+    if price is None:
+        raise Misconfigured(f"{where}: expected a price, got {value!r}")
+    return price
