@@ -1,6 +1,6 @@
 """The audit log and the outbox it is filled from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,18 +88,6 @@ class Outbox(Protocol):
 class Wakes(Protocol):
     """Hints that work has come; lost ones are made good by a sweep."""
 
-    def listen(self, queue: str) -> "WakeSource":
-        """Start listening for a queue's wakes."""
-        ...
-
-
-class WakeSource(Protocol):
-    """A stream of tenant identifiers."""
-
-    def __aiter__(self) -> "WakeSource": ...
-
-    async def __anext__(self) -> str: ...
-
-    async def aclose(self) -> None:
-        """Stop listening."""
+    def listen(self, queue: str) -> AsyncIterator[str]:
+        """Yield the tenant of every wake of a queue, for as long as it is iterated."""
         ...

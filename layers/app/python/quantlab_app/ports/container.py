@@ -3,7 +3,31 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from quantlab.market.catalog import Catalog
+from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
+from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
+from quantlab_app.ports.bots import Bots, KnownBots, Stamps
 from quantlab_app.ports.clock import Clock, Ids
+from quantlab_app.ports.configs import TenantConfigs
+from quantlab_app.ports.execution import Execution
+from quantlab_app.ports.identity import (
+    AccessTokens,
+    AccountOwners,
+    ApiKeys,
+    Directory,
+    IdentityPolicy,
+    OneTimeCodes,
+    Passwords,
+    Users,
+)
+from quantlab_app.ports.inbox import Inbox
+from quantlab_app.ports.mail import Mail
+from quantlab_app.ports.market import Bars, Quotes
+from quantlab_app.ports.metrics import MetricsBoard
+from quantlab_app.ports.secrets import Keys, Secrets
+from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
+from quantlab_app.ports.signals import SignalLimits, UnauthenticatedAttempts
+from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,4 +36,40 @@ class Ports:
 
     clock: Clock
     ids: Ids
+    catalog: Catalog
+    tenants: Tenants
+    tenant_configs: TenantConfigs
+    rulebooks: Rulebooks
+    secrets: Secrets
+    keys: Keys
+    mail: Mail
+    accounts: Accounts
+    bots: Bots
+    known_bots: KnownBots
+    stamps: Stamps
+    inbox: Inbox
+    execution: Execution
+    outbox: Outbox
+    audit_log: AuditLog
+    wakes: Wakes
+    signal_limits: SignalLimits
+    unauthenticated: UnauthenticatedAttempts
+    quotes: Quotes
+    bars: Bars
+    event_bus: EventBus
+    event_log: EventLog
+    subscriptions: Subscriptions
+    identity_policy: IdentityPolicy
+    directory: Directory
+    users: Users
+    api_keys: ApiKeys
+    account_owners: AccountOwners
+    access_tokens: AccessTokens
+    passwords: Passwords
+    one_time_codes: OneTimeCodes
+    sessions: Sessions
+    credential_cache: CredentialCache
+    tickets: Tickets
+    login_attempts: LoginAttempts
+    metrics_board: MetricsBoard
     close: Callable[[], Awaitable[None]]

@@ -1,0 +1,1 @@
+"""One module a story: read everything, decide purely, write everything."""

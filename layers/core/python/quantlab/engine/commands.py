@@ -18,6 +18,10 @@ DISABLE = "disable_account"
 ENABLE = "enable_account"
 CLOSE = "close_account"
 
+STATUS_EVENTS = frozenset(
+    ("account.disabled", "account.locked", "account.updated", "account.day_rolled")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -108,3 +112,8 @@ class Outcome:
     fills: list[Fill] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     closed_days: list[ClosedDay] = field(default_factory=list)
+
+    @property
+    def touched_status(self) -> bool:
+        """Say whether the account's status may have changed."""
+        return any(event.event_type in STATUS_EVENTS for event in self.events)

@@ -1,7 +1,7 @@
 """Invariants: a broken one is our bug, never the user's input."""
 
 
-class InvariantBroken(Exception):  # noqa: N818 - it names the event
+class InvariantBroken(Exception):
     """A statement that must always hold did not; the command goes to the dead letters."""
 
 

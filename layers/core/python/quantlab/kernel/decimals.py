@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from fractions import Fraction
 
-_DECIMAL = re.compile(r"[+-]?(\d{1,18})(\.\d{1,18})?\Z")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?\Z")
 
 
 def parse_decimal(text: str) -> Decimal | None:

@@ -14,8 +14,21 @@ ACTIONS = ("buy", "sell", "close", "flat")
 ORDER_TYPES = ("market",)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _KEYS = frozenset(
-    "id symbol action quantity riskPercent orderType price stopLoss takeProfit clientId accountId"
-    " secret timenow".split()
+    [
+        "id",
+        "symbol",
+        "action",
+        "quantity",
+        "riskPercent",
+        "orderType",
+        "price",
+        "stopLoss",
+        "takeProfit",
+        "clientId",
+        "accountId",
+        "secret",
+        "timenow",
+    ]
 )
 
 

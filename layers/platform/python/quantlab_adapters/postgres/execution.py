@@ -187,13 +187,15 @@ def _accounts(
         closed.setdefault(row[0], []).append(ClosedDay(*row[1:]))
     return {
         row[0]: Account(
-            row[0],
-            tenant_id,
-            *row[1:12],
-            Day(*row[12:19]),
-            tuple(closed.get(row[0], ())),
-            tuple(row[19]),
-            held.get(row[0], {}),
+            *(
+                row[0],
+                tenant_id,
+                *row[1:12],
+                Day(*row[12:19]),
+                tuple(closed.get(row[0], ())),
+                tuple(row[19]),
+                held.get(row[0], {}),
+            )
         )
         for row in rows
     }

@@ -157,14 +157,23 @@ async def _write_accounts(
     connection: Connection, batch: Batch, accounts: Sequence[Account]
 ) -> None:
     await _insert(connection, _ACCOUNT, [_account_row(account) for account in accounts])
-    moved, gone = [], []
+    moved: list[tuple[Any, ...]] = []
+    gone: list[tuple[Any, ...]] = []
     for account in accounts:
         before = batch.accounts[account.account_id].positions
         for symbol, p in account.positions.items():
             if before.get(symbol) is not p:
                 moved.append(
-                    (account.account_id, symbol, p.size_steps, p.cost, p.stop_loss_ticks)
-                    + (p.take_profit_ticks, p.opened_at_ns, p.opened_seq)
+                    (
+                        account.account_id,
+                        symbol,
+                        p.size_steps,
+                        p.cost,
+                        p.stop_loss_ticks,
+                        p.take_profit_ticks,
+                        p.opened_at_ns,
+                        p.opened_seq,
+                    )
                 )
         gone.extend((account.account_id, s) for s in before if s not in account.positions)
     await _insert(connection, _POSITIONS, moved)
@@ -203,9 +212,24 @@ def _day_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
 
 def _order_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
     return [
-        (r.order_id, o.account.account_id, o.command.signal_id, r.client_id)
-        + (o.command.source_kind, r.symbol, r.side, r.order_type, r.size_steps, r.filled_steps)
-        + (r.stop_loss_ticks, r.take_profit_ticks, r.status, r.reason, r.event_seq, o.decided_ns)
+        (
+            r.order_id,
+            o.account.account_id,
+            o.command.signal_id,
+            r.client_id,
+            o.command.source_kind,
+            r.symbol,
+            r.side,
+            r.order_type,
+            r.size_steps,
+            r.filled_steps,
+            r.stop_loss_ticks,
+            r.take_profit_ticks,
+            r.status,
+            r.reason,
+            r.event_seq,
+            o.decided_ns,
+        )
         for o in outcomes
         for r in o.orders
     ]
@@ -213,10 +237,28 @@ def _order_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
 
 def _fill_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
     return [
-        (o.account.account_id, f.event_seq, f.fill_id, f.order_id, f.symbol, f.side, f.size_steps)
-        + (f.price_ticks, f.slippage_ticks, f.bid_ticks, f.ask_ticks, f.quote_ts_ns, f.quote_seq)
-        + (f.rate_num, f.rate_den, f.realised_minor, f.commission_minor)
-        + (o.account.config_version, ENGINE_VERSION, o.decided_ns)
+        (
+            o.account.account_id,
+            f.event_seq,
+            f.fill_id,
+            f.order_id,
+            f.symbol,
+            f.side,
+            f.size_steps,
+            f.price_ticks,
+            f.slippage_ticks,
+            f.bid_ticks,
+            f.ask_ticks,
+            f.quote_ts_ns,
+            f.quote_seq,
+            f.rate_num,
+            f.rate_den,
+            f.realised_minor,
+            f.commission_minor,
+            o.account.config_version,
+            ENGINE_VERSION,
+            o.decided_ns,
+        )
         for o in outcomes
         for f in o.fills
     ]
@@ -224,8 +266,15 @@ def _fill_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
 
 def _ledger_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
     return [
-        (o.account.account_id, f.event_seq, e.kind, e.amount_minor, e.carry_micro)
-        + (e.balance_minor, o.decided_ns)
+        (
+            o.account.account_id,
+            f.event_seq,
+            e.kind,
+            e.amount_minor,
+            e.carry_micro,
+            e.balance_minor,
+            o.decided_ns,
+        )
         for o in outcomes
         for f in o.fills
         for e in f.entries
@@ -234,8 +283,14 @@ def _ledger_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
 
 def _violation_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
     return [
-        (o.account.account_id, v.event_seq, v.rule, v.action)
-        + (orjson.dumps(v.verdict).decode(), o.decided_ns)
+        (
+            o.account.account_id,
+            v.event_seq,
+            v.rule,
+            v.action,
+            orjson.dumps(v.verdict).decode(),
+            o.decided_ns,
+        )
         for o in outcomes
         for v in o.violations
     ]

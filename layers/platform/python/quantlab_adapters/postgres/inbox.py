@@ -35,8 +35,8 @@ returning signal_id::text, body_digest = %(digest)s as same_body
 """
 _STATUS = """case when outcome = 'refused' then 'refused' when state = 0 then 'accepted'
   when state = 2 then 'dead' else outcome end"""
-_COLUMNS = f"""inbox_id, signal_id::text, account_id::text, source_kind, source_id, command, payload,
-  received_ns, {_STATUS} as status, reason, result, attempts, duplicates, done_ns"""
+_COLUMNS = f"""inbox_id, signal_id::text, account_id::text, source_kind, source_id, command,
+  payload, received_ns, {_STATUS} as status, reason, result, attempts, duplicates, done_ns"""
 _PAGE = f"""
 select {_COLUMNS} from inbox
 where tenant_id = %(tenant)s and source_kind = %(kind)s

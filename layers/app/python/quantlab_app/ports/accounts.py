@@ -1,0 +1,127 @@
+"""Accounts as they are read and made; only the one writer changes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from quantlab.ledger.state import Account
+from quantlab.rules.terms import Profile
+from quantlab.tenancy.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedAccount:
+    """An account and the user it belongs to."""
+
+    account: Account
+    user_id: str | None
+    created_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account to be opened with its first deposit."""
+
+    account: Account
+    user_id: str | None
+    created_ns: int
+    opened_payload: Mapping[str, Any]
+
+
+Row = Mapping[str, Any]
+
+
+class Accounts(Protocol):
+    """Reads that may skip the core, and the opening of accounts."""
+
+    async def open(self, scope: Scope, accounts: Sequence[NewAccount]) -> None:
+        """Store new accounts with their deposit and account.created event, all or none."""
+        ...
+
+    async def find(self, scope: Scope, account_id: str) -> OwnedAccount | None:
+        """Return one account with its positions and closed days."""
+        ...
+
+    async def page(
+        self, scope: Scope, *, user_id: str | None, after: str | None, limit: int
+    ) -> Sequence[OwnedAccount]:
+        """Return accounts in order of identifier, of one user where given."""
+        ...
+
+    async def ids_of(self, scope: Scope, user_id: str) -> Sequence[str]:
+        """Return the accounts that belong to a user."""
+        ...
+
+    async def watched(self, tenant_id: str) -> Sequence[OwnedAccount]:
+        """Return the accounts with an open position."""
+        ...
+
+    async def active_ids(self, tenant_id: str, due_before_ns: int | None) -> Sequence[str]:
+        """Return accounts that are not closed, where given only those with a reset due by then."""
+        ...
+
+    async def orders(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        """Return orders, newest first."""
+        ...
+
+    async def order(self, scope: Scope, account_id: str, order_id: str) -> Row | None:
+        """Return one order."""
+        ...
+
+    async def order_of_signal(self, scope: Scope, signal_id: str) -> Row | None:
+        """Return the first order a command led to."""
+        ...
+
+    async def fills(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        """Return fills, newest first."""
+        ...
+
+    async def ledger(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        """Return ledger entries, newest first."""
+        ...
+
+    async def violations(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        """Return violations, newest first."""
+        ...
+
+
+class Tenants(Protocol):
+    """The tenants themselves."""
+
+    async def ensure(self, tenant_id: str) -> bool:
+        """Make the tenant's row if it is missing; True when it was."""
+        ...
+
+    async def active(self) -> Sequence[str]:
+        """Return every active tenant."""
+        ...
+
+    async def with_due_reset(self, now_ns: int) -> Sequence[str]:
+        """Return tenants with an account whose day is over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """What an account's pinned configuration says of it."""
+
+    profile: Profile
+    instruments: frozenset[str]
+    account_type: str
+    retention_days: int
+
+
+class Rulebooks(Protocol):
+    """Pinned rules, resolved once per version and account type."""
+
+    async def of(self, account: Account) -> Rulebook:
+        """Return the rulebook an account is pinned to."""
+        ...

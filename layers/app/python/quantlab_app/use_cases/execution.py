@@ -1,0 +1,184 @@
+"""The queue of orders: pending commands of a tenant become outcomes, in one transaction a batch."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+import structlog
+
+from quantlab.audit.chain import TENANT_STREAM
+from quantlab.engine.commands import Event, Outcome
+from quantlab.engine.context import Context, Market
+from quantlab.engine.execute import execute
+from quantlab.kernel.canonical import Json
+from quantlab.kernel.instants import format_rfc3339
+from quantlab.ledger.state import Account
+from quantlab.market.quote import Quote
+from quantlab.rules.calendar import day_of
+from quantlab_app.ports.container import Ports
+from quantlab_app.ports.errors import StoreUnavailable
+from quantlab_app.ports.execution import Batch, BatchFailed, Ran, Refusals
+
+BATCH_MAX: Final = 64
+ATTEMPTS_MAX: Final = 3
+EVENTS_TOPIC: Final = "events"
+ACCOUNTS_TOPIC: Final = "accounts"
+
+_log = structlog.get_logger("quantlab.execution")
+
+
+async def execute_pending(ports: Ports, tenant_id: str) -> int:
+    """Carry out one batch of a tenant's commands; return how many rows it settled."""
+    try:
+        ran = await _run(ports, tenant_id, BATCH_MAX)
+    except BatchFailed as failure:
+        _log.warning("batch_failed", tenant_id=tenant_id, cause=str(failure))
+        return await _one_by_one(ports, tenant_id, len(failure.inbox_ids))
+    settled = len(ran.outcomes)
+    if ran.refusals_pending:
+        settled += await _record_refusals(ports, tenant_id)
+    return settled
+
+
+async def _one_by_one(ports: Ports, tenant_id: str, count: int) -> int:
+    """Give each command a transaction of its own; one that fails again is counted and buried."""
+    for _ in range(count):
+        try:
+            if not (await _run(ports, tenant_id, 1)).outcomes:
+                break
+        except BatchFailed as failure:
+            _log.error("command_failed", tenant_id=tenant_id, cause=str(failure))
+            reason = f"{type(failure.cause).__name__}: {failure.cause}"
+            await ports.execution.bury(tenant_id, failure.inbox_ids[0], reason, ATTEMPTS_MAX)
+    return count
+
+
+async def _run(ports: Ports, tenant_id: str, limit: int) -> Ran:
+    async def decide(batch: Batch) -> Sequence[Outcome]:
+        return await _decide(ports, batch)
+
+    ran = await ports.execution.run(tenant_id, limit, decide)
+    if ran.outcomes:
+        await _publish(ports, tenant_id, ran.outcomes)
+    return ran
+
+
+async def _decide(ports: Ports, batch: Batch) -> list[Outcome]:
+    """Read the market of this moment and carry out the commands in order, state carried on."""
+    catalog = ports.catalog
+    quotes, clock = await ports.quotes.latest_with_clock(tuple(catalog.instruments))
+    now_ns = ports.clock.now_ns()
+    market = Market(catalog, quotes, now_ns if clock is None else clock.at(now_ns))
+    accounts = dict(batch.accounts)
+    contexts: dict[str, Context] = {}
+    outcomes = []
+    for command in batch.commands:
+        account = accounts[command.account_id or ""]
+        context = contexts.get(account.account_id)
+        if context is None:
+            context = await _context(ports, account, market, now_ns)
+            contexts[account.account_id] = context
+        outcome = execute(account, command, context)
+        accounts[account.account_id] = outcome.account
+        outcomes.append(outcome)
+    return outcomes
+
+
+async def _context(ports: Ports, account: Account, market: Market, now_ns: int) -> Context:
+    rulebook = await ports.rulebooks.of(account)
+    reset_market = None
+    if now_ns >= account.day.next_reset_ns and account.positions:
+        day = rulebook.profile.day
+        reset_ns = day_of(now_ns, day.reset, day.time_zone).started_ns
+        reset_market = await _market_before(ports, market, reset_ns)
+    return Context(market, rulebook.profile, rulebook.instruments, now_ns, reset_market)
+
+
+async def _market_before(ports: Ports, market: Market, moment_ns: int) -> Market:
+    """Return the last accepted quotes before a moment."""
+    found: dict[str, Quote] = {}
+    for symbol in market.catalog.instruments:
+        quote = await ports.bars.last_quote_before(symbol, moment_ns)
+        if quote is not None:
+            found[symbol] = quote
+    return Market(market.catalog, found, moment_ns)
+
+
+async def _publish(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) -> None:
+    """Tell the sockets and account_watch what was committed; what is lost is swept up later."""
+    streams: dict[str, list[Event]] = {}
+    for outcome in outcomes:
+        if outcome.events:
+            streams.setdefault(outcome.account.account_id, []).extend(outcome.events)
+    last = {outcome.account.account_id: outcome.account for outcome in outcomes}
+    try:
+        if streams:
+            await ports.event_bus.publish(EVENTS_TOPIC, events_message(tenant_id, streams))
+        await ports.event_bus.publish(ACCOUNTS_TOPIC, accounts_message(last))
+        if any(outcome.touched_status for outcome in outcomes):
+            await ports.stamps.renew(tenant_id)
+    except StoreUnavailable as fault:
+        _log.warning("publish_failed", tenant_id=tenant_id, cause=str(fault))
+        return
+    await ports.execution.published(
+        tenant_id, [(stream_id, events[-1].seq) for stream_id, events in streams.items()]
+    )
+
+
+def events_message(tenant_id: str, streams: dict[str, list[Event]]) -> bytes:
+    """Write the message of topic `events`: the events of some streams in order of seq."""
+    return orjson.dumps(
+        {
+            "tenantId": tenant_id,
+            "streams": [
+                {
+                    "streamId": stream_id,
+                    "events": [
+                        {
+                            "seq": event.seq,
+                            "eventType": event.event_type,
+                            "occurredNs": event.occurred_ns,
+                            "payload": event.payload,
+                        }
+                        for event in events
+                    ],
+                }
+                for stream_id, events in streams.items()
+            ],
+        }
+    )
+
+
+def accounts_message(accounts: dict[str, Account]) -> bytes:
+    """Write the message of topic `accounts`: the state account_watch judges ticks against."""
+    return orjson.dumps(list(accounts.values()))
+
+
+async def _record_refusals(ports: Ports, tenant_id: str) -> int:
+    def record(refusals: Refusals) -> list[Event]:
+        return _refusal_events(refusals, ports.clock.now_ns())
+
+    events = await ports.execution.run_refusals(tenant_id, BATCH_MAX, record)
+    if events:
+        message = events_message(tenant_id, {TENANT_STREAM: list(events)})
+        try:
+            await ports.event_bus.publish(EVENTS_TOPIC, message)
+        except StoreUnavailable as fault:
+            _log.warning("publish_failed", tenant_id=tenant_id, cause=str(fault))
+        else:
+            await ports.execution.published(tenant_id, [(TENANT_STREAM, events[-1].seq)])
+    return len(events) // 2
+
+
+def _refusal_events(refusals: Refusals, now_ns: int) -> list[Event]:
+    """Two events a refused signal, on the tenant's own stream."""
+    events = []
+    seq = refusals.event_seq
+    for command, reason in zip(refusals.commands, refusals.reasons, strict=True):
+        known: dict[str, Json] = {"signalId": command.signal_id, "botId": command.source_id}
+        received = {**known, "receivedAt": format_rfc3339(command.received_ns)}
+        events.append(Event(seq + 1, "webhook.received", command.received_ns, received))
+        refused = {**known, "reason": reason, **command.payload}
+        events.append(Event(seq + 2, "webhook.rejected", now_ns, refused))
+        seq += 2
+    return events

@@ -1,0 +1,244 @@
+"""Accounts in PostgreSQL: opening them, and the reads that may skip the core."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from quantlab.ledger.state import Account, ClosedDay, Day, Position
+from quantlab.tenancy.scope import Scope
+from quantlab_adapters.postgres.database import Connection, Database
+from quantlab_app.ports.accounts import NewAccount, OwnedAccount
+
+_ACCOUNT = """
+select a.account_id::text, a.user_id::text, a.status, a.status_reason, a.currency,
+  a.currency_digits, a.account_type, a.config_version, a.initial_balance_minor, a.balance_minor,
+  a.carry_micro, a.high_water_minor, a.event_seq, a.day_date::text, a.day_started_ns,
+  a.day_next_reset_ns, a.day_start_balance_minor, a.day_start_equity_minor, a.day_realised_minor,
+  a.day_traded, a.raised, (extract(epoch from a.created_at) * 1000000)::bigint as created_us,
+  coalesce((select json_agg(json_build_array(p.symbol, p.size_steps, p.cost, p.stop_loss_ticks,
+      p.take_profit_ticks, p.opened_at_ns, p.opened_seq) order by p.symbol)
+    from position p where p.tenant_id = a.tenant_id and p.account_id = a.account_id), '[]')
+    as positions,
+  coalesce((select json_agg(json_build_array(d.date, d.realised_minor, d.traded) order by d.date)
+    from account_day d where d.tenant_id = a.tenant_id and d.account_id = a.account_id), '[]')
+    as closed_days
+from account a
+"""
+_OPEN = """
+insert into account (tenant_id, account_id, user_id, status, account_type, config_version,
+  currency, currency_digits, initial_balance_minor, balance_minor, carry_micro, high_water_minor,
+  event_seq, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
+  day_start_equity_minor)
+values (%(tenant)s, %(account)s, %(user)s, 'active', %(type)s, %(config)s, %(currency)s,
+  %(digits)s, %(balance)s, %(balance)s, 0, %(balance)s, 1, %(date)s, %(started)s, %(reset)s,
+  %(balance)s, %(balance)s)
+"""
+_DEPOSIT = """
+insert into ledger_entry (tenant_id, account_id, event_seq, kind, amount_minor, carry_micro,
+  balance_minor, at_ns)
+values (%(tenant)s, %(account)s, 1, 'deposit', %(balance)s, 0, %(balance)s, %(now)s)
+"""
+_CREATED = """
+insert into event (tenant_id, stream_id, seq, event_type, occurred_ns, payload)
+values (%(tenant)s, %(account)s, 1, 'account.created', %(now)s, %(payload)s)
+"""
+_OUTBOX = """
+insert into outbox (tenant_id, topic, stream_id, from_seq, to_seq)
+select %(tenant)s, topic, %(account)s, 1, 1 from (values (1::smallint), (2::smallint)) t(topic)
+"""
+_ORDERS = """
+select order_id::text, signal_id::text, client_id, source_kind, symbol, side, order_type,
+  size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason, event_seq,
+  created_ns
+from orders where tenant_id = %(tenant)s
+"""
+_FILLS = """
+select fill_id::text, order_id::text, symbol, side, size_steps, price_ticks, slippage_ticks,
+  bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den, realised_minor,
+  commission_minor, config_version, engine_version, filled_ns, event_seq
+from fill where tenant_id = %(tenant)s
+"""
+_LEDGER = """
+select event_seq, kind, amount_minor, carry_micro, balance_minor, at_ns
+from ledger_entry where tenant_id = %(tenant)s
+"""
+_VIOLATIONS = """
+select event_seq, rule, action, verdict, at_ns from violation where tenant_id = %(tenant)s
+"""
+_BEFORE = """
+ and account_id = %(account)s and (%(before)s::bigint is null or event_seq < %(before)s)
+order by event_seq desc
+"""
+
+Row = dict[str, Any]
+
+
+class PostgresAccounts:
+    """Accounts port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, scope: Scope, accounts: Sequence[NewAccount]) -> None:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            for new in accounts:
+                await _open(connection, scope.tenant_id, new)
+            await connection.execute("select pg_notify('audit', %s)", (scope.tenant_id,))
+
+    async def find(self, scope: Scope, account_id: str) -> OwnedAccount | None:
+        found = await self._accounts(
+            scope.tenant_id, "where a.tenant_id = %(tenant)s and a.account_id = %(account)s",
+            account=account_id,
+        )  # fmt: skip
+        return found[0] if found else None
+
+    async def page(
+        self, scope: Scope, *, user_id: str | None, after: str | None, limit: int
+    ) -> Sequence[OwnedAccount]:
+        return await self._accounts(
+            scope.tenant_id,
+            "where a.tenant_id = %(tenant)s"
+            " and (%(user)s::uuid is null or a.user_id = %(user)s)"
+            " and (%(after)s::uuid is null or a.account_id > %(after)s)"
+            " order by a.account_id limit %(limit)s",
+            user=user_id,
+            after=after,
+            limit=limit,
+        )
+
+    async def ids_of(self, scope: Scope, user_id: str) -> Sequence[str]:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                "select account_id::text from account where tenant_id = %s and user_id = %s",
+                (scope.tenant_id, user_id),
+            )
+            return [row["account_id"] for row in await cursor.fetchall()]
+
+    async def watched(self, tenant_id: str) -> Sequence[OwnedAccount]:
+        return await self._accounts(
+            tenant_id,
+            "where a.tenant_id = %(tenant)s and exists (select from position p"
+            " where p.tenant_id = a.tenant_id and p.account_id = a.account_id)",
+        )
+
+    async def active_ids(self, tenant_id: str, due_before_ns: int | None) -> Sequence[str]:
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = await connection.execute(
+                "select account_id::text from account where tenant_id = %(tenant)s"
+                " and status <> 'closed'"
+                " and (%(due)s::bigint is null or day_next_reset_ns <= %(due)s)"
+                " order by account_id",
+                {"tenant": tenant_id, "due": due_before_ns},
+            )
+            return [row["account_id"] for row in await cursor.fetchall()]
+
+    async def orders(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        return await self._page(_ORDERS, scope, account_id, before, limit)
+
+    async def order(self, scope: Scope, account_id: str, order_id: str) -> Row | None:
+        rows = await self._rows(
+            _ORDERS + " and account_id = %(account)s and order_id = %(order)s",
+            {"tenant": scope.tenant_id, "account": account_id, "order": order_id},
+        )
+        return rows[0] if rows else None
+
+    async def order_of_signal(self, scope: Scope, signal_id: str) -> Row | None:
+        rows = await self._rows(
+            _ORDERS + " and account_id = (select account_id from inbox where tenant_id = %(tenant)s"
+            " and signal_id = %(signal)s) and signal_id = %(signal)s order by event_seq limit 1",
+            {"tenant": scope.tenant_id, "signal": signal_id},
+        )
+        return rows[0] if rows else None
+
+    async def fills(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        return await self._page(_FILLS, scope, account_id, before, limit)
+
+    async def ledger(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        return await self._page(_LEDGER, scope, account_id, before, limit)
+
+    async def violations(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        return await self._page(_VIOLATIONS, scope, account_id, before, limit)
+
+    async def _page(
+        self, statement: str, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> list[Row]:
+        """Read a page; a commission shares its fill's seq, so ledger pages may end inside one."""
+        parameters = {
+            "tenant": scope.tenant_id,
+            "account": account_id,
+            "before": before,
+            "limit": limit,
+        }
+        order = ", kind" if statement is _LEDGER else ""
+        return await self._rows(f"{statement}{_BEFORE}{order} limit %(limit)s", parameters)
+
+    async def _rows(self, statement: str, parameters: dict[str, Any]) -> list[Row]:
+        async with self._database.tenant(parameters["tenant"]) as connection:
+            return await (await connection.execute(statement, parameters)).fetchall()
+
+    async def _accounts(
+        self, tenant_id: str, condition: str, **parameters: Any
+    ) -> list[OwnedAccount]:
+        rows = await self._rows(_ACCOUNT + condition, {"tenant": tenant_id, **parameters})
+        return [_owned(tenant_id, row) for row in rows]
+
+
+async def _open(connection: Connection, tenant_id: str, new: NewAccount) -> None:
+    account = new.account
+    parameters = {
+        "tenant": tenant_id,
+        "account": account.account_id,
+        "user": new.user_id,
+        "type": account.account_type,
+        "config": account.config_version,
+        "currency": account.currency,
+        "digits": account.currency_digits,
+        "balance": account.initial_balance_minor,
+        "date": account.day.date,
+        "started": account.day.started_ns,
+        "reset": account.day.next_reset_ns,
+        "now": new.created_ns,
+        "payload": orjson.dumps(new.opened_payload).decode(),
+    }
+    for statement in (_OPEN, _DEPOSIT, _CREATED, _OUTBOX):
+        await connection.execute(statement, parameters)
+
+
+def _owned(tenant_id: str, row: Row) -> OwnedAccount:
+    account = Account(
+        account_id=row["account_id"],
+        tenant_id=tenant_id,
+        status=row["status"],
+        status_reason=row["status_reason"],
+        currency=row["currency"],
+        currency_digits=row["currency_digits"],
+        account_type=row["account_type"],
+        config_version=row["config_version"],
+        initial_balance_minor=row["initial_balance_minor"],
+        balance_minor=row["balance_minor"],
+        carry_micro=row["carry_micro"],
+        high_water_minor=row["high_water_minor"],
+        event_seq=row["event_seq"],
+        day=Day(
+            date=row["day_date"],
+            started_ns=row["day_started_ns"],
+            next_reset_ns=row["day_next_reset_ns"],
+            start_balance_minor=row["day_start_balance_minor"],
+            start_equity_minor=row["day_start_equity_minor"],
+            realised_minor=row["day_realised_minor"],
+            traded=row["day_traded"],
+        ),
+        closed_days=tuple(ClosedDay(*day) for day in row["closed_days"]),
+        raised=tuple(row["raised"]),
+        positions={fields[0]: Position(*fields) for fields in row["positions"]},
+    )
+    return OwnedAccount(account, row["user_id"], row["created_us"] * 1000)

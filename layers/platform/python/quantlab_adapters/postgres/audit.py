@@ -1,0 +1,249 @@
+"""The audit log in PostgreSQL: chained from the outbox, exactly once; read in pages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from psycopg.rows import tuple_row
+
+from quantlab.audit.chain import GENESIS, Entry
+from quantlab.engine.commands import Event
+from quantlab.tenancy.scope import Scope
+from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
+from quantlab_app.ports.audit import AuditQuery, Head, Link, Unpublished
+
+_TAKE = """
+delete from outbox where tenant_id = current_tenant() and topic = 1 and outbox_id = any(array(
+  select outbox_id from outbox where tenant_id = current_tenant() and topic = 1
+  order by outbox_id limit %s for update skip locked))
+returning stream_id::text, to_seq
+"""
+_NEW_HEADS = """
+insert into audit_head (tenant_id, stream_id, seq, hash)
+select current_tenant(), s, 0, %s from unnest(%s::uuid[]) s on conflict do nothing
+"""
+_HEADS = """
+select stream_id::text, seq, hash from audit_head
+where tenant_id = current_tenant() and stream_id = any(%s::uuid[]) order by stream_id for update
+"""
+_EVENTS = """
+select e.stream_id::text, e.seq, e.event_type, e.occurred_ns, e.payload
+from unnest(%s::uuid[], %s::bigint[], %s::bigint[]) s(stream_id, after_seq, to_seq)
+join event e on e.tenant_id = current_tenant() and e.stream_id = s.stream_id
+  and e.seq > s.after_seq and e.seq <= s.to_seq
+order by e.stream_id, e.seq
+"""
+_APPEND = """
+insert into audit_log (tenant_id, stream_id, seq, event_type, occurred_ns, salt, payload,
+  payload_digest, prev_hash, hash)
+select current_tenant(), x.stream_id, x.seq, x.event_type, x.occurred_ns, x.salt,
+  x.payload::json, x.digest, x.prev_hash, x.hash
+from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bigint[], %s::bytea[], %s::text[],
+  %s::bytea[], %s::bytea[], %s::bytea[])
+  x(stream_id, seq, event_type, occurred_ns, salt, payload, digest, prev_hash, hash)
+"""
+_MOVE_HEADS = """
+update audit_head h set seq = x.seq, hash = x.hash
+from unnest(%s::uuid[], %s::bigint[], %s::bytea[]) x(stream_id, seq, hash)
+where h.tenant_id = current_tenant() and h.stream_id = x.stream_id
+"""
+_ENTRY = """tenant_id, stream_id::text, seq, event_type, occurred_ns, salt, payload,
+  payload_digest, prev_hash, hash"""
+_PAGE = f"""
+select {_ENTRY} from audit_log
+where tenant_id = %(tenant)s
+  and (%(streams)s::uuid[] is null or stream_id = any(%(streams)s))
+  and (%(start)s::bigint is null or occurred_ns >= %(start)s)
+  and (%(end)s::bigint is null or occurred_ns < %(end)s)
+  and (%(type)s::text is null or event_type = %(type)s)
+  and (%(at)s::bigint is null
+    or (occurred_ns, stream_id, seq) > (%(at)s, %(stream)s::uuid, %(seq)s))
+order by occurred_ns, stream_id, seq limit %(limit)s
+"""  # noqa: S608 - constants only
+_CHAIN = f"""
+select {_ENTRY} from audit_log
+where tenant_id = %s and stream_id = %s and seq > %s order by seq limit %s
+"""  # noqa: S608 - constants only
+
+Row = tuple[Any, ...]
+
+
+class PostgresAuditLog:
+    """AuditLog port. The rows of the heads are the only lock: one appender a stream."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._idle: list[Connection] = []
+
+    async def close(self) -> None:
+        """Close the appenders' connections."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def append_pending(self, tenant_id: str, limit: int, link: Link) -> int:
+        connection = self._idle.pop() if self._idle else None
+        if connection is None or connection.closed:
+            connection = await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
+        try:
+            with translated():
+                added = await _append(connection, tenant_id, limit, link)
+        except BaseException:
+            await connection.close()
+            raise
+        self._idle.append(connection)
+        return added
+
+    async def page(self, scope: Scope, query: AuditQuery) -> Sequence[Entry]:
+        at, stream, seq = query.after if query.after is not None else (None, None, None)
+        parameters = {
+            "tenant": scope.tenant_id,
+            "streams": None if query.streams is None else list(query.streams),
+            "start": query.start_ns,
+            "end": query.end_ns,
+            "type": query.event_type,
+            "at": at,
+            "stream": stream,
+            "seq": seq,
+            "limit": query.limit,
+        }
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = connection.cursor(row_factory=tuple_row)
+            rows = await (await cursor.execute(_PAGE, parameters)).fetchall()
+        return [_entry(row) for row in rows]
+
+    async def chain(
+        self, scope: Scope, stream_id: str, after_seq: int, limit: int
+    ) -> Sequence[Entry]:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute(_CHAIN, (scope.tenant_id, stream_id, after_seq, limit))
+            return [_entry(row) for row in await cursor.fetchall()]
+
+    async def heads(self, scope: Scope) -> Sequence[Head]:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute(
+                "select stream_id::text, seq, hash from audit_head"
+                " where tenant_id = %s order by stream_id",
+                (scope.tenant_id,),
+            )
+            return [Head(row[0], row[1], bytes(row[2])) for row in await cursor.fetchall()]
+
+    async def erase_payloads(self, tenant_id: str, stream_id: str, before_ns: int) -> int:
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute("select erase_audit_payloads(%s, %s)", (stream_id, before_ns))
+            row = await cursor.fetchone()
+            return 0 if row is None else int(row[0])
+
+
+async def _append(connection: Connection, tenant_id: str, limit: int, link: Link) -> int:
+    async with connection.pipeline():
+        await connection.execute("begin")
+        await connection.execute(SET_TENANT, (tenant_id,))
+        taken = await connection.execute(_TAKE, (limit,))
+    ends: dict[str, int] = {}
+    for stream_id, to_seq in await _rows(taken):
+        ends[stream_id] = max(to_seq, ends.get(stream_id, 0))
+    if not ends:
+        await connection.execute("rollback")
+        return 0
+    async with connection.pipeline():
+        await connection.execute(_NEW_HEADS, (GENESIS, list(ends)))
+        locked = await connection.execute(_HEADS, (list(ends),))
+    heads = {row[0]: Head(row[0], row[1], bytes(row[2])) for row in await _rows(locked)}
+    spans = [(stream_id, heads[stream_id].seq, to_seq) for stream_id, to_seq in ends.items()]
+    columns = [list(column) for column in zip(*spans, strict=True)]
+    pending: dict[str, list[Event]] = {}
+    for row in await _rows(await connection.execute(_EVENTS, columns)):
+        pending.setdefault(row[0], []).append(Event(*row[1:]))
+    entries = [
+        entry
+        for stream_id, events in pending.items()
+        for entry in link(tenant_id, heads[stream_id], events)
+    ]
+    await _write(connection, entries)
+    return len(entries)
+
+
+async def _write(connection: Connection, entries: list[Entry]) -> None:
+    last = {entry.stream_id: entry for entry in entries}
+    async with connection.pipeline():
+        if entries:
+            rows = [
+                (
+                    e.stream_id,
+                    e.seq,
+                    e.event_type,
+                    e.occurred_ns,
+                    e.salt,
+                    orjson.dumps(e.payload).decode(),
+                    e.payload_digest,
+                    e.prev_hash,
+                    e.hash,
+                )
+                for e in entries
+            ]
+            await connection.execute(_APPEND, [list(c) for c in zip(*rows, strict=True)])
+            await connection.execute(
+                _MOVE_HEADS,
+                (list(last), [e.seq for e in last.values()], [e.hash for e in last.values()]),
+            )
+        await connection.execute("commit")
+
+
+async def _rows(cursor: Any) -> list[Row]:
+    rows: list[Row] = await cursor.fetchall()
+    return rows
+
+
+def _entry(row: Row) -> Entry:
+    salt = None if row[5] is None else bytes(row[5])
+    digests = (bytes(row[7]), bytes(row[8]), bytes(row[9]))
+    return Entry(*(*row[:5], salt, row[6], *digests))
+
+
+class PostgresOutbox:
+    """Outbox port: the rows that the sweep finds when an executor died before it published."""
+
+    _TOPICS = {"audit": 1, "publish": 2}  # noqa: RUF012 - a constant table
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def tenants_waiting(self, topic: str, older_than_s: float) -> Sequence[str]:
+        async with self._database.plain() as connection:
+            cursor = await connection.execute(
+                "select t from outbox_tenants(%s::smallint, make_interval(secs => %s)) t",
+                (self._TOPICS[topic], older_than_s),
+            )
+            return [row["t"] for row in await cursor.fetchall()]
+
+    async def unpublished(
+        self, tenant_id: str, older_than_s: float, limit: int
+    ) -> tuple[Sequence[int], Sequence[Unpublished]]:
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute(
+                "select outbox_id, stream_id::text, from_seq, to_seq from outbox"
+                " where tenant_id = %s and topic = 2"
+                " and created_at <= now() - make_interval(secs => %s)"
+                " order by outbox_id limit %s",
+                (tenant_id, older_than_s, limit),
+            )
+            rows = await cursor.fetchall()
+            if not rows:
+                return (), ()
+            spans = [(stream, first - 1, last) for _, stream, first, last in rows]
+            await cursor.execute(_EVENTS, [list(column) for column in zip(*spans, strict=True)])
+            events: dict[str, list[Event]] = {}
+            for row in await cursor.fetchall():
+                events.setdefault(row[0], []).append(Event(*row[1:]))
+        return [row[0] for row in rows], [Unpublished(s, found) for s, found in events.items()]
+
+    async def drop(self, tenant_id: str, outbox_ids: Sequence[int]) -> None:
+        async with self._database.tenant(tenant_id) as connection:
+            await connection.execute(
+                "delete from outbox where tenant_id = %s and topic = 2 and outbox_id = any(%s)",
+                (tenant_id, list(outbox_ids)),
+            )

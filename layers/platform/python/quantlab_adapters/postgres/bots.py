@@ -1,0 +1,225 @@
+"""Bots in PostgreSQL, and the short memory of them on the accepting path."""
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from quantlab.tenancy.scope import Scope, system_scope
+from quantlab_adapters.postgres.configs import PostgresTenantConfigs
+from quantlab_adapters.postgres.database import Database
+from quantlab_app.ports.bots import Bot, BotAccount, KnownBot, NewBot
+from quantlab_app.ports.secrets import Keys
+
+KEPT_S = 5.0
+KEPT_MAX = 20_000
+SECRET_PURPOSE = "bot_secret"  # noqa: S105 - the name of a purpose
+
+_BOT = """
+select bot_id::text, name, status, account_id::text, account_ids::text[], token_enabled,
+  source_addresses::text[], (extract(epoch from created_at) * 1000000)::bigint as created_us
+from bot where tenant_id = %(tenant)s
+"""
+_KNOWN = """
+select bot_id::text, status, account_id::text, account_ids::text[], secret_cipher,
+  case when previous_valid_until > now() then previous_secret_cipher end as previous_cipher,
+  token_enabled, source_addresses::text[]
+from bot where tenant_id = %s and bot_id = %s
+"""
+_BOT_ACCOUNTS = """
+select account_id::text, status, account_type, config_version
+from account where tenant_id = %s and account_id = any(%s::uuid[])
+"""
+_FIND = "select tenant_id, object_id from find_in_directory(%s, %s)"
+_ENTER = """
+insert into directory (tenant_id, kind, lookup_hash, object_id) values (%s, %s, %s, %s)
+"""
+
+StampOf = Callable[[str], Awaitable[str]]
+
+
+class PostgresBots:
+    """Bots port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, scope: Scope, bot: NewBot) -> None:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            await connection.execute(
+                "insert into bot (tenant_id, bot_id, name, status, account_id, account_ids,"
+                " secret_cipher, token_hash, token_enabled, source_addresses)"
+                " values (%s, %s, %s, 'active', %s, %s::uuid[], %s, %s, %s, %s::cidr[])",
+                (
+                    scope.tenant_id,
+                    bot.bot_id,
+                    bot.name,
+                    bot.account_id,
+                    list(bot.account_ids),
+                    bot.secret_cipher,
+                    bot.token_hash,
+                    bot.token_enabled,
+                    list(bot.source_addresses),
+                ),
+            )
+            for kind, digest in (("bot", _digest(bot.bot_id)), ("bot_token", bot.token_hash)):
+                await connection.execute(_ENTER, (scope.tenant_id, kind, digest, bot.bot_id))
+
+    async def page(self, scope: Scope, *, after: str | None, limit: int) -> Sequence[Bot]:
+        return await self._bots(
+            scope,
+            " and (%(after)s::uuid is null or bot_id > %(after)s) order by bot_id limit %(limit)s",
+            after=after,
+            limit=limit,
+        )
+
+    async def find(self, scope: Scope, bot_id: str) -> Bot | None:
+        found = await self._bots(scope, " and bot_id = %(bot)s", bot=bot_id)
+        return found[0] if found else None
+
+    async def _bots(self, scope: Scope, condition: str, **parameters: Any) -> list[Bot]:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                _BOT + condition, {"tenant": scope.tenant_id, **parameters}
+            )
+            rows = await cursor.fetchall()
+        return [
+            Bot(
+                bot_id=row["bot_id"],
+                name=row["name"],
+                status=row["status"],
+                account_id=row["account_id"],
+                account_ids=tuple(row["account_ids"]),
+                token_enabled=row["token_enabled"],
+                source_addresses=tuple(row["source_addresses"]),
+                created_at_ns=row["created_us"] * 1000,
+            )
+            for row in rows
+        ]
+
+    async def set_status(self, scope: Scope, bot_id: str, status: str) -> bool:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                "update bot set status = %s where tenant_id = %s and bot_id = %s",
+                (status, scope.tenant_id, bot_id),
+            )
+            return cursor.rowcount == 1
+
+    async def rotate(
+        self,
+        scope: Scope,
+        bot_id: str,
+        secret_cipher: bytes,
+        token_hash: bytes | None,
+        grace_s: int,
+    ) -> bool:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                "update bot set previous_secret_cipher = secret_cipher, secret_cipher = %s,"
+                " previous_valid_until = now() + make_interval(secs => %s)"
+                " where tenant_id = %s and bot_id = %s",
+                (secret_cipher, grace_s, scope.tenant_id, bot_id),
+            )
+            if cursor.rowcount != 1:
+                return False
+            if token_hash is not None:
+                await connection.execute(
+                    "update bot set token_hash = %s where tenant_id = %s and bot_id = %s",
+                    (token_hash, scope.tenant_id, bot_id),
+                )
+                await connection.execute(
+                    "delete from directory where tenant_id = %s and kind = 'bot_token'"
+                    " and object_id = %s",
+                    (scope.tenant_id, bot_id),
+                )
+                await connection.execute(_ENTER, (scope.tenant_id, "bot_token", token_hash, bot_id))
+            return True
+
+
+class StoredKnownBots:
+    """KnownBots port. stamp_of reads the tenant's stamp before anything else is read."""
+
+    def __init__(
+        self,
+        database: Database,
+        keys: Keys,
+        configs: PostgresTenantConfigs,
+        stamp_of: StampOf,
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._configs = configs
+        self._stamp_of = stamp_of
+        self._kept: dict[tuple[str, bytes], tuple[float, KnownBot]] = {}
+
+    async def by_id(self, bot_id: str, *, fresh: bool = False) -> KnownBot | None:
+        return await self._known("bot", _digest(bot_id), fresh=fresh)
+
+    async def by_token(self, token_hash: bytes, *, fresh: bool = False) -> KnownBot | None:
+        return await self._known("bot_token", token_hash, fresh=fresh)
+
+    async def _known(self, kind: str, lookup_hash: bytes, *, fresh: bool) -> KnownBot | None:
+        key = (kind, lookup_hash)
+        kept = self._kept.get(key)
+        if kept is not None and not fresh and kept[0] > time.monotonic():
+            return kept[1]
+        bot = await self._read(kind, lookup_hash)
+        if bot is None:
+            self._kept.pop(key, None)
+            return None
+        if len(self._kept) >= KEPT_MAX:
+            self._kept.clear()
+        self._kept[key] = (time.monotonic() + KEPT_S, bot)
+        return bot
+
+    async def _read(self, kind: str, lookup_hash: bytes) -> KnownBot | None:
+        async with self._database.plain() as connection:
+            found = await (await connection.execute(_FIND, (kind, lookup_hash))).fetchone()
+        if found is None:
+            return None
+        tenant_id: str = found["tenant_id"]
+        stamp = await self._stamp_of(tenant_id)
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = await connection.execute(_KNOWN, (tenant_id, found["object_id"]))
+            row = await cursor.fetchone()
+            if row is None:
+                return None
+            cursor = await connection.execute(_BOT_ACCOUNTS, (tenant_id, row["account_ids"]))
+            accounts = await cursor.fetchall()
+        return await self._assembled(tenant_id, stamp, row, accounts)
+
+    async def _assembled(
+        self, tenant_id: str, stamp: str, row: dict[str, Any], accounts: list[dict[str, Any]]
+    ) -> KnownBot:
+        scope = system_scope(tenant_id, "known_bots", "")
+        config = await self._configs.current(scope)
+        ciphers = [row["secret_cipher"], row["previous_cipher"]]
+        secrets = [
+            (await self._keys.decrypt(tenant_id, SECRET_PURPOSE, bytes(cipher))).decode()
+            for cipher in ciphers
+            if cipher is not None
+        ]
+        known = {}
+        for account in accounts:
+            pinned = await self._configs.pinned(scope, account["config_version"])
+            kind = pinned.account_types[account["account_type"]]
+            known[account["account_id"]] = BotAccount(
+                account["account_id"], account["status"], frozenset(kind.instruments)
+            )
+        return KnownBot(
+            tenant_id=tenant_id,
+            bot_id=row["bot_id"],
+            status=row["status"],
+            default_account_id=row["account_id"],
+            accounts=known,
+            secrets=tuple(secrets),
+            token_enabled=row["token_enabled"],
+            source_addresses=tuple(row["source_addresses"]),
+            webhooks=config.webhooks,
+            limits=config.rate_limits,
+            stamp=stamp,
+        )
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

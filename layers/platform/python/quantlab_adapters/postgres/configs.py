@@ -1,0 +1,117 @@
+"""Tenants and their configuration versions; pinned versions never change, so they are kept."""
+
+from collections.abc import Sequence
+
+import orjson
+
+from quantlab.ledger.state import Account
+from quantlab.rules.profile import parse_profile
+from quantlab.tenancy.config import TenantConfig, config_of_resolved
+from quantlab.tenancy.scope import Scope, system_scope
+from quantlab_adapters.postgres.database import Database
+from quantlab_app.ports.accounts import Rulebook
+from quantlab_app.ports.errors import NotFound
+
+KEPT_MAX = 256
+
+
+class PostgresTenants:
+    """Tenants port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ensure(self, tenant_id: str) -> bool:
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = await connection.execute(
+                "insert into tenant (tenant_id) values (%s) on conflict do nothing", (tenant_id,)
+            )
+            return cursor.rowcount == 1
+
+    async def active(self) -> Sequence[str]:
+        async with self._database.plain() as connection:
+            cursor = await connection.execute("select t from active_tenants() t")
+            return [row["t"] for row in await cursor.fetchall()]
+
+    async def with_due_reset(self, now_ns: int) -> Sequence[str]:
+        async with self._database.plain() as connection:
+            cursor = await connection.execute(
+                "select t from tenants_with_due_reset(%s) t", (now_ns,)
+            )
+            return [row["t"] for row in await cursor.fetchall()]
+
+
+class PostgresTenantConfigs:
+    """TenantConfigs port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: dict[tuple[str, str], TenantConfig] = {}
+
+    async def current(self, scope: Scope) -> TenantConfig:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                "select config_version from tenant where tenant_id = %s", (scope.tenant_id,)
+            )
+            row = await cursor.fetchone()
+        if row is None or row["config_version"] is None:
+            raise NotFound(f"tenant {scope.tenant_id} has no configuration")
+        return await self.pinned(scope, row["config_version"])
+
+    async def pinned(self, scope: Scope, version: str) -> TenantConfig:
+        key = (scope.tenant_id, version)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                "select document from tenant_config where tenant_id = %s and version = %s", key
+            )
+            row = await cursor.fetchone()
+        if row is None:
+            raise NotFound(f"tenant {scope.tenant_id} has no configuration {version}")
+        if len(self._kept) >= KEPT_MAX:
+            self._kept.clear()
+        return self._kept.setdefault(key, config_of_resolved(row["document"]))
+
+    async def record(self, scope: Scope, config: TenantConfig) -> bool:
+        async with self._database.tenant(scope.tenant_id) as connection:
+            await connection.execute(
+                "insert into tenant_config (tenant_id, version, document) values (%s, %s, %s)"
+                " on conflict do nothing",
+                (scope.tenant_id, config.version, orjson.dumps(config.document).decode()),
+            )
+            cursor = await connection.execute(
+                "update tenant set config_version = %(version)s where tenant_id = %(tenant)s"
+                " and config_version is distinct from %(version)s",
+                {"version": config.version, "tenant": scope.tenant_id},
+            )
+            return cursor.rowcount == 1
+
+
+class PinnedRulebooks:
+    """Rulebooks port: profiles resolved to integers once per version and account type."""
+
+    def __init__(self, configs: PostgresTenantConfigs) -> None:
+        self._configs = configs
+        self._kept: dict[tuple[str, str, str], Rulebook] = {}
+
+    async def of(self, account: Account) -> Rulebook:
+        key = (account.tenant_id, account.config_version, account.account_type)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        scope = system_scope(account.tenant_id, "rulebooks", "")
+        config = await self._configs.pinned(scope, account.config_version)
+        kind = config.account_types.get(account.account_type)
+        if kind is None:
+            raise NotFound(f"configuration {config.version} has no type {account.account_type}")
+        profile = parse_profile(
+            kind.profile,
+            currency_digits=kind.currency_digits,
+            initial_balance_minor=kind.initial_balance_minor,
+        )
+        book = Rulebook(profile, frozenset(kind.instruments), kind.type_id, kind.retention_days)
+        if len(self._kept) >= KEPT_MAX:
+            self._kept.clear()
+        return self._kept.setdefault(key, book)
