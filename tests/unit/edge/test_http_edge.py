@@ -1,4 +1,4 @@
-"""The edge around every route: problem documents, exact numbers, limits, correlation, access log."""
+"""The edge around every route: problems, exact numbers, limits, correlation, access log."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,12 +11,12 @@ import httpx
 import pytest
 import structlog
 from pydantic import Field
-from quantlab_server.app import BODY_BYTES_MAX, create_app
 
 from quantlab_app.ports.errors import Conflict, NotFound, StoreUnavailable
 from quantlab_edge.http import ApiModel, router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, encode_cursor, page
 from quantlab_edge.problems import FieldError, ProblemError
+from quantlab_server.app import BODY_BYTES_MAX, create_app
 
 FAULTS: dict[str, Exception] = {
     "store": StoreUnavailable("PostgreSQL: OperationalError"),

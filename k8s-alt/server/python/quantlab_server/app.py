@@ -56,7 +56,7 @@ def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
         app.include_router(router)
     if ports is not None and importlib.util.find_spec("quantlab_server.hub"):
         importlib.import_module("quantlab_server.hub").attach(app, ports, manifests)
-    app.add_api_route("/openapi.json", _OpenApi(app).answer, include_in_schema=False)
+    app.add_route("/openapi.json", _OpenApi(app).answer, include_in_schema=False)
     app.add_middleware(Edge, ports=ports)
     return app
 
@@ -124,7 +124,7 @@ class _OpenApi:
         self._app = app
         self._body: bytes | None = None
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, _request: Request) -> Response:
         if self._body is None:
             document = _described(self._app.openapi())
             self._body = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()

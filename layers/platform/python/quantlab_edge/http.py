@@ -125,7 +125,9 @@ async def credential(
     if found is None:
         detail = "Expected an access token that stands, or an API key that stands."
         raise ProblemError("unauthorized", detail)
-    tenant_id = request.path_params.get("tenantId", request.path_params.get("tenant_id"))
+    actor = found.scope.actor
+    request.state.log = {"tenant": found.scope.tenant_id, "actor": f"{actor.kind}:{actor.id}"}
+    tenant_id = request.path_params.get("tenantId")
     if tenant_id is not None and tenant_id != found.scope.tenant_id:
         raise ProblemError("not_found", "No such object.")
     return found

@@ -102,7 +102,7 @@ class _Merged:
 def exposition(entries: Sequence[BoardEntry]) -> bytes:
     """Return the numbers of several processes as one exposition."""
     registry = CollectorRegistry()
-    registry.register(_Merged(entries))  # type: ignore[arg-type]
+    registry.register(_Merged(entries))
     return generate_latest(registry)
 
 

@@ -16,10 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quantlab_app.ports.errors import Conflict, NotFound, StoreUnavailable
+from quantlab_app.ports.mail import MailRefused, MailUnavailable
 
 TYPE_BASE: Final = "https://errors.quantlab.example/"
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
+MAIL_RETRY_S: Final = 30
 GOT_CHARS_MAX: Final = 60
 ERRORS_MAX: Final = 20
 
@@ -48,8 +50,10 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "unsupported_media_type": (415, "The body has the wrong media type"),
     "invalid_fields": (422, "Some fields do not hold"),
     "rate_limited": (429, "Too many requests"),
+    "mail_refused": (422, "The mail cannot be sent"),
     "internal": (500, "Something failed on our side"),
     "stores_unavailable": (503, "A store does not answer"),
+    "mail_unavailable": (503, "Mail does not leave at present"),
 }
 _BY_STATUS: Final = {
     400: "malformed",
@@ -126,21 +130,25 @@ def problem_response(error: ProblemError, correlation_id: str) -> Response:
 
 def problem_of(error: Exception) -> ProblemError:
     """Translate an exception; what nobody foresaw becomes `internal` and says nothing."""
-    match error:
-        case ProblemError():
-            return error
-        case RequestValidationError():
-            return _problem_of_validation(error)
-        case HTTPException():
-            return _problem_of_status(error)
-        case StoreUnavailable():
-            return ProblemError("stores_unavailable", "Try again shortly.", (), RETRY_AFTER_S)
-        case NotFound():
-            return ProblemError("not_found", "No such object.")
-        case Conflict():
-            return ProblemError("conflict", "Another writer was first, or the name is taken.")
-        case _:
-            return ProblemError("internal", "The failure was recorded under the correlation id.")
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _problem_of_validation(error)
+    if isinstance(error, HTTPException):
+        return _problem_of_status(error)
+    for kind, slug, detail, retry_after_s in _FAULTS:
+        if isinstance(error, kind):
+            return ProblemError(slug, detail, (), retry_after_s)
+    return ProblemError("internal", "The failure was recorded under the correlation id.")
+
+
+_FAULTS: Final = (
+    (StoreUnavailable, "stores_unavailable", "Try again shortly.", RETRY_AFTER_S),
+    (MailUnavailable, "mail_unavailable", "The mail server did not take it.", MAIL_RETRY_S),
+    (MailRefused, "mail_refused", "The mail server refused the message.", None),
+    (NotFound, "not_found", "No such object.", None),
+    (Conflict, "conflict", "Another writer was first, or the name is taken.", None),
+)
 
 
 def _problem_of_status(error: HTTPException) -> ProblemError:
@@ -212,8 +220,6 @@ def install(app: FastAPI) -> None:
         ProblemError,
         RequestValidationError,
         HTTPException,
-        StoreUnavailable,
-        NotFound,
-        Conflict,
+        *(fault for fault, *_ in _FAULTS),
     ):
         app.add_exception_handler(kind, _answer)

@@ -21,11 +21,20 @@ class Settings(BaseSettings):
     trusted_proxies: str = ""
     issuer: str = "https://quantlab.example"
     audience: str = "quantlab"
+    argon2_time_cost: int = Field(default=2, ge=1)
+    argon2_memory_kib: int = Field(default=47_104, ge=8_192)
+    argon2_concurrency: int = Field(default=2, ge=1, le=16)
     feed: str = "synthetic"
     feed_seed: int = 20140501
     pool_size: int = Field(default=8, ge=1)
     order_lanes: int = Field(default=3, ge=1, le=32)
     log_json: bool = False
     log_level: str = "INFO"
+    mail_sender: str = "QuantLab <no-reply@quantlab.example>"
     mail: str = "outbox"
     smtp_url: SecretStr | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the server is reached when no public address is set."""
+        return f"http://{self.host}:{self.port}"

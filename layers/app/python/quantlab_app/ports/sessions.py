@@ -104,6 +104,12 @@ class Sessions(Protocol):
         """End a session; False when there is none."""
         ...
 
+    async def revoke_others(
+        self, scope: Scope, user_id: str, kept_session_id: str, reason: str, now_ns: int
+    ) -> tuple[str, ...]:
+        """End every session of a user but one; return those that ended."""
+        ...
+
 
 class CredentialCache(Protocol):
     """What was last known of credentials, shared by all processes; entries live for seconds."""

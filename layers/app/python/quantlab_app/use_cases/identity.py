@@ -7,9 +7,12 @@ the request fails. It must not issue anything: that is identity_tokens and api_k
 import hashlib
 from typing import Final
 
+from quantlab.kernel.instants import SECOND_NS
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope, system_scope
 from quantlab_app.ports.container import Ports
+from quantlab_app.ports.errors import NotFound
+from quantlab_app.ports.identity import User
 from quantlab_app.ports.sessions import (
     Credential,
     CredentialKind,
@@ -84,6 +87,29 @@ async def still_stands(ports: Ports, holder: TicketHolder) -> bool:
     else:
         live = await live_session(ports, holder.home_tenant_id, holder.reference, correlation_id)
     return live is not None and live.actor == holder.scope.actor
+
+
+async def own_user(ports: Ports, scope: Scope) -> User:
+    """Return the user who is acting; NotFound for a program."""
+    user = await ports.users.find(scope, scope.actor.id) if scope.actor.kind == "user" else None
+    if user is None:
+        raise NotFound("user")
+    return user
+
+
+async def open_ticket(ports: Ports, credential: Credential) -> str:
+    """Issue the single-use ticket with which the credential opens one socket."""
+    limit_ns = ports.identity_policy.api_key_socket_ttl_s * SECOND_NS
+    ends = (credential.expires_ns, ports.clock.now_ns() + limit_ns)
+    return await ports.tickets.issue(
+        TicketHolder(
+            scope=credential.scope,
+            kind=credential.kind,
+            reference=credential.reference,
+            home_tenant_id=credential.home_tenant_id,
+            expires_ns=min(end for end in ends if end is not None),
+        )
+    )
 
 
 async def live_session(

@@ -1,6 +1,9 @@
 """The Redis client and the fault its absence becomes."""
 
+from collections.abc import Awaitable, Callable
+
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -11,8 +14,16 @@ from quantlab_app.ports.errors import StoreUnavailable
 Client = Redis
 
 
-def connect(url: str, *, max_connections: int = 64) -> Client:
-    """Make a lazy client that retries once on a connection the server has dropped."""
+def connect(
+    url: str,
+    *,
+    max_connections: int = 64,
+    on_connect: Callable[[AbstractConnection], Awaitable[None]] | None = None,
+) -> Client:
+    """Make a lazy client that retries once on a connection the server has dropped.
+
+    on_connect, where given, finishes every new connection in place of the client's own greeting.
+    """
     return Redis.from_url(
         url,
         max_connections=max_connections,
@@ -22,6 +33,7 @@ def connect(url: str, *, max_connections: int = 64) -> Client:
         retry=Retry(ConstantBackoff(0.01), 1),
         retry_on_error=[RedisConnectionError],
         decode_responses=False,
+        redis_connect_func=on_connect,
     )
 
 
