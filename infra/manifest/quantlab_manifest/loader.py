@@ -96,6 +96,8 @@ class _Table:
 
 def load(file: Path) -> Manifest:
     """Read one manifest and see that it fits the folder it stands in."""
+    if not file.is_file():
+        raise ManifestError(file, "(file)", "a manifest in every function folder", "none")
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -114,7 +114,7 @@ def test_a_manifest_must_fit_its_folder(tmp_path: Path, line: str, instead: str,
 def test_a_missing_manifest_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "queue" / "bare").mkdir(parents=True)
     (tmp_path / "queue" / "bare" / "handler.py").touch()
-    with pytest.raises(ManifestError, match="readable TOML"):
+    with pytest.raises(ManifestError, match="a manifest in every function folder"):
         load_all(tmp_path)
 
 

@@ -1,0 +1,152 @@
+"""The queue runner: who is drained when, how many at once, and what a fault and a bug do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from quantlab_app.ports.errors import StoreUnavailable
+from quantlab_server.queue_runner import QueueRunner
+
+NEVER_S = 3600.0
+
+
+class Wakes:
+    """Wakes from a list that a test fills."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[str | Exception] = asyncio.Queue()
+        self.attached = 0
+
+    async def listen(self, queue: str) -> AsyncIterator[str]:
+        assert queue == "orders"
+        self.attached += 1
+        while True:
+            item = await self.queue.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+class Scene:
+    def __init__(self, lanes: int = 2, sweep_every_s: float = NEVER_S) -> None:
+        self.drained: list[str | None] = []
+        self.running: set[str | None] = set()
+        self.most = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fault: Exception | None = None
+        self.wakes = Wakes()
+        self.stop = asyncio.Event()
+        self.runner = QueueRunner("orders", self.drain, lanes, sweep_every_s)
+        self.task = asyncio.create_task(self.runner.run(self.wakes, self.stop))
+
+    async def drain(self, tenant_id: str | None) -> int:
+        assert tenant_id not in self.running, "one drain of a tenant at a time"
+        self.running.add(tenant_id)
+        self.most = max(self.most, len(self.running))
+        try:
+            await self.gate.wait()
+            if self.fault is not None and tenant_id is not None:
+                raise self.fault
+        finally:
+            self.running.discard(tenant_id)
+        self.drained.append(tenant_id)
+        return 1
+
+    async def finish(self) -> None:
+        self.stop.set()
+        await asyncio.wait_for(self.task, 5)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+async def test_the_first_sweep_is_at_once_and_wakes_name_the_tenant() -> None:
+    scene = Scene()
+    await until(lambda: scene.drained == [None])
+    scene.wakes.queue.put_nowait("alpha")
+    await until(lambda: scene.drained == [None, "alpha"])
+    await scene.finish()
+
+
+async def test_sweeps_repeat_without_any_wake() -> None:
+    scene = Scene(sweep_every_s=0.01)
+    await until(lambda: scene.drained.count(None) >= 3)
+    await scene.finish()
+
+
+async def test_lanes_bound_what_runs_and_nobody_is_forgotten() -> None:
+    scene = Scene(lanes=2)
+    await until(lambda: scene.drained == [None])
+    scene.gate.clear()
+    for name in ("a", "b", "c", "d"):
+        scene.wakes.queue.put_nowait(name)
+    await until(lambda: len(scene.running) == 2)
+    scene.gate.set()
+    await until(lambda: len(scene.drained) == 5)
+    assert scene.most == 2
+    assert scene.drained[1:] == ["a", "b", "c", "d"]
+    await scene.finish()
+
+
+async def test_a_wake_during_a_drain_means_one_more() -> None:
+    scene = Scene()
+    await until(lambda: scene.drained == [None])
+    scene.gate.clear()
+    scene.wakes.queue.put_nowait("alpha")
+    await until(lambda: scene.running == {"alpha"})
+    for _ in range(3):
+        scene.wakes.queue.put_nowait("alpha")
+    await until(scene.wakes.queue.empty)
+    scene.gate.set()
+    await until(lambda: scene.drained == [None, "alpha", "alpha"])
+    await scene.finish()
+    assert scene.drained == [None, "alpha", "alpha"]
+
+
+async def test_a_fault_of_the_world_leaves_the_runner_running() -> None:
+    scene = Scene()
+    scene.fault = StoreUnavailable("gone")
+    scene.wakes.queue.put_nowait("alpha")
+    await until(scene.wakes.queue.empty)
+    await until(lambda: not scene.running)
+    scene.fault = None
+    scene.wakes.queue.put_nowait("alpha")
+    await until(lambda: "alpha" in scene.drained)
+    await scene.finish()
+
+
+async def test_a_bug_ends_the_runner() -> None:
+    scene = Scene()
+    scene.fault = ZeroDivisionError()
+    scene.wakes.queue.put_nowait("alpha")
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(scene.task, 5)
+
+
+async def test_a_lost_listener_listens_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantlab_server.queue_runner.LISTEN_AGAIN_S", 0.001)
+    scene = Scene()
+    scene.wakes.queue.put_nowait(StoreUnavailable("gone"))
+    await until(lambda: scene.wakes.attached == 2)
+    scene.wakes.queue.put_nowait("alpha")
+    await until(lambda: "alpha" in scene.drained)
+    await scene.finish()
+
+
+async def test_stopping_lets_a_running_drain_finish() -> None:
+    scene = Scene()
+    await until(lambda: scene.drained == [None])
+    scene.gate.clear()
+    scene.wakes.queue.put_nowait("alpha")
+    await until(lambda: scene.running == {"alpha"})
+    scene.stop.set()
+    await asyncio.sleep(0.01)
+    assert not scene.task.done()
+    scene.gate.set()
+    await scene.finish()
+    assert scene.drained == [None, "alpha"]
