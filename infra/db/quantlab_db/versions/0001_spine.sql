@@ -362,7 +362,7 @@ revoke create on schema quantlab from quantlab_lookup;
 -- Locks the accounts that have pending commands and remembers them for the statements that follow
 -- in the same transaction: what they read is newer than the lock (a single statement would read
 -- the snapshot from before it and execute twice).
-create function claim_accounts(_max_rows integer, out accounts integer, out refusals boolean)
+create function claim_accounts(_max_rows integer, out accounts integer, out notes boolean)
   language plpgsql set search_path = quantlab, pg_temp
 as $$
 declare claimed uuid[];
@@ -376,6 +376,6 @@ begin
     order by a.account_id for update skip locked) locked;
   perform set_config('app.claimed', coalesce(claimed, '{}'::uuid[])::text, true);
   accounts := coalesce(cardinality(claimed), 0);
-  refusals := exists (select from inbox i where i.tenant_id = current_tenant() and i.state = 0 and i.account_id is null);
+  notes := exists (select from inbox i where i.tenant_id = current_tenant() and i.state = 0 and i.account_id is null);
 end $$;
 grant execute on function claim_accounts(integer), current_tenant() to quantlab_app, quantlab_lookup;

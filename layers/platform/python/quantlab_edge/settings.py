@@ -31,7 +31,6 @@ class Settings(BaseSettings):
     log_json: bool = False
     log_level: str = "INFO"
     mail_sender: str = "QuantLab <no-reply@quantlab.example>"
-    mail: str = "outbox"
     smtp_url: SecretStr | None = None
 
     @property

@@ -68,11 +68,17 @@ class NewBot:
 class KnownBots(Protocol):
     """Bots as the accepting path sees them, kept for seconds and never past a change of stamp."""
 
-    async def by_id(self, bot_id: str, *, fresh: bool = False) -> KnownBot | None:
-        """Return the bot of that identifier, from the store when fresh."""
+    async def by_id(
+        self, bot_id: str, *, fresh: bool = False, recent: bool = False
+    ) -> KnownBot | None:
+        """Return the bot of that identifier: from the store when fresh.
+
+        When recent, what was read within the last second is good enough: a flood of wrong
+        signatures costs one read a second.
+        """
         ...
 
-    async def by_token(self, token_hash: bytes, *, fresh: bool = False) -> KnownBot | None:
+    async def by_token(self, token_hash: bytes, *, recent: bool = False) -> KnownBot | None:
         """Return the bot whose URL token has that SHA-256."""
         ...
 

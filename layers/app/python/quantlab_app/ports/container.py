@@ -1,6 +1,6 @@
 """The ports of one process, by name; function manifests list the names they use."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from quantlab.market.catalog import Catalog
@@ -22,8 +22,17 @@ from quantlab_app.ports.identity import (
 )
 from quantlab_app.ports.inbox import Inbox
 from quantlab_app.ports.mail import Mail
-from quantlab_app.ports.market import Bars, Quotes
-from quantlab_app.ports.metrics import MetricsBoard
+from quantlab_app.ports.market import (
+    Bars,
+    QuoteRefusals,
+    Quotes,
+    QuoteSink,
+    TickArchive,
+    TickLog,
+    TickSegments,
+    TickSource,
+)
+from quantlab_app.ports.metrics import MetricsBoard, Probe
 from quantlab_app.ports.secrets import Keys, Secrets
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
 from quantlab_app.ports.signals import SignalLimits, UnauthenticatedAttempts
@@ -55,7 +64,13 @@ class Ports:
     signal_limits: SignalLimits
     unauthenticated: UnauthenticatedAttempts
     quotes: Quotes
+    quote_sink: QuoteSink
     bars: Bars
+    tick_log: TickLog
+    tick_segments: TickSegments
+    tick_archive: TickArchive
+    open_tick_source: Callable[[], TickSource]
+    note_quote_refusals: Callable[[Sequence[QuoteRefusals]], Awaitable[None]]
     event_bus: EventBus
     event_log: EventLog
     subscriptions: Subscriptions
@@ -72,4 +87,5 @@ class Ports:
     tickets: Tickets
     login_attempts: LoginAttempts
     metrics_board: MetricsBoard
+    probes: Sequence[Probe]
     close: Callable[[], Awaitable[None]]

@@ -18,17 +18,20 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusals:
-    """Refused signals of one tenant to be recorded after event event_seq of its own stream."""
+class Notes:
+    """What concerns no account, to be recorded after event event_seq of the tenant's own stream.
+
+    reasons holds why a signal was refused, None for other notes.
+    """
 
     tenant_id: str
     event_seq: int
     commands: tuple[Command, ...]
-    reasons: tuple[str, ...]
+    reasons: tuple[str | None, ...]
 
 
 Decide = Callable[[Batch], Awaitable[Sequence[Outcome]]]
-Record = Callable[[Refusals], Sequence[Event]]
+Record = Callable[[Notes], Sequence[Event]]
 
 
 class BatchFailed(Exception):
@@ -42,10 +45,10 @@ class BatchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What one transaction did; refusals_pending says whether refused signals wait as well."""
+    """What one transaction did; notes_pending says whether notes wait as well."""
 
     outcomes: Sequence[Outcome]
-    refusals_pending: bool
+    notes_pending: bool
 
 
 class Execution(Protocol):
@@ -58,8 +61,8 @@ class Execution(Protocol):
         """
         ...
 
-    async def run_refusals(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
-        """Record refused signals on the tenant's own stream."""
+    async def run_notes(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
+        """Record notes, refused signals among them, on the tenant's own stream."""
         ...
 
     async def bury(self, tenant_id: str, inbox_id: int, reason: str, attempts_max: int) -> bool:

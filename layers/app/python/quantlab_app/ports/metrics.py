@@ -1,4 +1,4 @@
-"""Where processes leave their numbers for the one that is asked."""
+"""Where processes leave their numbers for the one that is asked, and whether stores answer."""
 
 from typing import Protocol
 
@@ -12,4 +12,17 @@ class MetricsBoard(Protocol):
 
     async def entries(self) -> list[tuple[str, str, str]]:
         """Return (role, instance, text) of every process that left numbers lately."""
+        ...
+
+
+class Probe(Protocol):
+    """One store, asked whether it answers."""
+
+    @property
+    def name(self) -> str:
+        """Name the store."""
+        ...
+
+    async def touch(self) -> None:
+        """Return when the store has answered; StoreUnavailable when it does not."""
         ...

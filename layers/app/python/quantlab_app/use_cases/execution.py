@@ -7,7 +7,7 @@ import orjson
 import structlog
 
 from quantlab.audit.chain import TENANT_STREAM
-from quantlab.engine.commands import Event, Outcome
+from quantlab.engine.commands import REFUSE_SIGNAL, Event, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
 from quantlab.kernel.canonical import Json
@@ -17,7 +17,7 @@ from quantlab.market.quote import Quote
 from quantlab.rules.calendar import day_of
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
-from quantlab_app.ports.execution import Batch, BatchFailed, Ran, Refusals
+from quantlab_app.ports.execution import Batch, BatchFailed, Notes, Ran
 
 BATCH_MAX: Final = 64
 ATTEMPTS_MAX: Final = 3
@@ -35,8 +35,8 @@ async def execute_pending(ports: Ports, tenant_id: str) -> int:
         _log.warning("batch_failed", tenant_id=tenant_id, cause=str(failure))
         return await _one_by_one(ports, tenant_id, len(failure.inbox_ids))
     settled = len(ran.outcomes)
-    if ran.refusals_pending:
-        settled += await _record_refusals(ports, tenant_id)
+    if ran.notes_pending:
+        settled += await _record_notes(ports, tenant_id)
     return settled
 
 
@@ -154,11 +154,16 @@ def accounts_message(accounts: dict[str, Account]) -> bytes:
     return orjson.dumps(list(accounts.values()))
 
 
-async def _record_refusals(ports: Ports, tenant_id: str) -> int:
-    def record(refusals: Refusals) -> list[Event]:
-        return _refusal_events(refusals, ports.clock.now_ns())
+async def _record_notes(ports: Ports, tenant_id: str) -> int:
+    """Append to the tenant's own stream what concerns no account."""
+    settled = 0
 
-    events = await ports.execution.run_refusals(tenant_id, BATCH_MAX, record)
+    def record(notes: Notes) -> list[Event]:
+        nonlocal settled
+        settled = len(notes.commands)
+        return _note_events(notes, ports.clock.now_ns())
+
+    events = await ports.execution.run_notes(tenant_id, BATCH_MAX, record)
     if events:
         message = events_message(tenant_id, {TENANT_STREAM: list(events)})
         try:
@@ -167,18 +172,23 @@ async def _record_refusals(ports: Ports, tenant_id: str) -> int:
             _log.warning("publish_failed", tenant_id=tenant_id, cause=str(fault))
         else:
             await ports.execution.published(tenant_id, [(TENANT_STREAM, events[-1].seq)])
-    return len(events) // 2
+    return settled
 
 
-def _refusal_events(refusals: Refusals, now_ns: int) -> list[Event]:
-    """Two events a refused signal, on the tenant's own stream."""
-    events = []
-    seq = refusals.event_seq
-    for command, reason in zip(refusals.commands, refusals.reasons, strict=True):
-        known: dict[str, Json] = {"signalId": command.signal_id, "botId": command.source_id}
-        received = {**known, "receivedAt": format_rfc3339(command.received_ns)}
-        events.append(Event(seq + 1, "webhook.received", command.received_ns, received))
-        refused = {**known, "reason": reason, **command.payload}
-        events.append(Event(seq + 2, "webhook.rejected", now_ns, refused))
-        seq += 2
+def _note_events(notes: Notes, now_ns: int) -> list[Event]:
+    """Two events a refused signal; any other note is one event of its own name."""
+    events: list[Event] = []
+    seq = notes.event_seq
+    for command, reason in zip(notes.commands, notes.reasons, strict=True):
+        if command.name == REFUSE_SIGNAL:
+            known: dict[str, Json] = {"signalId": command.signal_id, "botId": command.source_id}
+            received = {**known, "receivedAt": format_rfc3339(command.received_ns)}
+            seq += 1
+            events.append(Event(seq, "webhook.received", command.received_ns, received))
+            seq += 1
+            refused = {**known, "reason": reason, **command.payload}
+            events.append(Event(seq, "webhook.rejected", now_ns, refused))
+        else:
+            seq += 1
+            events.append(Event(seq, command.name, command.received_ns, command.payload))
     return events

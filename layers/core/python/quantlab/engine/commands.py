@@ -17,6 +17,7 @@ ROLL_DAY = "roll_day"
 DISABLE = "disable_account"
 ENABLE = "enable_account"
 CLOSE = "close_account"
+REFUSE_SIGNAL = "refuse_signal"
 
 STATUS_EVENTS = frozenset(
     ("account.disabled", "account.locked", "account.updated", "account.day_rolled")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -55,6 +55,10 @@ class Signal:
     take_profit: Decimal | None
     client_id: str | None
     account_id: str | None
+
+    def for_symbol(self, symbol: str) -> "Signal":
+        """Return the signal with its ticker replaced by the symbol it stands for."""
+        return replace(self, symbol=symbol)
 
     def as_payload(self) -> dict[str, Any]:
         """Return what is stored and executed: JSON without floats, absent fields left out."""

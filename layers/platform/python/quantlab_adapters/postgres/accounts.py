@@ -53,6 +53,9 @@ select order_id::text, signal_id::text, client_id, source_kind, symbol, side, or
   created_ns
 from orders where tenant_id = %(tenant)s
 """
+_ORDER_OF_SIGNAL = f"""{_ORDERS} and account_id = (select account_id from inbox
+  where tenant_id = %(tenant)s and signal_id = %(signal)s) and signal_id = %(signal)s
+order by event_seq limit 1"""
 _FILLS = """
 select fill_id::text, order_id::text, symbol, side, size_steps, price_ticks, slippage_ticks,
   bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den, realised_minor,
@@ -146,11 +149,7 @@ class PostgresAccounts:
         return rows[0] if rows else None
 
     async def order_of_signal(self, scope: Scope, signal_id: str) -> Row | None:
-        rows = await self._rows(
-            _ORDERS + " and account_id = (select account_id from inbox where tenant_id = %(tenant)s"
-            " and signal_id = %(signal)s) and signal_id = %(signal)s order by event_seq limit 1",
-            {"tenant": scope.tenant_id, "signal": signal_id},
-        )
+        rows = await self._rows(_ORDER_OF_SIGNAL, {"tenant": scope.tenant_id, "signal": signal_id})
         return rows[0] if rows else None
 
     async def fills(

@@ -12,6 +12,7 @@ from quantlab_app.ports.bots import Bot, BotAccount, KnownBot, NewBot
 from quantlab_app.ports.secrets import Keys
 
 KEPT_S = 5.0
+RECENT_S = 1.0
 KEPT_MAX = 20_000
 SECRET_PURPOSE = "bot_secret"  # noqa: S105 - the name of a purpose
 
@@ -150,26 +151,30 @@ class StoredKnownBots:
         self._keys = keys
         self._configs = configs
         self._stamp_of = stamp_of
-        self._kept: dict[tuple[str, bytes], tuple[float, KnownBot]] = {}
+        self._kept: dict[tuple[str, bytes], tuple[float, KnownBot | None]] = {}
 
-    async def by_id(self, bot_id: str, *, fresh: bool = False) -> KnownBot | None:
-        return await self._known("bot", _digest(bot_id), fresh=fresh)
+    async def by_id(
+        self, bot_id: str, *, fresh: bool = False, recent: bool = False
+    ) -> KnownBot | None:
+        age_s = 0.0 if fresh else RECENT_S if recent else KEPT_S
+        return await self._known("bot", _digest(bot_id), age_s)
 
-    async def by_token(self, token_hash: bytes, *, fresh: bool = False) -> KnownBot | None:
-        return await self._known("bot_token", token_hash, fresh=fresh)
+    async def by_token(self, token_hash: bytes, *, recent: bool = False) -> KnownBot | None:
+        return await self._known("bot_token", token_hash, RECENT_S if recent else KEPT_S)
 
-    async def _known(self, kind: str, lookup_hash: bytes, *, fresh: bool) -> KnownBot | None:
+    async def _known(self, kind: str, lookup_hash: bytes, age_s: float) -> KnownBot | None:
+        """Return what was read within age_s, else read; that nobody is there is kept a second."""
         key = (kind, lookup_hash)
         kept = self._kept.get(key)
-        if kept is not None and not fresh and kept[0] > time.monotonic():
-            return kept[1]
-        bot = await self._read(kind, lookup_hash)
-        if bot is None:
-            self._kept.pop(key, None)
-            return None
+        if kept is not None:
+            limit_s = age_s if kept[1] is not None else min(age_s, RECENT_S)
+            if time.monotonic() - kept[0] < limit_s:
+                return kept[1]
         if len(self._kept) >= KEPT_MAX:
             self._kept.clear()
-        self._kept[key] = (time.monotonic() + KEPT_S, bot)
+        read_at = time.monotonic()
+        bot = await self._read(kind, lookup_hash)
+        self._kept[key] = (read_at, bot)
         return bot
 
     async def _read(self, kind: str, lookup_hash: bytes) -> KnownBot | None:

@@ -1,5 +1,6 @@
 """Tenants and their configuration versions; pinned versions never change, so they are kept."""
 
+import hashlib
 from collections.abc import Sequence
 
 import orjson
@@ -8,9 +9,9 @@ from quantlab.ledger.state import Account
 from quantlab.rules.profile import parse_profile
 from quantlab.tenancy.config import TenantConfig, config_of_resolved
 from quantlab.tenancy.scope import Scope, system_scope
-from quantlab_adapters.postgres.database import Database
+from quantlab_adapters.postgres.database import Connection, Database
 from quantlab_app.ports.accounts import Rulebook
-from quantlab_app.ports.errors import NotFound
+from quantlab_app.ports.errors import Conflict, NotFound
 
 KEPT_MAX = 256
 
@@ -86,7 +87,33 @@ class PostgresTenantConfigs:
                 " and config_version is distinct from %(version)s",
                 {"version": config.version, "tenant": scope.tenant_id},
             )
-            return cursor.rowcount == 1
+            changed = cursor.rowcount == 1
+            await _publish_hosts(connection, scope.tenant_id, config.branding.host_names)
+            return changed
+
+
+async def _publish_hosts(connection: Connection, tenant_id: str, host_names: Sequence[str]) -> None:
+    """Let the host names lead to the tenant; Conflict when one leads elsewhere already."""
+    hashes = [hashlib.sha256(name.lower().encode()).digest() for name in host_names]
+    values = {"tenant": tenant_id, "hashes": hashes}
+    await connection.execute(
+        "delete from directory where tenant_id = %(tenant)s and kind = 'host'"
+        " and lookup_hash <> all(%(hashes)s::bytea[])",
+        values,
+    )
+    await connection.execute(
+        "insert into directory (tenant_id, kind, lookup_hash, object_id)"
+        " select %(tenant)s, 'host', h, %(tenant)s from unnest(%(hashes)s::bytea[]) h"
+        " on conflict do nothing",
+        values,
+    )
+    cursor = await connection.execute(
+        "select count(*) as own from directory where tenant_id = %(tenant)s and kind = 'host'",
+        values,
+    )
+    row = await cursor.fetchone()
+    if row is None or row["own"] != len(set(hashes)):
+        raise Conflict(f"a host name of tenant {tenant_id} belongs to another tenant")
 
 
 class PinnedRulebooks:

@@ -14,10 +14,10 @@ from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab_adapters.postgres import execution_writes as writes
 from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
 from quantlab_app.ports.errors import Fault
-from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Ran, Record, Refusals
+from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
 
 _CLAIMED = "any(current_setting('app.claimed')::uuid[])"
-_CLAIM = "select accounts, refusals from claim_accounts(%s)"
+_CLAIM = "select accounts, notes from claim_accounts(%s)"
 _ACCOUNTS = f"""
 select account_id::text, status, status_reason, currency, currency_digits, account_type,
   config_version, initial_balance_minor, balance_minor, carry_micro, high_water_minor, event_seq,
@@ -42,7 +42,7 @@ from inbox
 where tenant_id = current_tenant() and state = 0 and account_id = {_CLAIMED}
 order by inbox_id limit %s
 """  # noqa: S608 - constants only
-_REFUSALS = """
+_NOTES = """
 select inbox_id, signal_id::text, null, source_kind, source_id, command, payload, received_ns,
   reason
 from inbox where tenant_id = current_tenant() and state = 0 and account_id is null
@@ -78,11 +78,11 @@ class PostgresExecution:
         batch: Batch | None = None
         try:
             with translated():
-                batch, refusals = await _claim(connection, tenant_id, limit)
+                batch, notes = await _claim(connection, tenant_id, limit)
                 if batch is None:
                     await connection.execute("rollback")
                     self._idle.append(connection)
-                    return Ran((), refusals)
+                    return Ran((), notes)
                 outcomes = await decide(batch)
                 sent = self._sent.pop(tenant_id, {})
                 async with connection.pipeline():
@@ -95,18 +95,18 @@ class PostgresExecution:
                 raise
             raise BatchFailed(tuple(c.inbox_id for c in batch.commands), error) from error
         self._idle.append(connection)
-        return Ran(outcomes, refusals)
+        return Ran(outcomes, notes)
 
-    async def run_refusals(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
+    async def run_notes(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
         async with self._database.tenant(tenant_id) as connection:
             cursor = connection.cursor(row_factory=tuple_row)
             locked = await (await cursor.execute(_LOCK_TENANT)).fetchone()
-            rows = await (await cursor.execute(_REFUSALS, (limit,))).fetchall()
+            rows = await (await cursor.execute(_NOTES, (limit,))).fetchall()
             if locked is None or not rows:
                 return ()
             commands = tuple(Command(*row[:8]) for row in rows)
             reasons = tuple(row[8] for row in rows)
-            events = record(Refusals(tenant_id, locked[0], commands, reasons))
+            events = record(Notes(tenant_id, locked[0], commands, reasons))
             await writes.write_events(connection, tenant_id, [(TENANT_STREAM, events)])
             await connection.execute(
                 "update tenant set event_seq = %s where tenant_id = %s",
@@ -157,12 +157,12 @@ async def _claim(connection: Connection, tenant_id: str, limit: int) -> tuple[Ba
         positions = await connection.execute(_POSITIONS)
         days = await connection.execute(_DAYS)
         commands = await connection.execute(_COMMANDS, (limit,))
-    claimed, refusals = _one(await claim.fetchone())
+    claimed, notes = _one(await claim.fetchone())
     if not claimed:
-        return None, refusals
+        return None, notes
     loaded = _accounts(tenant_id, await _rows(accounts), await _rows(positions), await _rows(days))
     pending = tuple(Command(*row) for row in await _rows(commands))
-    return (Batch(tenant_id, loaded, pending) if pending else None), refusals
+    return (Batch(tenant_id, loaded, pending) if pending else None), notes
 
 
 async def _rows(cursor: AsyncCursor[Any]) -> list[Row]:

@@ -1,0 +1,116 @@
+"""POST a signal: signed in headers, or with an unguessable address and a secret in the body."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quantlab_app.use_cases.signals import Attempt, Receipt, Refused, accept
+from quantlab_edge.http import PUBLIC, ApiModel, ports_of, source_of
+from quantlab_edge.observe import signals
+from quantlab_edge.problems import FieldError, ProblemError, correlation_id_of
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+
+
+class SignalIn(ApiModel):
+    """A signal. Decimals are text or JSON numbers, read exactly."""
+
+    id: str | None = Field(None, max_length=128, description="The sender's idempotency key.")
+    symbol: str | None = Field(None, max_length=64, description="A symbol or a mapped ticker.")
+    action: str = Field(description="buy, sell, close or flat.")
+    quantity: str | None = Field(None, description="Lots, contracts or coins.")
+    risk_percent: str | None = Field(None, description="Percent of the balance lost at the stop.")
+    order_type: str = Field("market", description="market.")
+    price: str | None = Field(None, description="The sender's price; recorded, not executed.")
+    stop_loss: str | None = None
+    take_profit: str | None = None
+    client_id: str | None = Field(None, max_length=64)
+    account_id: str | None = Field(None, description="Default: the bot's own account.")
+
+
+class SignalByToken(SignalIn):
+    """A signal of a sender without headers."""
+
+    secret: str = Field(description="The bot's secret; removed before anything is stored.")
+    timenow: str | None = Field(None, description="The sender's time, RFC 3339.")
+
+
+class SignalOut(ApiModel):
+    """The signal is durably queued; its outcome follows on the account's event stream."""
+
+    signal_id: str
+    status: str = "accepted"
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": SignalOut, "description": "A duplicate; the body is that of the first."},
+    202: {"model": SignalOut, "description": "Durably queued."},
+}
+
+
+def _documented(model: type[ApiModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True)
+    return {
+        **PUBLIC,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+    }
+
+
+@router.post("/signals", status_code=202, responses=_ANSWERS, openapi_extra=_documented(SignalIn))
+async def post_signal(request: Request) -> Response:
+    """Queue a signed signal: `X-Bot-Id` with `X-Signature` or the Standard Webhooks headers."""
+    headers = request.headers
+    standard = None
+    if "webhook-signature" in headers:
+        standard = (
+            headers.get("webhook-id", ""),
+            headers.get("webhook-timestamp", ""),
+            headers["webhook-signature"],
+        )
+    attempt = Attempt(
+        raw=await request.body(),
+        source=source_of(request),
+        bot_id=headers.get("x-bot-id"),
+        signature=headers.get("x-signature"),
+        standard=standard,
+    )
+    return await _answer(request, attempt)
+
+
+@router.post(
+    "/signals/{botToken}",
+    status_code=202,
+    responses=_ANSWERS,
+    openapi_extra=_documented(SignalByToken),
+)
+async def post_signal_by_token(
+    request: Request,
+    bot_token: Annotated[str, Path(alias="botToken", max_length=256)],
+) -> Response:
+    """Queue a signal of a sender that cannot send headers, such as TradingView."""
+    attempt = Attempt(raw=await request.body(), source=source_of(request), token=bot_token)
+    return await _answer(request, attempt)
+
+
+async def _answer(request: Request, attempt: Attempt) -> Response:
+    answer = await accept(ports_of(request), attempt, correlation_id_of(request))
+    if isinstance(answer, Receipt):
+        signals.labels("duplicate" if answer.duplicate else "accepted").inc()
+        body = f'{{"signalId":"{answer.signal_id}","status":"accepted"}}'
+        status = 200 if answer.duplicate else 202
+        return Response(body, status_code=status, media_type="application/json")
+    signals.labels("refused" if answer.recorded else "unauthenticated").inc()
+    raise _problem(answer)
+
+
+def _problem(refused: Refused) -> ProblemError:
+    return ProblemError(
+        refused.slug,
+        refused.detail,
+        [FieldError(item.pointer, item.expected, item.got) for item in refused.problems],
+        refused.retry_after_s,
+        extra={"signalId": refused.signal_id} if refused.signal_id else {},
+    )
