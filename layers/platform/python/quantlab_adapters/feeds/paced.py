@@ -15,7 +15,7 @@ from quantlab_app.ports.errors import Misconfigured
 
 BATCH_MAX = 2000
 # Ticks that come within this time share a batch: one commit and one pipeline.
-COALESCE_S = 0.05
+COALESCE_S = 0.1
 SECOND_NS = 1_000_000_000
 
 

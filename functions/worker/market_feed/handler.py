@@ -1,0 +1,28 @@
+"""The market feed and the sealing of its tick log, side by side."""
+
+import asyncio
+
+from quantlab_app.ports.container import Ports
+from quantlab_app.use_cases.market_feed import FeedPorts, run_market_feed
+from quantlab_app.use_cases.tick_segments import SealPorts, run_sealer
+from quantlab_edge import observe
+
+
+async def run(ports: Ports, stop: asyncio.Event) -> None:
+    feed = FeedPorts(
+        source=ports.open_tick_source(),
+        log=ports.tick_log,
+        bars=ports.bars,
+        sink=ports.quote_sink,
+        clock=ports.clock,
+        count_quotes=_count,
+        note_refusals=ports.note_quote_refusals,
+    )
+    seal = SealPorts(log=ports.tick_log, segments=ports.tick_segments, archive=ports.tick_archive)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_market_feed(feed, ports.catalog, stop))
+        tasks.create_task(run_sealer(seal, ports.quotes, tuple(ports.catalog.instruments), stop))
+
+
+def _count(symbol: str, verdict: str, number: int) -> None:
+    observe.quotes.labels(symbol, verdict).inc(number)
