@@ -2,8 +2,10 @@
 
 import asyncio
 import importlib
+import os
 import signal
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -45,18 +47,22 @@ def run_server(settings: Settings) -> None:
 def run_queue(settings: Settings, name: str) -> None:
     """Drain the queue of one function."""
     manifest = plan.one(plan.manifests(), "queue", name)
-    handle = handler(manifest, "handle")
+    handle, waiting = handler(manifest, "handle"), handler(manifest, "waiting")
     wake = manifest.wake
     if not isinstance(wake, QueueWake):
         raise Refusal(f"the manifest of {name} names no queue.")
     queue = wake.queue
 
     async def body(ports: Ports, stop: asyncio.Event) -> None:
-        async def drain(tenant_id: str | None) -> int:
+        async def drain(tenant_id: str) -> int:
             handled: int = await counted(manifest, handle(ports, tenant_id))
             return handled
 
-        await QueueRunner(queue, drain, manifest.concurrency).run(ports.wakes, stop)
+        async def find() -> Sequence[str]:
+            found: Sequence[str] = await waiting(ports)
+            return found
+
+        await QueueRunner(queue, drain, find, manifest.concurrency).run(ports.wakes, stop)
 
     _run(settings, f"queue:{name}", body)
 
@@ -137,9 +143,18 @@ async def _live(settings: Settings, role: str, body: Body) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     ports = await build(settings)
+    board = None
+    if role != plan.SERVER:  # the server shows its own numbers itself
+        instance = f"{socket.gethostname()}:{os.getpid()}"
+        board = asyncio.create_task(
+            observe.board_loop(ports.metrics_board, role, instance, stop), name="board"
+        )
     try:
         _log.info("started", role=role)
         await body(ports, stop)
     finally:
+        if board is not None:
+            board.cancel()
+            await asyncio.wait({board})
         await ports.close()
     _log.info("stopped", role=role)

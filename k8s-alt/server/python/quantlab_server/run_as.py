@@ -6,6 +6,7 @@ owner or user of the machine changes. Second: a copy in a folder that another us
 
 import hashlib
 import os
+import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -14,16 +15,7 @@ from typing import Final
 
 from quantlab_server.refusal import Refusal
 
-NAMESPACE: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-# Between the last id systemd hands to dynamic users' neighbours and nobody: no account has it.
-OTHER_ID: Final = 65_530
-OTHER_USER: Final = (
-    "setpriv",
-    f"--reuid={OTHER_ID}",
-    f"--regid={OTHER_ID}",
-    "--clear-groups",
-    "--pdeathsig=INT",
-)
+OVERFLOW_ID: Final = 65_534
 REACHABLE: Final = Path("/var/lib/quantlab")
 PROBE_WAIT_S: Final = 10.0
 
@@ -40,11 +32,42 @@ class Seat:
 
 def choose_seat(programs: Path, folder: Path) -> Seat:
     """Choose how this process may run PostgreSQL with its data in the folder."""
-    if os.geteuid() != 0:
+    us = os.geteuid()
+    if us != 0 and _name(us) is not None:
         return Seat((), programs, folder, None)
-    if shutil.which("unshare") and _works(NAMESPACE, programs, folder):
-        return Seat(NAMESPACE, programs, folder, None)
+    namespace = _namespace()
+    if namespace is not None and _works(namespace, programs, folder):
+        return Seat(namespace, programs, folder, None)
+    if us != 0:
+        raise Refusal(
+            f"PostgreSQL does not run under user id {us}, which has no name on this machine, and a "
+            "user namespace (unshare --user) is not possible; start as a named user instead."
+        )
     return _elsewhere(programs, folder)
+
+
+def _name(user_id: int) -> str | None:
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return None
+
+
+def _namespace() -> tuple[str, ...] | None:
+    """Say how to look like somebody who is not root and has a name: PostgreSQL asks for both."""
+    ids = sorted(user.pw_uid for user in pwd.getpwall() if user.pw_uid not in {0, OVERFLOW_ID})
+    if not ids or not shutil.which("unshare"):
+        return None
+    return ("unshare", "--user", f"--map-user={ids[0]}", f"--map-group={ids[0]}")
+
+
+def _other_user() -> pwd.struct_passwd | None:
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    return None
 
 
 def _elsewhere(programs: Path, folder: Path) -> Seat:
@@ -52,21 +75,30 @@ def _elsewhere(programs: Path, folder: Path) -> Seat:
         "PostgreSQL does not run as root, and here neither a user namespace (unshare --user) nor "
         f"another user with {REACHABLE} (setpriv) is possible; start as an ordinary user instead."
     )
-    if not shutil.which("setpriv"):
+    other = _other_user()
+    if other is None or not shutil.which("setpriv"):
         raise Refusal(refusal)
+    prefix = (
+        "setpriv",
+        f"--reuid={other.pw_uid}",
+        f"--regid={other.pw_gid}",
+        "--clear-groups",
+        "--pdeathsig=INT",  # changing the user clears the one the leash set
+    )
     home = REACHABLE / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    data = home / "pg"
     try:
-        home.mkdir(mode=0o755, parents=True, exist_ok=True)
-        data = home / "pg"
+        for made in (REACHABLE, home):
+            made.mkdir(mode=0o755, exist_ok=True)
         data.mkdir(mode=0o700, exist_ok=True)
-        os.chown(data, OTHER_ID, OTHER_ID)
-        if not _works(OTHER_USER, programs, data):
+        os.chown(data, other.pw_uid, other.pw_gid)
+        if not _works(prefix, programs, data):
             programs = _copy(programs, home)
     except OSError as error:
         raise Refusal(f"{refusal} ({error})") from error
-    if not _works(OTHER_USER, programs, data):
+    if not _works(prefix, programs, data):
         raise Refusal(refusal)
-    return Seat(OTHER_USER, programs, data, OTHER_ID)
+    return Seat(prefix, programs, data, other.pw_uid)
 
 
 def _copy(programs: Path, home: Path) -> Path:

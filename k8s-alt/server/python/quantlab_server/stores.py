@@ -46,6 +46,8 @@ class Memory:
     app_password: str
     valkey_port: int
     valkey_password: str
+    # Empty when PostgreSQL's data lies in the state folder itself.
+    data_elsewhere: str
 
 
 class EmbeddedStores:
@@ -54,15 +56,13 @@ class EmbeddedStores:
     def __init__(self, state: Path, output: Output, *, durable: bool = True) -> None:
         self._state = private_folder(state.absolute())
         self._output = output
-        self._memory = _remember(self._state)
+        inside = private_folder(self._state / "pg")
+        seat = choose_seat(postgres_folder(os.environ.get("QUANTLAB_POSTGRES_BIN")), inside)
+        self._memory = _remember(self._state, seat.folder)
         secrets = PostgresSecrets(
             self._memory.superuser_password,
             self._memory.owner_password,
             self._memory.app_password,
-        )
-        seat = choose_seat(
-            postgres_folder(os.environ.get("QUANTLAB_POSTGRES_BIN")),
-            private_folder(self._state / "pg"),
         )
         self._postgres = PostgresStore(seat, secrets, durable)
         server, remark = valkey_program(os.environ.get("QUANTLAB_VALKEY_SERVER"))
@@ -186,26 +186,39 @@ def _last_words(log: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def _remember(state: Path) -> Memory:
+def _remember(state: Path, data_folder: Path) -> Memory:
     path = state / "stores.json"
+    elsewhere = "" if data_folder.is_relative_to(state) else str(data_folder)
     if path.exists():
-        return _read(path, read_json_object(path))
-    if (state / "pg" / "data").exists():
+        memory = _read(path, read_json_object(path))
+        if memory.data_elsewhere != elsewhere:
+            raise Refusal(
+                f"the database of {state} lies in {memory.data_elsewhere or state / 'pg'}, which "
+                f"this user cannot serve from here (it would use {data_folder}); start as the user "
+                "that started it first."
+            )
+        return memory
+    if (data_folder / "data").exists():
         raise Refusal(
-            f"{path} is missing while {state / 'pg' / 'data'} exists: the passwords of that data "
-            "are lost; restore the file, or move the state folder away to start anew."
+            f"{path} is missing while {data_folder / 'data'} exists: the passwords of that data "
+            "are lost; restore the file, or move the data away to start anew."
         )
+    memory = _fresh_memory(elsewhere)
+    _write(state, memory)
+    return memory
+
+
+def _fresh_memory(data_elsewhere: str) -> Memory:
     passwords = PostgresSecrets.fresh()
-    memory = Memory(
+    return Memory(
         postgres_port=free_port(),
         superuser_password=passwords.superuser,
         owner_password=passwords.owner,
         app_password=passwords.app,
         valkey_port=free_port(),
         valkey_password=fresh_password(),
+        data_elsewhere=data_elsewhere,
     )
-    _write(state, memory)
-    return memory
 
 
 def _read(path: Path, value: dict[str, Any]) -> Memory:

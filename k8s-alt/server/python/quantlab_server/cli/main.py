@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from quantlab_server.cli import db, role, up
+from quantlab_server.cli import db, role, tenant, up
 from quantlab_server.cli.tenant import tenant_app
 from quantlab_server.refusal import Refusal
 
@@ -29,4 +29,5 @@ app.command("up")(up.up)
 app.command("down")(up.down)
 app.add_typer(db.app, name="db")
 app.add_typer(role.app, name="role")
+app.add_typer(tenant.tenant_app, name="tenant")
 app.add_typer(tenant_app, name="tenant")
