@@ -4,7 +4,6 @@ It must not know any resource; routes come from functions/http alone.
 """
 
 import importlib
-import importlib.util
 import json
 import re
 import time
@@ -15,6 +14,7 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +23,7 @@ from quantlab_app.ports.container import Ports
 from quantlab_edge import observe, problems
 from quantlab_edge.problems import ProblemError
 from quantlab_edge.settings import Settings
+from quantlab_server import hub
 
 BODY_BYTES_MAX: Final = 65_536
 TITLE: Final = "QuantLabEngine"
@@ -54,8 +55,8 @@ def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
     problems.install(app)
     for router in _routers(manifests):
         app.include_router(router)
-    if ports is not None and importlib.util.find_spec("quantlab_server.hub"):
-        importlib.import_module("quantlab_server.hub").attach(app, ports, manifests)
+    if ports is not None:
+        hub.attach(app, ports, cast(Sequence[hub.Manifest], manifests))
     app.add_route("/openapi.json", _OpenApi(app).answer, include_in_schema=False)
     app.add_middleware(Edge, ports=ports)
     return app
@@ -221,7 +222,7 @@ class _Exchange:
         )
 
 
-class _BodyTooLarge(problems.HTTPException):
+class _BodyTooLarge(HTTPException):
     """Raised while a body is read; the framework lets its own exceptions through unchanged."""
 
 

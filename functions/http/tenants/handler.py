@@ -1,0 +1,102 @@
+"""A tenant's configuration in short, and the branding anybody may see."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import Field
+from starlette.requests import Request
+
+from quantlab.kernel.decimals import format_minor
+from quantlab.tenancy.config import AccountType, Branding
+from quantlab.tenancy.permissions import Permission
+from quantlab.tenancy.scope import Scope
+from quantlab_app.use_cases.branding import tenant_of_host
+from quantlab_edge.http import PUBLIC, ApiModel, ports_of, principal
+from quantlab_edge.http import router as new_router
+from quantlab_edge.problems import correlation_id_of
+
+router = new_router("tenants")
+
+Reader = Annotated[Scope, Depends(principal(Permission.CONFIG_READ))]
+
+
+class BrandingView(ApiModel):
+    """How a tenant shows itself."""
+
+    tenant_id: str
+    name: str
+    colours: dict[str, str]
+    logo_url: str | None
+    support_email: str | None
+
+
+class AccountTypeView(ApiModel):
+    """What an account of this type starts as."""
+
+    id: str
+    name: str
+    currency: str
+    initial_balance: str
+    profile: str
+    profile_version: str
+    instruments: list[str]
+    retention_days: int
+
+
+class TenantView(ApiModel):
+    """A tenant's current configuration; accounts stay with the version they began under."""
+
+    tenant_id: str
+    config_version: str
+    branding: BrandingView
+    time_zone: str
+    day_reset: str = Field(description="Local time at which a trading day begins, HH:MM.")
+    instruments: list[str]
+    account_types: list[AccountTypeView]
+
+
+@router.get("/tenants/{tenantId}")
+async def get_tenant(request: Request, scope: Reader) -> TenantView:
+    """Return the tenant's configuration in short."""
+    config = await ports_of(request).tenant_configs.current(scope)
+    return TenantView(
+        tenant_id=config.tenant_id,
+        config_version=config.version,
+        branding=_branding(config.tenant_id, config.branding),
+        time_zone=config.time_zone,
+        day_reset=config.day_reset,
+        instruments=list(config.instruments),
+        account_types=[_account_type(item) for item in config.account_types.values()],
+    )
+
+
+@router.get("/branding", openapi_extra=PUBLIC)
+async def get_branding(
+    request: Request, host: Annotated[str, Query(min_length=1, max_length=253)]
+) -> BrandingView:
+    """Return the branding of the tenant that a host name belongs to."""
+    config = await tenant_of_host(ports_of(request), host, correlation_id_of(request))
+    return _branding(config.tenant_id, config.branding)
+
+
+def _branding(tenant_id: str, branding: Branding) -> BrandingView:
+    return BrandingView(
+        tenant_id=tenant_id,
+        name=branding.name,
+        colours=dict(branding.colours),
+        logo_url=branding.logo_url,
+        support_email=branding.support_email,
+    )
+
+
+def _account_type(item: AccountType) -> AccountTypeView:
+    return AccountTypeView(
+        id=item.type_id,
+        name=item.name,
+        currency=item.currency,
+        initial_balance=format_minor(item.initial_balance_minor, item.currency_digits),
+        profile=item.profile_id,
+        profile_version=item.profile_version,
+        instruments=list(item.instruments),
+        retention_days=item.retention_days,
+    )
