@@ -23,6 +23,7 @@ VERSION_TABLE_SCHEMA: Final = "public"
 # Two runners may start together; the second waits here for the first.
 RUNNER_LOCK: Final = 0x51_4C_44_42
 RUNNER_WAIT: Final = "120s"
+SCHEMA: Final = "quantlab"
 LOCK_TIMEOUT: Final = "4s"
 STATEMENT_TIMEOUT: Final = "60s"
 
@@ -91,6 +92,7 @@ def _statements(file: Path) -> Callable[..., None]:
         try:
             cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
             cursor.execute(f"set local statement_timeout = '{STATEMENT_TIMEOUT}'")
+            cursor.execute(f"set local search_path = {SCHEMA}")
             # The driver's own cursor, without parameters: no character of the file is special.
             cursor.execute(file.read_text(encoding="utf-8"))
         except psycopg.Error as error:
