@@ -267,7 +267,7 @@ begin
     execute format('alter table %I force row level security', name);
     execute format('create policy tenant_rows on %I to quantlab_app using (tenant_id = current_tenant()) with check (tenant_id = current_tenant())', name);
   end loop;
-  foreach name in array array['tenant', 'account', 'position', 'bot', 'inbox', 'audit_head']
+  foreach name in array array['tenant', 'account', 'position', 'bot', 'inbox', 'audit_head', 'outbox']
   loop execute format('grant select, insert, update on %I to quantlab_app', name); end loop;
   foreach name in array array['position', 'directory', 'outbox', 'inbox']
   loop execute format('grant select, insert, delete on %I to quantlab_app', name); end loop;

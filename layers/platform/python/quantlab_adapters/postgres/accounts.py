@@ -15,7 +15,7 @@ select a.account_id::text, a.user_id::text, a.status, a.status_reason, a.currenc
   a.currency_digits, a.account_type, a.config_version, a.initial_balance_minor, a.balance_minor,
   a.carry_micro, a.high_water_minor, a.event_seq, a.day_date::text, a.day_started_ns,
   a.day_next_reset_ns, a.day_start_balance_minor, a.day_start_equity_minor, a.day_realised_minor,
-  a.day_traded, a.raised, (extract(epoch from a.created_at) * 1000000)::bigint as created_us,
+  a.day_traded, a.raised, a.name, (extract(epoch from a.created_at) * 1000000)::bigint as created_us,
   coalesce((select json_agg(json_build_array(p.symbol, p.size_steps, p.cost, p.stop_loss_ticks,
       p.take_profit_ticks, p.opened_at_ns, p.opened_seq) order by p.symbol)
     from position p where p.tenant_id = a.tenant_id and p.account_id = a.account_id), '[]')
@@ -29,10 +29,10 @@ _OPEN = """
 insert into account (tenant_id, account_id, user_id, status, account_type, config_version,
   currency, currency_digits, initial_balance_minor, balance_minor, carry_micro, high_water_minor,
   event_seq, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
-  day_start_equity_minor)
+  day_start_equity_minor, name)
 values (%(tenant)s, %(account)s, %(user)s, 'active', %(type)s, %(config)s, %(currency)s,
   %(digits)s, %(balance)s, %(balance)s, 0, %(balance)s, 1, %(date)s, %(started)s, %(reset)s,
-  %(balance)s, %(balance)s)
+  %(balance)s, %(balance)s, %(name)s)
 """
 _DEPOSIT = """
 insert into ledger_entry (tenant_id, account_id, event_seq, kind, amount_minor, carry_micro,
@@ -65,6 +65,11 @@ from fill where tenant_id = %(tenant)s
 _LEDGER = """
 select event_seq, kind, amount_minor, carry_micro, balance_minor, at_ns
 from ledger_entry where tenant_id = %(tenant)s
+"""
+_LEDGER_PAGE = """
+ and account_id = %(account)s and (%(before)s::bigint is null or event_seq < %(before)s
+  or (event_seq = %(before)s and kind > %(kind)s))
+order by event_seq desc, kind limit %(limit)s
 """
 _VIOLATIONS = """
 select event_seq, rule, action, verdict, at_ns from violation where tenant_id = %(tenant)s
@@ -158,9 +163,19 @@ class PostgresAccounts:
         return await self._page(_FILLS, scope, account_id, before, limit)
 
     async def ledger(
-        self, scope: Scope, account_id: str, before: int | None, limit: int
+        self, scope: Scope, account_id: str, before: tuple[int, str] | None, limit: int
     ) -> Sequence[Row]:
-        return await self._page(_LEDGER, scope, account_id, before, limit)
+        seq, kind = before if before is not None else (None, None)
+        return await self._rows(
+            _LEDGER + _LEDGER_PAGE,
+            {
+                "tenant": scope.tenant_id,
+                "account": account_id,
+                "before": seq,
+                "kind": kind,
+                "limit": limit,
+            },
+        )
 
     async def violations(
         self, scope: Scope, account_id: str, before: int | None, limit: int
@@ -170,15 +185,13 @@ class PostgresAccounts:
     async def _page(
         self, statement: str, scope: Scope, account_id: str, before: int | None, limit: int
     ) -> list[Row]:
-        """Read a page; a commission shares its fill's seq, so ledger pages may end inside one."""
         parameters = {
             "tenant": scope.tenant_id,
             "account": account_id,
             "before": before,
             "limit": limit,
         }
-        order = ", kind" if statement is _LEDGER else ""
-        return await self._rows(f"{statement}{_BEFORE}{order} limit %(limit)s", parameters)
+        return await self._rows(f"{statement}{_BEFORE} limit %(limit)s", parameters)
 
     async def _rows(self, statement: str, parameters: dict[str, Any]) -> list[Row]:
         async with self._database.tenant(parameters["tenant"]) as connection:
@@ -197,6 +210,7 @@ async def _open(connection: Connection, tenant_id: str, new: NewAccount) -> None
         "tenant": tenant_id,
         "account": account.account_id,
         "user": new.user_id,
+        "name": new.name,
         "type": account.account_type,
         "config": account.config_version,
         "currency": account.currency,
@@ -240,4 +254,4 @@ def _owned(tenant_id: str, row: Row) -> OwnedAccount:
         raised=tuple(row["raised"]),
         positions={fields[0]: Position(*fields) for fields in row["positions"]},
     )
-    return OwnedAccount(account, row["user_id"], row["created_us"] * 1000)
+    return OwnedAccount(account, row["user_id"], row["created_us"] * 1000, row["name"])
