@@ -121,8 +121,8 @@ def _write_csv(path: Path, rows: Iterator[tuple[int, int, int]], decimals: int) 
 def _write_parquet(path: Path, rows: list[tuple[int, int, int]], decimals: int) -> None:
     table = pa.table(
         {
-            "timestamp": pa.array([at * 1000 for at, _, _ in rows], pa.timestamp("us", "UTC")),
-            "symbol": ["BTCUSDT"] * len(rows),
+            "timestamp": pa.array([at for at, _, _ in rows], pa.timestamp("ms", "UTC")),
+            "symbol": ["BTC/USDT"] * len(rows),
             "ask_size": [1.0] * len(rows),
             "ask": [float(_decimal(ask, decimals)) for _, _, ask in rows],
             "bid_size": [1.0] * len(rows),

@@ -1,0 +1,107 @@
+"""Migrations: verbatim, one transaction each, in order, one runner at a time, never back."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from tests.support.stack import Stack
+
+from quantlab_db.migrate import MigrationError, current, migrate
+from quantlab_db.setup import drop_database
+
+pytestmark = pytest.mark.stack
+SCHEMA = "create schema quantlab;"
+
+
+@pytest.fixture
+def empty(stack: Stack) -> Iterator[str]:
+    """The owner's address of a database without any table."""
+    name = "quantlab_empty"
+    drop_database(stack.superuser_dsn, name)
+    with psycopg.connect(stack.superuser_dsn, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} owner quantlab_owner").format(sql.Identifier(name))
+        )
+    yield f"{stack.owner_dsn.rpartition('/')[0]}/{name}"
+    drop_database(stack.superuser_dsn, name)
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / f"{name.removeprefix('v')}.sql").write_text(text)
+    return folder
+
+
+def test_files_run_verbatim_and_in_order(empty: str, tmp_path: Path) -> None:
+    awkward = """
+        create table odd (text text check (text like '100%' and text ~ ':x'));
+        insert into odd values ('100% :x %s {} $1');
+        do $$ begin insert into odd values ('100%:x' || chr(37)); end $$;
+    """
+    versions = write(tmp_path, v0001_schema=SCHEMA, v0002_odd=awkward)
+    assert migrate(empty, versions) == ["0001_schema", "0002_odd"]
+    with psycopg.connect(empty) as connection:
+        rows = connection.execute("select text from quantlab.odd order by 1").fetchall()
+    assert rows == [("100% :x %s {} $1",), ("100%:x%",)]
+    assert migrate(empty, versions) == []
+    write(tmp_path, v0003_more="create table more ();")
+    assert migrate(empty, versions) == ["0003_more"]
+    assert current(empty) == "0003_more"
+
+
+def test_a_failing_file_leaves_nothing_and_is_named(empty: str, tmp_path: Path) -> None:
+    versions = write(tmp_path, v0001_schema=SCHEMA, v0002_half="create table half (); select 1/0;")
+    with pytest.raises(MigrationError, match=r"0002_half\.sql: division by zero"):
+        migrate(empty, versions)
+    assert current(empty) == "0001_schema"
+    with psycopg.connect(empty) as connection:
+        assert connection.execute("select to_regclass('quantlab.half')").fetchone() == (None,)
+    write(tmp_path, v0002_half="create table half ();")
+    assert migrate(empty, versions) == ["0002_half"]
+
+
+def test_two_runners_do_not_race(empty: str, tmp_path: Path) -> None:
+    slow = "select pg_sleep(0.2); create table once ();"
+    versions = write(tmp_path, v0001_schema=SCHEMA, v0002_slow=slow)
+    with ThreadPoolExecutor(2) as pool:
+        applied = list(pool.map(lambda _: migrate(empty, versions), range(2)))
+    assert sorted(applied) == [[], ["0001_schema", "0002_slow"]]
+
+
+def test_a_newer_database_is_refused(empty: str, tmp_path: Path) -> None:
+    versions = write(tmp_path, v0001_schema=SCHEMA, v0002_new="create table new ();")
+    migrate(empty, versions)
+    (versions / "0002_new.sql").unlink()
+    with pytest.raises(MigrationError, match="0002_new, which this build does not know"):
+        migrate(empty, versions)
+
+
+def test_locks_and_statements_have_limits(empty: str, tmp_path: Path) -> None:
+    text = """
+        create table limits as
+        select current_setting('lock_timeout') l, current_setting('statement_timeout') s;
+    """
+    migrate(empty, write(tmp_path, v0001_schema=SCHEMA, v0002_limits=text))
+    with psycopg.connect(empty) as connection:
+        assert connection.execute("table quantlab.limits").fetchone() == ("4s", "1min")
+
+
+def test_a_locked_table_stops_the_migration_soon(empty: str, tmp_path: Path) -> None:
+    versions = write(tmp_path, v0001_schema=SCHEMA + "create table quantlab.busy ();")
+    migrate(empty, versions)
+    write(tmp_path, v0002_alter="alter table busy add n int;")
+    with psycopg.connect(empty) as other:
+        other.execute("lock table quantlab.busy in access share mode")
+        with pytest.raises(MigrationError, match="lock timeout"):
+            migrate(empty, versions)
+
+
+@pytest.mark.parametrize("name", ["v0003_gap", "v2_short", "v0002_Upper", "v0002_" + "x" * 28])
+def test_a_name_outside_the_chain_is_refused(empty: str, tmp_path: Path, name: str) -> None:
+    versions = write(tmp_path, v0001_schema=SCHEMA, **{name: "select 1;"})
+    with pytest.raises(MigrationError, match="expected a name like 0002_words"):
+        migrate(empty, versions)
+    assert current(empty) is None
