@@ -6,22 +6,21 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support.stack import Stack, fresh_database
+from tests.support.world import ALPHA, BETA, World, world
 
 from quantlab_app.use_cases.audit import append_pending, walk
 from quantlab_app.use_cases.signals import Receipt, Refused
-from tests.support.stack import Stack, fresh_database
-from tests.support.world import ALPHA, BETA, World, world
 
 pytestmark = pytest.mark.stack
 BUY = {"symbol": "EURUSD", "action": "buy", "quantity": "0.10"}
 
 
 @pytest.fixture
-async def small(
-    fresh_database: FreshDatabase, redis_url: str, tmp_path: Path
-) -> AsyncIterator[World]:
-    async with world(fresh_database.app_dsn, redis_url, tmp_path) as made:
-        yield made
+async def small(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    with fresh_database(stack) as database:
+        async with world(database.app_dsn, redis_url, tmp_path) as made:
+            yield made
 
 
 async def test_signal_fills_at_the_quote_of_the_moment(small: World) -> None:
