@@ -12,7 +12,7 @@ from functions.http.market.handler import router
 
 from quantlab.market.bars import MINUTE_NS, Bar
 from quantlab.market.catalog import parse_catalog
-from quantlab.market.quote import FeedClock, Quote
+from quantlab.market.quote import SILENCE_NS, FeedClock, Quote
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope
 from quantlab_edge.http import credential
@@ -93,12 +93,21 @@ async def test_the_quote_in_decimals(client: httpx.AsyncClient) -> None:
 async def test_an_old_or_suspended_quote_says_that_it_is_stale(
     client: httpx.AsyncClient, market: Market
 ) -> None:
-    market.wall_ns += MAX_AGE_NS
+    market.clock = FeedClock(DAY + MAX_AGE_NS, 5, 1_000_000)
     assert (await get(client, "EURUSD/quote"))["stale"] is False
     market.wall_ns += 1
     assert (await get(client, "EURUSD/quote"))["stale"] is True
-    market.wall_ns = 5
+    market.clock = FeedClock(DAY, 5, 1_000_000)
     market.quote = Quote("EURUSD", 1, 2, DAY, 7, suspended=True)
+    assert (await get(client, "EURUSD/quote"))["stale"] is True
+
+
+async def test_a_quote_of_a_feed_that_has_stopped_is_stale(
+    client: httpx.AsyncClient, market: Market
+) -> None:
+    market.wall_ns += SILENCE_NS
+    assert (await get(client, "EURUSD/quote"))["stale"] is False
+    market.wall_ns += 1
     assert (await get(client, "EURUSD/quote"))["stale"] is True
 
 

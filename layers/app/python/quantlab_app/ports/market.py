@@ -15,13 +15,14 @@ from quantlab.market.quote import FeedClock, Quote
 class FeedBatch:
     """What one turn of the feed makes public, in one go.
 
-    suspended are last accepted quotes that must not be used until the next one of their symbol;
-    refusals counts refused quotes by symbol and reason since the batch before.
+    accepted are stored and told to subscribers, latest are stored only: quotes of before that
+    are suspended now, or that a store may have lost. refusals counts refused quotes by symbol and
+    reason since the batch before.
     """
 
     clock: FeedClock
     accepted: Sequence[Quote] = ()
-    suspended: Sequence[Quote] = ()
+    latest: Sequence[Quote] = ()
     refusals: Mapping[tuple[str, str], int] | None = None
     closed_bars: Sequence[Bar] = ()
     open_bars: Sequence[Bar] = ()

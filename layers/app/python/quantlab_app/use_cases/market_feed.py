@@ -5,7 +5,7 @@ A tick is in the log before anybody sees it; what is refused is counted and neve
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from quantlab.kernel.instants import SECOND_NS
@@ -74,7 +74,6 @@ class Judged:
     """One batch after the gate."""
 
     accepted: list[Quote] = field(default_factory=list)
-    suspended: list[Quote] = field(default_factory=list)
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
     closed_bars: list[Bar] = field(default_factory=list)
 
@@ -103,6 +102,8 @@ async def start_feed(ports: FeedPorts, catalog: Catalog) -> FeedState:
         next_seq=1 if end is None else end.seq + SEQ_GAP,
         gates={symbol: resume(quote) for symbol, quote in last.items()},
         last=dict(last),
+        # What happened while no feed ran is unknown.
+        suspended=set(last),
     )
     await _rebuild_bars(ports, state)
     newest_ns = max((quote.ts_ns for quote in last.values()), default=0)
@@ -135,7 +136,7 @@ async def feed_batch(
         batch = FeedBatch(
             clock=clock,
             accepted=judged.accepted,
-            suspended=judged.suspended,
+            latest=_latest(state, state.last if beat else {s for s, _ in judged.refusals}),
             refusals=judged.refusals,
             closed_bars=judged.closed_bars,
             open_bars=[state.bars[symbol] for symbol in sorted(state.dirty)] if beat else (),
@@ -159,14 +160,17 @@ def judge_batch(state: FeedState, catalog: Catalog, quotes: Sequence[Quote]) -> 
         else:
             state.suspended.add(symbol)
             judged.refusals[symbol, verdict.value] += 1
-    touched = {symbol for symbol, _ in judged.refusals}
-    judged.suspended = [
-        replace(state.last[symbol], suspended=True)
-        for symbol in sorted(touched & state.suspended)
-        if symbol in state.last
-    ]
     state.pending_refusals += judged.refusals
     return judged
+
+
+def _latest(state: FeedState, symbols: Iterable[str]) -> list[Quote]:
+    """Return the last accepted quotes of some symbols, each saying whether it is suspended."""
+    return [
+        replace(state.last[symbol], suspended=symbol in state.suspended)
+        for symbol in sorted(symbols)
+        if symbol in state.last
+    ]
 
 
 def _accept(state: FeedState, judged: Judged, quote: Quote) -> None:

@@ -46,7 +46,8 @@ async def read_quote(
     quote = latest.get(symbol)
     if quote is None or feed_clock is None:
         raise NotFound(f"quote of {symbol}")
-    stale = is_stale(quote, feed_clock.at(clock.now_ns()), instrument.gate)
+    now_ns = clock.now_ns()
+    stale = feed_clock.is_silent(now_ns) or is_stale(quote, feed_clock.at(now_ns), instrument.gate)
     return QuoteView(instrument, quote, stale)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 BUY = 1
 SELL = -1
 PPM = 1_000_000
+SILENCE_NS = 10_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,10 @@ class FeedClock:
         """Return the feed's time at a wall-clock instant; it never runs backwards."""
         elapsed_ns = max(0, wall_now_ns - self.wall_ts_ns)
         return self.feed_ts_ns + elapsed_ns * self.speed_ppm // PPM
+
+    def is_silent(self, wall_now_ns: int) -> bool:
+        """Say whether the feed has stopped: it renews its clock every second.
+
+        Then quotes that would still be young enough may have been overtaken unseen.
+        """
+        return wall_now_ns - self.wall_ts_ns > SILENCE_NS

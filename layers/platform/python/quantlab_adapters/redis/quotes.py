@@ -55,7 +55,7 @@ class RedisQuoteSink:
         for quote in batch.accepted:
             latest[quote.symbol] = message = self._quote_json(quote)
             pipeline.publish(QUOTES, message)
-        for quote in batch.suspended:
+        for quote in batch.latest:
             latest[quote.symbol] = self._quote_json(quote)
         if latest:
             pipeline.hset(QUOTES, items=[part for field in latest.items() for part in field])
