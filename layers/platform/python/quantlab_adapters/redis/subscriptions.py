@@ -1,0 +1,184 @@
+"""Who is connected and listens to what, for every process of the house.
+
+Every key carries the tenant except one pointer from connection to tenant, which API Gateway needs:
+its messages name the connection and nothing else. Every key ends by itself.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Final, cast
+
+from quantlab.tenancy.permissions import Permission, Role
+from quantlab.tenancy.scope import Actor, Scope
+from quantlab_adapters.redis.client import Client, translated
+from quantlab_app.ports.clock import Clock
+from quantlab_app.ports.sessions import TicketHolder
+
+SECOND_NS: Final = 1_000_000_000
+
+# The keys of one connection end together, at the second after its token does.
+_OPEN = """
+redis.call('zremrangebyscore', KEYS[1], '-inf', ARGV[2])
+if not redis.call('zscore', KEYS[1], ARGV[1])
+    and redis.call('zcard', KEYS[1]) >= tonumber(ARGV[6]) then return 0 end
+redis.call('zadd', KEYS[1], ARGV[3], ARGV[1])
+if redis.call('ttl', KEYS[1]) < ARGV[3] - ARGV[2] then
+    redis.call('expireat', KEYS[1], ARGV[3]) end
+redis.call('set', KEYS[2], ARGV[5], 'EXAT', ARGV[3])
+redis.call('set', KEYS[3], ARGV[4], 'EXAT', ARGV[3])
+return 1
+"""
+_ADD = """
+local new = 0
+for i = 5, #ARGV do
+  if redis.call('sismember', KEYS[1], ARGV[i]) == 0 then new = new + 1 end
+end
+if redis.call('scard', KEYS[1]) + new > tonumber(ARGV[4]) then return 0 end
+for i = 5, #ARGV do
+  local listeners = KEYS[i - 3]
+  redis.call('sadd', KEYS[1], ARGV[i])
+  redis.call('zremrangebyscore', listeners, '-inf', ARGV[2])
+  redis.call('zadd', listeners, ARGV[3], ARGV[1])
+  if redis.call('ttl', listeners) < ARGV[3] - ARGV[2] then
+    redis.call('expireat', listeners, ARGV[3]) end
+end
+redis.call('expireat', KEYS[1], ARGV[3])
+return 1
+"""
+
+
+class RedisSubscriptions:
+    """Subscriptions port on sorted sets whose scores are the ends of the tokens."""
+
+    def __init__(self, redis: Client, clock: Clock) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._open = redis.register_script(_OPEN)
+        self._add = redis.register_script(_ADD)
+
+    async def open(self, holder: TicketHolder, connection_id: str, limit: int) -> bool:
+        tenant_id = holder.scope.tenant_id
+        keys = [
+            _key(tenant_id, "open"),
+            _key(tenant_id, "holder", connection_id),
+            _pointer(connection_id),
+        ]
+        arguments: list[str | int] = [
+            connection_id, self._now_s(), _end_s(holder), tenant_id, _encode(holder), limit,
+        ]  # fmt: skip
+        with translated():
+            return bool(await self._open(keys=keys, args=arguments))
+
+    async def holder(self, connection_id: str) -> TicketHolder | None:
+        with translated():
+            tenant_id = await self._redis.get(_pointer(connection_id))
+            if tenant_id is None:
+                return None
+            key = _key(cast("bytes", tenant_id).decode(), "holder", connection_id)
+            record = await self._redis.get(key)
+        return None if record is None else _decode(cast("bytes", record))
+
+    async def add(
+        self, holder: TicketHolder, connection_id: str, channels: Sequence[str], limit: int
+    ) -> bool:
+        tenant_id = holder.scope.tenant_id
+        keys = [
+            _key(tenant_id, "channels", connection_id),
+            *(_key(tenant_id, "listeners", channel) for channel in channels),
+        ]
+        arguments: list[str | int] = [
+            connection_id, self._now_s(), _end_s(holder), limit, *channels,
+        ]  # fmt: skip
+        with translated():
+            return bool(await self._add(keys=keys, args=arguments))
+
+    async def remove(
+        self, holder: TicketHolder, connection_id: str, channels: Sequence[str]
+    ) -> None:
+        if not channels:
+            return
+        tenant_id = holder.scope.tenant_id
+        with translated():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.srem(_key(tenant_id, "channels", connection_id), *channels)
+                for channel in channels:
+                    pipe.zrem(_key(tenant_id, "listeners", channel), connection_id)
+                await pipe.execute()
+
+    async def close(self, holder: TicketHolder, connection_id: str) -> None:
+        tenant_id = holder.scope.tenant_id
+        channels = await self.channels(holder.scope, connection_id)
+        with translated():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for channel in channels:
+                    pipe.zrem(_key(tenant_id, "listeners", channel), connection_id)
+                pipe.zrem(_key(tenant_id, "open"), connection_id)
+                pipe.delete(
+                    _key(tenant_id, "channels", connection_id),
+                    _key(tenant_id, "holder", connection_id),
+                    _pointer(connection_id),
+                )
+                await pipe.execute()
+
+    async def channels(self, scope: Scope, connection_id: str) -> frozenset[str]:
+        with translated():
+            members = await self._redis.smembers(_key(scope.tenant_id, "channels", connection_id))
+        return frozenset(member.decode() for member in cast("set[bytes]", members))
+
+    async def subscribers(self, scope: Scope, channel: str) -> frozenset[str]:
+        key = _key(scope.tenant_id, "listeners", channel)
+        with translated():
+            members = await self._redis.zrangebyscore(key, f"({self._now_s()}", "+inf")
+        return frozenset(member.decode() for member in cast("list[bytes]", members))
+
+    def _now_s(self) -> int:
+        return self._clock.now_ns() // SECOND_NS
+
+
+def _key(tenant_id: str, kind: str, *rest: str) -> str:
+    return ":".join(("socket", tenant_id, kind, *rest))
+
+
+def _pointer(connection_id: str) -> str:
+    return f"socket-tenant:{connection_id}"
+
+
+def _end_s(holder: TicketHolder) -> int:
+    return holder.expires_ns // SECOND_NS + 1
+
+
+def _encode(holder: TicketHolder) -> str:
+    actor = holder.scope.actor
+    return json.dumps(
+        {
+            "tenantId": holder.scope.tenant_id,
+            "correlationId": holder.scope.correlation_id,
+            "kind": actor.kind,
+            "id": actor.id,
+            "role": actor.role,
+            "scopes": None if actor.scopes is None else sorted(actor.scopes),
+            "credential": holder.kind,
+            "reference": holder.reference,
+            "homeTenantId": holder.home_tenant_id,
+            "expiresNs": holder.expires_ns,
+        }
+    )
+
+
+def _decode(record: bytes) -> TicketHolder:
+    row = json.loads(record)
+    scopes = row["scopes"]
+    actor = Actor(
+        row["kind"],
+        row["id"],
+        Role(row["role"]),
+        None if scopes is None else frozenset(map(Permission, scopes)),
+    )
+    scope = Scope(row["tenantId"], actor, row["correlationId"])
+    return TicketHolder(
+        scope=scope,
+        kind=row["credential"],
+        reference=row["reference"],
+        home_tenant_id=row["homeTenantId"],
+        expires_ns=row["expiresNs"],
+    )
