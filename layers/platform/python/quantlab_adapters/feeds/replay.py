@@ -9,34 +9,21 @@ import gzip
 from collections.abc import Callable, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import structlog
 
 from quantlab.kernel.decimals import parse_decimal
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
+from quantlab_adapters.feeds.rows import MILLISECOND_NS, ParquetTicks, Row
 from quantlab_app.ports.errors import Misconfigured
 
 CSV_HEADER = "ts_ms,bid,ask"
 CSV_SUFFIXES = (".csv", ".csv.gz")
-MILLISECOND_NS = 1_000_000
 LOOP_PAUSE_NS = 1_000_000_000
-PARQUET_BATCH = 4096
-TIME_COLUMNS = ("timestamp", "ts_ms")
-UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 EXACT = Context(prec=60)
 
-
-class Row(NamedTuple):
-    """One recorded quote."""
-
-    ts_ns: int
-    bid: Decimal
-    ask: Decimal
-    ticker: str | None
+_log = structlog.get_logger("quantlab.feed")
 
 
 class ReplayStream:
@@ -72,6 +59,8 @@ class ReplayStream:
                 ts_ns = row.ts_ns + shift_ns
                 newest_ns = max(newest_ns, ts_ns)
                 yield self._quote(row, ts_ns)
+            if self.rounded:
+                _log.warning("replay rounded prices", file=str(self._path), prices=self.rounded)
             if not self._loop or shift_ns is None:
                 return
             next_start_ns = newest_ns + LOOP_PAUSE_NS
@@ -104,19 +93,25 @@ class ReplayStream:
     def _tickers(self) -> list[str | None]:
         if self._fixed is not None:
             return [self._fixed]
-        column = pq.read_table(self._path, columns=["symbol"]).column("symbol")
-        return list(pc.unique(column).to_pylist())
+        return parquet(self._path).tickers()
 
     def _names_symbols(self) -> bool:
-        return self._path.suffix == ".parquet" and "symbol" in _schema(self._path).names
+        return self._path.suffix == ".parquet" and parquet(self._path).names_symbols
 
     def _rows(self) -> Iterator[Row]:
         if self._path.suffix == ".parquet":
-            return _parquet_rows(self._path)
+            return parquet(self._path).rows()
         if self._path.name.endswith(CSV_SUFFIXES):
             return _csv_rows(self._path)
         expected = ", ".join((*CSV_SUFFIXES, ".parquet"))
         raise Misconfigured(f"feed: {self._path}: expected one of {expected}")
+
+
+def parquet(path: Path) -> ParquetTicks:
+    """Open a Parquet file of ticks."""
+    from quantlab_adapters.feeds.parquet import ParquetFileTicks  # noqa: PLC0415 - 40 MB only the feed needs
+
+    return ParquetFileTicks(path)
 
 
 def _prefix(path: Path) -> str:
@@ -142,49 +137,3 @@ def _csv_row(where: str, line: str) -> Row:
         if bid is not None and ask is not None:
             return Row(int(cells[0]) * MILLISECOND_NS, bid, ask, None)
     raise Misconfigured(f"{where}: expected {CSV_HEADER} as numbers, got {line!r}")
-
-
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except pa.ArrowInvalid as error:
-        raise Misconfigured(f"{path}: expected a Parquet file, got: {error}") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    schema = _schema(path)
-    time_column = next((name for name in TIME_COLUMNS if name in schema.names), None)
-    if time_column is None or not {"bid", "ask"} <= set(schema.names):
-        expected = f"columns {' or '.join(TIME_COLUMNS)}, bid and ask"
-        raise Misconfigured(f"{path}: expected {expected}, got {', '.join(schema.names)}")
-    names = [name for name in (time_column, "bid", "ask", "symbol") if name in schema.names]
-    unit_ns = _unit_ns(schema.field(time_column).type)
-    number = 0
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=PARQUET_BATCH, columns=names):
-            times = batch.column(time_column).cast(pa.int64()).to_pylist()
-            bids, asks = batch.column("bid").to_pylist(), batch.column("ask").to_pylist()
-            tickers = batch.column("symbol").to_pylist() if "symbol" in names else None
-            for index, ts in enumerate(times):
-                number += 1
-                where = f"{path}: row {number}"
-                if ts is None:
-                    raise Misconfigured(f"{where}: expected a {time_column}, got none")
-                bid, ask = _price(where, bids[index]), _price(where, asks[index])
-                yield Row(ts * unit_ns, bid, ask, tickers[index] if tickers else None)
-
-
-def _unit_ns(kind: pa.DataType) -> int:
-    return UNITS_NS[kind.unit] if pa.types.is_timestamp(kind) else MILLISECOND_NS
-
-
-def _price(where: str, value: Any) -> Decimal:
-    """Read the shortest decimal that names the stored number."""
-    price = None
-    if isinstance(value, Decimal):
-        price = value if value.is_finite() else None
-    elif isinstance(value, float | int):
-        price = parse_decimal(format(Decimal(repr(value)), "f"))  # nan and inf are no decimals
-    if price is None:
-        raise Misconfigured(f"{where}: expected a price, got {value!r}")
-    return price

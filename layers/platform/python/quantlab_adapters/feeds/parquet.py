@@ -1,0 +1,106 @@
+"""Ticks in Parquet, read and written. The only module that loads pyarrow, and loaded on need."""
+
+import io
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from quantlab.kernel.decimals import parse_decimal
+from quantlab.market.quote import Quote
+from quantlab_adapters.feeds.rows import MILLISECOND_NS, Row
+from quantlab_app.ports.errors import Misconfigured
+
+BATCH_ROWS = 4096
+TIME_COLUMNS = ("timestamp", "ts_ms")
+UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+SEGMENT = pa.schema(
+    [
+        pa.field("symbol", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("seq", pa.int64(), nullable=False),
+        pa.field("ts_ns", pa.int64(), nullable=False),
+        pa.field("bid_ticks", pa.int64(), nullable=False),
+        pa.field("ask_ticks", pa.int64(), nullable=False),
+    ]
+)
+
+
+class ParquetFileTicks:
+    """ParquetTicks of one file with columns timestamp or ts_ms, bid, ask and maybe symbol."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._schema = pq.read_schema(path)
+        except pa.ArrowInvalid as error:
+            raise Misconfigured(f"{path}: expected a Parquet file, got: {error}") from error
+        self._path = path
+        self.names_symbols = "symbol" in self._schema.names
+
+    def tickers(self) -> list[str | None]:
+        column = pq.read_table(self._path, columns=["symbol"]).column("symbol")
+        return list(pc.unique(column).to_pylist())
+
+    def rows(self) -> Iterator[Row]:
+        path, names = self._path, self._schema.names
+        time_column = next((name for name in TIME_COLUMNS if name in names), None)
+        if time_column is None or not {"bid", "ask"} <= set(names):
+            expected = f"columns {' or '.join(TIME_COLUMNS)}, bid and ask"
+            raise Misconfigured(f"{path}: expected {expected}, got {', '.join(names)}")
+        wanted = [name for name in (time_column, "bid", "ask", "symbol") if name in names]
+        number = 0
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+                yield from self._batch_rows(batch, time_column, number)
+                number += batch.num_rows
+
+    def _batch_rows(self, batch: pa.RecordBatch, time_column: str, before: int) -> Iterator[Row]:
+        unit_ns = _unit_ns(self._schema.field(time_column).type)
+        times = batch.column(time_column).cast(pa.int64()).to_pylist()
+        bids, asks = batch.column("bid").to_pylist(), batch.column("ask").to_pylist()
+        tickers = batch.column("symbol").to_pylist() if self.names_symbols else [None] * len(times)
+        lines = zip(times, bids, asks, tickers, strict=True)
+        for number, (ts, bid, ask, ticker) in enumerate(lines, before + 1):
+            where = f"{self._path}: row {number}"
+            if ts is None:
+                raise Misconfigured(f"{where}: expected a {time_column}, got none")
+            yield Row(ts * unit_ns, _price(where, bid), _price(where, ask), ticker)
+
+
+def encode(quotes: Sequence[Quote]) -> bytes:
+    """Return the Parquet bytes of the quotes."""
+    columns: list[pa.Array] = [
+        pa.array([quote.symbol for quote in quotes]).dictionary_encode(),
+        pa.array([quote.seq for quote in quotes], pa.int64()),
+        pa.array([quote.ts_ns for quote in quotes], pa.int64()),
+        pa.array([quote.bid_ticks for quote in quotes], pa.int64()),
+        pa.array([quote.ask_ticks for quote in quotes], pa.int64()),
+    ]
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=SEGMENT), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def decode(path: Path) -> list[Quote]:
+    """Read the quotes of a segment file."""
+    rows = pq.read_table(path).to_pylist()
+    return [Quote(r["symbol"], r["bid_ticks"], r["ask_ticks"], r["ts_ns"], r["seq"]) for r in rows]
+
+
+def _unit_ns(kind: pa.DataType) -> int:
+    return UNITS_NS[kind.unit] if pa.types.is_timestamp(kind) else MILLISECOND_NS
+
+
+def _price(where: str, value: Any) -> Decimal:
+    """Read the shortest decimal that names the stored number; not-a-number names none."""
+    price = None
+    if isinstance(value, Decimal):
+        price = value if value.is_finite() else None
+    elif isinstance(value, float | int):
+        price = parse_decimal(format(Decimal(repr(value)), "f"))
+    if price is None:
+        raise Misconfigured(f"{where}: expected a price, got {value!r}")
+    return price
