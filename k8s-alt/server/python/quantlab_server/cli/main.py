@@ -5,8 +5,7 @@ from typing import Any
 
 import typer
 
-from quantlab_server.cli import db, role, tenant, up
-from quantlab_server.cli.tenant import tenant_app
+from quantlab_server.cli import db, demo, role, tenant, up
 from quantlab_server.refusal import Refusal
 
 
@@ -27,7 +26,7 @@ app = _Cli(
 )
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("demo")(demo.demo)
 app.add_typer(db.app, name="db")
 app.add_typer(role.app, name="role")
 app.add_typer(tenant.tenant_app, name="tenant")
-app.add_typer(tenant_app, name="tenant")

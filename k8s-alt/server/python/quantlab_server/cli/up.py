@@ -11,13 +11,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from quantlab_server import demo as demos
 from quantlab_server import plan
 from quantlab_server.cli.printing import Json, print_facts, print_json, refuse
 from quantlab_server.group import stop_group
 from quantlab_server.logs import Console, Output
 from quantlab_server.private_files import private_folder
 from quantlab_server.refusal import Refusal
-from quantlab_server.stores import StoreUrls
 from quantlab_server.supervisor import Options, Ready, Supervisor
 
 REPORT_FD: Final = "QUANTLAB_REPORT_FD"
@@ -53,7 +53,7 @@ def up(
         console = Console(sys.stdout) if report is None else None
         output = Output(options.state / "logs", console)
         announce = _announcer(report, as_json=json)
-        supervisor = Supervisor(options, output, seed=_seed, announce=announce)
+        supervisor = Supervisor(options, output, seed=demos.seed, announce=announce)
         supervisor.run(plan.roles_of(plan.manifests()))
     except Refusal as refusal:
         _report(report, {"refusal": str(refusal)})
@@ -72,23 +72,20 @@ def down(state: State = Path(".state"), *, json: Json = False) -> None:
         sys.stdout.write(f"{'stopped' if stopped else 'nothing runs'} on {state}\n")
 
 
-def _seed(_urls: StoreUrls, _state: Path) -> dict[str, Any]:
-    return {}
-
-
-def _block(ready: Ready) -> str:
-    return f"\nQuantLabEngine is ready: {ready.url}\nlogs: {ready.state / 'logs'}\n"
+def _block(ready: Ready, document: dict[str, Any]) -> str:
+    return f"{demos.block(document)}\nlogs: {ready.state / 'logs'}\n"
 
 
 def _announcer(report: int | None, *, as_json: bool) -> Callable[[Ready], None]:
     def announce(ready: Ready) -> None:
-        facts = {**asdict(ready), "state": str(ready.state)}
+        document = demos.addressed(dict(ready.demo), ready.state, ready.url)
+        facts = {**asdict(ready), "demo": document, "state": str(ready.state)}
         if report is not None:
-            _report(report, {"ready": facts, "block": _block(ready)})
+            _report(report, {"ready": facts, "block": _block(ready, document)})
         elif as_json:
             print_json(facts)
         else:
-            sys.stdout.write(_block(ready))
+            sys.stdout.write(_block(ready, document))
             sys.stdout.flush()
 
     return announce

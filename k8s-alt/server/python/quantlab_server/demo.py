@@ -1,0 +1,190 @@
+"""The demo tenants: users, accounts and bots whose credentials are kept in STATE/demo.json."""
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+from typing import Any, Final
+
+from quantlab.kernel.ids import derive_id
+from quantlab.tenancy.config import TenantConfig
+from quantlab.tenancy.permissions import Role
+from quantlab.tenancy.scope import Scope, system_scope
+from quantlab_app.ports.container import Ports
+from quantlab_app.use_cases.accounts import open_account
+from quantlab_app.use_cases.api_keys import create_api_key
+from quantlab_app.use_cases.bots import create_bot
+from quantlab_app.use_cases.provisioning import provision
+from quantlab_app.use_cases.users import create_user
+from quantlab_edge.compose import build
+from quantlab_edge.settings import Settings
+from quantlab_edge.tenant_files import read_configs, read_tenants
+from quantlab_server.private_files import write_private
+from quantlab_server.refusal import Refusal
+from quantlab_server.stores import StoreUrls
+
+FILE: Final = "demo.json"
+CONFIGS: Final = Path("agent/configs")
+PASSWORD_BYTES: Final = 12
+PEOPLE: Final = (
+    ("admin", "Alex Admin", Role.TENANT_ADMIN, 0),
+    ("risk", "Robin Risk", Role.RISK_MANAGER, 0),
+    ("trader1", "Toni Trader", Role.TRADER, 2),
+    ("trader2", "Taylor Trader", Role.TRADER, 1),
+    ("viewer", "Vic Viewer", Role.VIEWER, 0),
+)
+SYMBOLS: Final = ("EURUSD", "XAUUSD", "BTCUSD")
+CURL: Final = (
+    'T=$(date +%s); B=\'{{"id":"curl-\'$T\'","symbol":"{symbol}","action":"buy",'
+    '"quantity":"{quantity}"}}\'; curl -sS -X POST {url}/webhooks/signals'
+    " -H 'Content-Type: application/json' -H 'X-Bot-Id: {botId}'"
+    " -H \"X-Signature: t=$T,v1=$(python3 -c 'import hmac,sys;"
+    'print(hmac.new(*map(str.encode,sys.argv[1:]),"sha256").hexdigest())\''
+    ' \'{secret}\' "$T.$B")" -d "$B"'
+)
+
+
+def seed(urls: StoreUrls, state: Path) -> dict[str, Any]:
+    """Provision the tenants of agent/configs; make their demo contents the first time.
+
+    Returns what STATE/demo.json holds. Refusal when the file is gone but the tenants are not.
+    """
+    return asyncio.run(_seed(urls, state))
+
+
+async def _seed(urls: StoreUrls, state: Path) -> dict[str, Any]:
+    settings = Settings(
+        database_url=urls.app_dsn, redis_url=urls.redis_url, state=state, configs=CONFIGS
+    )
+    ports = await build(settings)
+    try:
+        return await _provisioned(ports, state / FILE)
+    finally:
+        await ports.close()
+
+
+async def _provisioned(ports: Ports, path: Path) -> dict[str, Any]:
+    document = _kept(path)
+    for config in _configs():
+        scope = system_scope(config.tenant_id, "provisioning", derive_id("demo", config.version))
+        await provision(ports, scope, config)
+        if any(tenant["tenantId"] == config.tenant_id for tenant in document["tenants"]):
+            continue
+        if await ports.users.page(scope, 1, None):
+            raise Refusal(
+                f"the demo tenant {config.tenant_id} exists but its credentials are not in {path}; "
+                "restore the file, or start anew with make clean"
+            )
+        document["tenants"].append(await _fill(ports, scope, config))
+        write_private(path, json.dumps(document, indent=2))
+    document["symbols"] = list(ports.catalog.instruments)
+    return document
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"url": "", "wsUrl": "", "symbols": [], "tenants": []}
+    try:
+        document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise Refusal(f"{path} is not the JSON that was written: {error}") from error
+    return document
+
+
+def _configs() -> list[TenantConfig]:
+    configs = []
+    for file in read_tenants(read_configs(CONFIGS)):
+        if file.config is None:
+            raise Refusal(f"a tenant file does not hold: {'; '.join(map(str, file.problems))}")
+        configs.append(file.config)
+    return configs
+
+
+async def _fill(ports: Ports, scope: Scope, config: TenantConfig) -> dict[str, Any]:
+    made = await create_api_key(ports, scope, name="provisioning", role=Role.TENANT_ADMIN)
+    if not isinstance(made, tuple):
+        raise Refusal(f"no API key for {config.tenant_id}: {made}")
+    tenant: dict[str, Any] = {
+        "tenantId": config.tenant_id,
+        "apiKey": made[1],
+        "users": [],
+        "accounts": [],
+        "bots": [],
+    }
+    kind = next(iter(config.account_types.values()))
+    offered = [symbol for symbol in SYMBOLS if symbol in kind.instruments]
+    for login, name, role, accounts in PEOPLE:
+        user = await _user(ports, scope, login, name, role)
+        tenant["users"].append(user)
+        for _ in range(accounts):
+            account_id = await open_account(ports, scope, user["userId"], kind.type_id)
+            number = len(tenant["accounts"])
+            tenant["accounts"].append(
+                {"accountId": account_id, "userId": user["userId"], "currency": kind.currency}
+            )
+            bot = await create_bot(ports, scope, f"demo bot {number + 1}", account_id)
+            tenant["bots"].append(
+                {
+                    "botId": bot.bot_id,
+                    "secret": bot.secret,
+                    "token": bot.token,
+                    "accountId": account_id,
+                    "symbol": offered[number % len(offered)],
+                }
+            )
+    return tenant
+
+
+async def _user(ports: Ports, scope: Scope, login: str, name: str, role: Role) -> dict[str, Any]:
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    email = f"{login}@{scope.tenant_id}.example"
+    user = await create_user(ports, scope, email=email, name=name, role=role, password=password)
+    if isinstance(user, str):
+        raise Refusal(f"no demo user {email}: {user}")
+    return {
+        "userId": user.user_id,
+        "email": email,
+        "password": password,
+        "role": role.value,
+    }
+
+
+def addressed(document: dict[str, Any], state: Path, url: str) -> dict[str, Any]:
+    """Write the addresses of this run into STATE/demo.json and return the document."""
+    document = {**document, "url": url, "wsUrl": url.replace("http", "ws", 1) + "/ws"}
+    document["curl"] = pasted_curl(document)
+    write_private(state / FILE, json.dumps(document, indent=2))
+    return document
+
+
+def pasted_curl(document: dict[str, Any]) -> str:
+    """Return a shell line that signs and posts a signal of the first bot."""
+    bot = document["tenants"][0]["bots"][0]
+    return CURL.format(url=document["url"], quantity="0.10", **bot)
+
+
+def block(document: dict[str, Any]) -> str:
+    """Return what `make up` shows: address, logins, keys, a curl and how to watch."""
+    lines = ["", f"QuantLabEngine is ready: {document['url']}", f"WebSocket: {document['wsUrl']}"]
+    for tenant in document["tenants"]:
+        lines += ["", f"Tenant {tenant['tenantId']}    X-Api-Key: {tenant['apiKey']}"]
+        lines += [
+            f"  {user['role']:<13} {user['email']:<38} password {user['password']}"
+            for user in tenant["users"]
+        ]
+        lines += [
+            f"  bot {bot['botId']}  {bot['symbol']:<7} account {bot['accountId']}\n"
+            f"      secret {bot['secret']}\n      token  {bot['token']}"
+            for bot in tenant["bots"]
+        ]
+    bot = document["tenants"][0]["bots"][0]
+    lines += [
+        "",
+        "Send a signed signal:",
+        "",
+        document["curl"],
+        "",
+        "Watch its events (in another shell):",
+    ]
+    lines += ["", f".venv/bin/quantlab watch --account {bot['accountId']}", ""]
+    return "\n".join(lines)
