@@ -32,6 +32,7 @@ from quantlab_adapters.postgres.identity import (
 from quantlab_adapters.postgres.inbox import PostgresInbox
 from quantlab_adapters.postgres.market import PostgresBars, PostgresTickLog, PostgresTickSegments
 from quantlab_adapters.postgres.probe import PostgresProbe
+from quantlab_adapters.postgres.signal_counts import PostgresSignalCounts
 from quantlab_adapters.postgres.users import PostgresUsers
 from quantlab_adapters.postgres.wakes import PostgresWakes
 from quantlab_adapters.redis import client as redis_client
@@ -132,6 +133,7 @@ def _order_path(database: Database, redis: redis_client.Client, keys: Keys) -> d
         "outbox": PostgresOutbox(database),
         "audit_log": PostgresAuditLog(database),
         "wakes": PostgresWakes(database),
+        "signal_counts": PostgresSignalCounts(database),
         "signal_limits": RedisSignalLimits(redis),
         "unauthenticated": PostgresUnauthenticatedAttempts(database),
     }

@@ -3,8 +3,10 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, TypeVar
+from uuid import UUID
 
 from fastapi import Query
 
@@ -21,6 +23,9 @@ Cursor = Annotated[
 ]
 
 CursorValue = str | int
+CursorKind = type[CursorValue] | type[UUID]
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_INT_LIMIT: Final = 1 << 63
 Row = TypeVar("Row")
 
 
@@ -30,8 +35,11 @@ def encode_cursor(values: Sequence[CursorValue]) -> str:
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str | None, *kinds: type[CursorValue]) -> tuple[Any, ...] | None:
-    """Read a cursor of values of these kinds; None for the first page, 422 for anything else."""
+def decode_cursor(cursor: str | None, *kinds: CursorKind) -> tuple[Any, ...] | None:
+    """Read a cursor of values of these kinds; None for the first page, 422 for anything else.
+
+    Integers fit 64 bits; the kind UUID stands for the text of one.
+    """
     if cursor is None:
         return None
     try:
@@ -39,9 +47,19 @@ def decode_cursor(cursor: str | None, *kinds: type[CursorValue]) -> tuple[Any, .
         values = json.loads(raw)
     except (ValueError, binascii.Error, RecursionError):
         raise _bad_cursor(cursor) from None
-    if not isinstance(values, list) or [type(value) for value in values] != list(kinds):
+    if not isinstance(values, list) or len(values) != len(kinds):
+        raise _bad_cursor(cursor)
+    if not all(_fits(value, kind) for value, kind in zip(values, kinds, strict=True)):
         raise _bad_cursor(cursor)
     return tuple(values)
+
+
+def _fits(value: object, kind: CursorKind) -> bool:
+    if kind is int:
+        return type(value) is int and -_INT_LIMIT <= value < _INT_LIMIT
+    if not isinstance(value, str) or not value.isprintable():
+        return False
+    return kind is str or _UUID.match(value) is not None
 
 
 def _bad_cursor(cursor: str) -> ProblemError:

@@ -16,6 +16,7 @@ class OwnedAccount:
     account: Account
     user_id: str | None
     created_at_ns: int
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class NewAccount:
     user_id: str | None
     created_ns: int
     opened_payload: Mapping[str, Any]
+    name: str | None = None
 
 
 Row = Mapping[str, Any]
@@ -81,9 +83,9 @@ class Accounts(Protocol):
         ...
 
     async def ledger(
-        self, scope: Scope, account_id: str, before: int | None, limit: int
+        self, scope: Scope, account_id: str, before: tuple[int, str] | None, limit: int
     ) -> Sequence[Row]:
-        """Return ledger entries, newest first."""
+        """Return ledger entries before one of that seq and kind, newest first."""
         ...
 
     async def violations(

@@ -90,8 +90,10 @@ class Bots(Protocol):
         """Store a new bot with its look-up entries."""
         ...
 
-    async def page(self, scope: Scope, *, after: str | None, limit: int) -> Sequence[Bot]:
-        """Return bots in order of identifier."""
+    async def page(
+        self, scope: Scope, *, account_ids: Sequence[str] | None, after: str | None, limit: int
+    ) -> Sequence[Bot]:
+        """Return bots by identifier, where accounts are given those that trade no other."""
         ...
 
     async def find(self, scope: Scope, bot_id: str) -> Bot | None:

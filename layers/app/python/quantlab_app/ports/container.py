@@ -35,7 +35,7 @@ from quantlab_app.ports.market import (
 from quantlab_app.ports.metrics import MetricsBoard, Probe
 from quantlab_app.ports.secrets import Keys, Secrets
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
-from quantlab_app.ports.signals import SignalLimits, UnauthenticatedAttempts
+from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
 from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
 
 
@@ -61,6 +61,7 @@ class Ports:
     outbox: Outbox
     audit_log: AuditLog
     wakes: Wakes
+    signal_counts: SignalCounts
     signal_limits: SignalLimits
     unauthenticated: UnauthenticatedAttempts
     quotes: Quotes

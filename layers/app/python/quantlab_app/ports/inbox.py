@@ -1,9 +1,10 @@
 """The inbox: commands accepted durably, once per idempotency key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
 
 
@@ -35,7 +36,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One row of the inbox as it is shown; times in nanoseconds."""
+    """One row of the inbox as it is shown; times in nanoseconds.
+
+    from_seq and to_seq span the events it led to, on its account's stream or the tenant's.
+    """
 
     inbox_id: int
     signal_id: str
@@ -51,6 +55,13 @@ class Delivery:
     attempts: int
     duplicates: int
     done_ns: int | None
+    from_seq: int | None
+    to_seq: int | None
+
+    @property
+    def settled(self) -> bool:
+        """Say whether nothing more will happen to it by itself."""
+        return self.status != "accepted"
 
 
 class Inbox(Protocol):
@@ -74,13 +85,19 @@ class Inbox(Protocol):
         self,
         scope: Scope,
         *,
-        source_kind: str,
+        source_kind: str | None,
         account_ids: Sequence[str] | None,
         status: str | None,
         before: int | None,
         limit: int,
     ) -> Sequence[Delivery]:
         """Return commands newest first; account_ids None means every account of the tenant."""
+        ...
+
+    async def histories(
+        self, scope: Scope, deliveries: Sequence[Delivery]
+    ) -> Mapping[str, Sequence[Event]]:
+        """Return the events each delivery led to, by its signal_id."""
         ...
 
     async def redrive(self, scope: Scope, signal_id: str) -> bool:

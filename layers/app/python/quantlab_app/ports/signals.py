@@ -63,5 +63,8 @@ class SignalCounts(Protocol):
     """The ends of signal attempts, counted in the store."""
 
     async def totals(self, tenant_id: str) -> SignalTotals:
-        """Return how many attempts of the tenant ended in each way."""
+        """Return how many attempts of the tenant ended in each way.
+
+        The keys are executed, rejected, dead, pending, duplicates and refused.
+        """
         ...

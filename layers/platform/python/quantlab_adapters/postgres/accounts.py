@@ -15,7 +15,8 @@ select a.account_id::text, a.user_id::text, a.status, a.status_reason, a.currenc
   a.currency_digits, a.account_type, a.config_version, a.initial_balance_minor, a.balance_minor,
   a.carry_micro, a.high_water_minor, a.event_seq, a.day_date::text, a.day_started_ns,
   a.day_next_reset_ns, a.day_start_balance_minor, a.day_start_equity_minor, a.day_realised_minor,
-  a.day_traded, a.raised, a.name, (extract(epoch from a.created_at) * 1000000)::bigint as created_us,
+  a.day_traded, a.raised, a.name,
+  (extract(epoch from a.created_at) * 1000000)::bigint as created_us,
   coalesce((select json_agg(json_build_array(p.symbol, p.size_steps, p.cost, p.stop_loss_ticks,
       p.take_profit_ticks, p.opened_at_ns, p.opened_seq) order by p.symbol)
     from position p where p.tenant_id = a.tenant_id and p.account_id = a.account_id), '[]')
@@ -55,7 +56,7 @@ from orders where tenant_id = %(tenant)s
 """
 _ORDER_OF_SIGNAL = f"""{_ORDERS} and account_id = (select account_id from inbox
   where tenant_id = %(tenant)s and signal_id = %(signal)s) and signal_id = %(signal)s
-order by event_seq limit 1"""
+order by event_seq limit 1"""  # noqa: S608 - constants only
 _FILLS = """
 select fill_id::text, order_id::text, symbol, side, size_steps, price_ticks, slippage_ticks,
   bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den, realised_minor,

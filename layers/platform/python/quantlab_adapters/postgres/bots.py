@@ -66,10 +66,14 @@ class PostgresBots:
             for kind, digest in (("bot", _digest(bot.bot_id)), ("bot_token", bot.token_hash)):
                 await connection.execute(_ENTER, (scope.tenant_id, kind, digest, bot.bot_id))
 
-    async def page(self, scope: Scope, *, after: str | None, limit: int) -> Sequence[Bot]:
+    async def page(
+        self, scope: Scope, *, account_ids: Sequence[str] | None, after: str | None, limit: int
+    ) -> Sequence[Bot]:
         return await self._bots(
             scope,
+            " and (%(accounts)s::uuid[] is null or account_ids <@ %(accounts)s::uuid[])"
             " and (%(after)s::uuid is null or bot_id > %(after)s) order by bot_id limit %(limit)s",
+            accounts=None if account_ids is None else list(account_ids),
             after=after,
             limit=limit,
         )

@@ -48,6 +48,12 @@ select inbox_id, signal_id::text, null, source_kind, source_id, command, payload
 from inbox where tenant_id = current_tenant() and state = 0 and account_id is null
 order by inbox_id limit %s
 """
+_NOTED = """
+update inbox i set state = 1, done_ns = x.done_ns, from_seq = x.from_seq, to_seq = x.to_seq
+from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+  x(inbox_id, done_ns, from_seq, to_seq)
+where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
+"""
 _LOCK_TENANT = "select event_seq from tenant where tenant_id = current_tenant() for update"
 
 Row = tuple[Any, ...]
@@ -112,11 +118,7 @@ class PostgresExecution:
                 "update tenant set event_seq = %s where tenant_id = %s",
                 (events[-1].seq, tenant_id),
             )
-            await connection.execute(
-                "update inbox set state = 1, done_ns = %s"
-                " where tenant_id = %s and inbox_id = any(%s)",
-                (events[-1].occurred_ns, tenant_id, [command.inbox_id for command in commands]),
-            )
+            await connection.execute(_NOTED, _spans(commands, events))
             return events
 
     async def bury(self, tenant_id: str, inbox_id: int, reason: str, attempts_max: int) -> bool:
@@ -146,6 +148,22 @@ class PostgresExecution:
     async def published(self, tenant_id: str, ranges: Sequence[tuple[str, int]]) -> None:
         """Remember what was sent; the next transaction of the tenant drops its outbox rows."""
         self._sent.setdefault(tenant_id, {}).update(ranges)
+
+
+def _spans(commands: Sequence[Command], events: Sequence[Event]) -> list[list[int | None]]:
+    """Name the events that carry a command's signal id; notes of other kinds have none."""
+    seqs: dict[Any, list[int]] = {}
+    for event in events:
+        seqs.setdefault(event.payload.get("signalId"), []).append(event.seq)
+    rows = [
+        (command.inbox_id, events[-1].occurred_ns, *_ends(seqs.get(command.signal_id)))
+        for command in commands
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _ends(seqs: list[int] | None) -> tuple[int | None, int | None]:
+    return (seqs[0], seqs[-1]) if seqs else (None, None)
 
 
 async def _claim(connection: Connection, tenant_id: str, limit: int) -> tuple[Batch | None, bool]:

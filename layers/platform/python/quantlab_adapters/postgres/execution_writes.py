@@ -90,9 +90,10 @@ from unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_se
 """
 _DONE = """
 update inbox i set state = 1, outcome = x.outcome, reason = x.reason, result = x.result::json,
-  done_ns = x.done_ns
-from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[])
-  x(inbox_id, outcome, reason, result, done_ns)
+  done_ns = x.done_ns, from_seq = x.from_seq, to_seq = x.to_seq
+from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
+  %s::bigint[])
+  x(inbox_id, outcome, reason, result, done_ns, from_seq, to_seq)
 where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 """
 _DROP_PUBLISHED = """
@@ -305,4 +306,6 @@ def _done_row(outcome: Outcome) -> tuple[Any, ...]:
         None if rejection is None else str(rejection.reason),
         orjson.dumps(result).decode(),
         outcome.decided_ns,
+        outcome.events[0].seq if outcome.events else None,
+        outcome.events[-1].seq if outcome.events else None,
     )

@@ -1,13 +1,15 @@
 """The inbox in PostgreSQL: accepting commits in groups, reading in pages."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 import psycopg
 from psycopg import AsyncCursor
 
+from quantlab.audit.chain import TENANT_STREAM
+from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
 from quantlab_app.ports.errors import StoreUnavailable
@@ -36,15 +38,25 @@ returning signal_id::text, body_digest = %(digest)s as same_body
 _STATUS = """case when outcome = 'refused' then 'refused' when state = 0 then 'accepted'
   when state = 2 then 'dead' else outcome end"""
 _COLUMNS = f"""inbox_id, signal_id::text, account_id::text, source_kind, source_id, command,
-  payload, received_ns, {_STATUS} as status, reason, result, attempts, duplicates, done_ns"""
+  payload, received_ns, {_STATUS} as status, reason, result, attempts, duplicates, done_ns,
+  from_seq, to_seq"""
 _PAGE = f"""
 select {_COLUMNS} from inbox
-where tenant_id = %(tenant)s and source_kind = %(kind)s
+where tenant_id = %(tenant)s and (%(kind)s::text is null or source_kind = %(kind)s)
   and (%(before)s::bigint is null or inbox_id < %(before)s)
   and (%(accounts)s::uuid[] is null or account_id = any(%(accounts)s))
   and (%(status)s::text is null or {_STATUS} = %(status)s)
 order by inbox_id desc limit %(limit)s
 """  # noqa: S608 - constants only
+
+_HISTORIES = """
+select s.signal_id, e.seq, e.event_type, e.occurred_ns, e.payload
+from unnest(%(signals)s::text[], %(streams)s::uuid[], %(firsts)s::bigint[], %(lasts)s::bigint[])
+  s(signal_id, stream_id, from_seq, to_seq)
+join event e on e.tenant_id = %(tenant)s and e.stream_id = s.stream_id
+  and e.seq between s.from_seq and s.to_seq
+order by s.signal_id, e.seq
+"""
 
 _Waiting = tuple[str, NewCommand, asyncio.Future[bool]]
 
@@ -155,7 +167,7 @@ class PostgresInbox:
         self,
         scope: Scope,
         *,
-        source_kind: str,
+        source_kind: str | None,
         account_ids: Sequence[str] | None,
         status: str | None,
         before: int | None,
@@ -174,6 +186,30 @@ class PostgresInbox:
                 },
             )
             return [_delivery(row) for row in await cursor.fetchall()]
+
+    async def histories(
+        self, scope: Scope, deliveries: Sequence[Delivery]
+    ) -> Mapping[str, Sequence[Event]]:
+        spanning = [one for one in deliveries if one.from_seq is not None]
+        if not spanning:
+            return {}
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                _HISTORIES,
+                {
+                    "tenant": scope.tenant_id,
+                    "signals": [one.signal_id for one in spanning],
+                    "streams": [one.account_id or TENANT_STREAM for one in spanning],
+                    "firsts": [one.from_seq for one in spanning],
+                    "lasts": [one.to_seq for one in spanning],
+                },
+            )
+            rows = await cursor.fetchall()
+        found: dict[str, list[Event]] = {}
+        for row in rows:
+            signal_id = row.pop("signal_id")
+            found.setdefault(signal_id, []).append(Event(**row))
+        return found
 
     async def redrive(self, scope: Scope, signal_id: str) -> bool:
         async with self._database.tenant(scope.tenant_id) as connection:
