@@ -1,5 +1,6 @@
 """The group as a whole: started, killed in parts and as a whole, ended; nothing is left behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -36,6 +37,7 @@ class Group:
     def __init__(self, state: Path, port: int, **environment: str) -> None:
         self.state = state
         self.ended: tuple[int, str] | None = None
+        self.seen: list[str] = []
         self.process = subprocess.Popen(
             (sys.executable, str(PROGRAM), str(state), str(port)),
             stdout=subprocess.PIPE,
@@ -52,18 +54,12 @@ class Group:
             self.lines.put(line.rstrip("\n"))
 
     def wait_for(self, wanted: str, wait_s: float = 30) -> list[str]:
-        seen: list[str] = []
         deadline = time.monotonic() + wait_s
-        while time.monotonic() < deadline:
-            try:
-                seen.append(self.lines.get(timeout=0.2))
-            except Empty:
-                if self.process.poll() is not None:
-                    break
-                continue
-            if wanted in seen[-1]:
-                return seen
-        raise AssertionError(f"never saw {wanted!r}; saw {seen}")
+        while not any(wanted in line for line in self.seen):
+            assert time.monotonic() < deadline, f"never saw {wanted!r}; saw {self.seen}"
+            with contextlib.suppress(Empty):
+                self.seen.append(self.lines.get(timeout=0.2))
+        return self.seen
 
     def pids(self) -> dict[str, int]:
         return dict(json.loads((self.state / "processes.json").read_text()))
@@ -114,11 +110,12 @@ def all_gone(pids: dict[str, int]) -> bool:
     return all(look_up(pid) is None for pid in pids.values())
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_everything_in_order(
     start: Callable[..., Group], state: Path, ending: signal.Signals
 ) -> None:
     group = start()
+    group.wait_for("the queue works")
     group.wait_for("group is up")
     pids = group.pids()
     assert set(pids) == {"supervisor", "postgres", "valkey", "queue:small", "server"}
@@ -135,7 +132,8 @@ def test_a_signal_ends_everything_in_order(
 
 def test_lines_of_children_carry_their_names(start: Callable[..., Group]) -> None:
     group = start()
-    lines = group.wait_for("group is up")
+    group.wait_for("the queue works")
+    lines = group.wait_for("ready to accept")
     assert any(line.startswith("postgres ") and "ready to accept" in line for line in lines)
     assert any(line.startswith("queue:small ") and "the queue works" in line for line in lines)
 

@@ -30,6 +30,7 @@ RESTARTS_BEFORE_READY_MAX: Final = 3
 ROLE_STOP_WAIT_S: Final = 15.0
 POLL_EVERY_S: Final = 0.1
 NAME: Final = "supervisor"
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 Seed = Callable[[StoreUrls, Path], dict[str, Any]]
 Command = Callable[[plan.Role], tuple[str, ...]]
 
@@ -92,15 +93,15 @@ class Supervisor:
         """Start everything, announce it, and keep it running until asked to stop."""
         lock = take_lock(self._options.state)
         try:
-            signal.signal(signal.SIGTERM, _ask_to_stop)
-            signal.signal(signal.SIGINT, _ask_to_stop)
+            for number in STOP_SIGNALS:
+                signal.signal(number, _ask_to_stop)
             self._live(roles)
         except _StopAsked:
             self._output.say(NAME, "stopping")
         finally:
             # From here on another Ctrl-C changes nothing: the stores must close their files.
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
             self._stop()
             lock.release()
         self._output.say(NAME, "stopped")
