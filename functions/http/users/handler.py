@@ -24,7 +24,7 @@ Reader = Annotated[Scope, Depends(principal(Permission.USERS_READ))]
 Manager = Annotated[Scope, Depends(principal(Permission.USERS_MANAGE))]
 Password = Annotated[SecretStr, Field(min_length=PASSWORD_CHARS_MIN, max_length=PASSWORD_CHARS_MAX)]
 OneTimeToken = Annotated[str, Field(min_length=1, max_length=200)]
-Code = Annotated[str, Field(pattern=r"^[0-9]{6}\Z")]
+Code = Annotated[str, Field(pattern=r"^[0-9]{6}$")]
 
 
 class NewUser(ApiModel):

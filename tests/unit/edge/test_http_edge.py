@@ -13,6 +13,7 @@ import structlog
 from pydantic import Field
 
 from quantlab_app.ports.errors import Conflict, NotFound, StoreUnavailable
+from quantlab_edge import observe
 from quantlab_edge.http import ApiModel, router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, encode_cursor, page
 from quantlab_edge.problems import FieldError, ProblemError
@@ -204,6 +205,18 @@ async def test_access_log_hides_bot_tokens_and_queries(client: httpx.AsyncClient
     (line,) = [line for line in lines if line["event"] == "request"]
     assert line["path"] == "/webhooks/signals/***"
     assert "secret" not in json.dumps(line)
+
+
+async def test_metrics_count_by_route_not_by_path(client: httpx.AsyncClient) -> None:
+    def counted(route: str, status: str) -> float:
+        labels = {"route": route, "method": "GET", "status": status}
+        return observe.REGISTRY.get_sample_value("quantlab_http_requests_total", labels) or 0.0
+
+    before = counted("/faults/{name}", "404"), counted("unknown", "404")
+    await client.get("/faults/missing")
+    await client.get("/nowhere/at/all")
+    after = counted("/faults/{name}", "404"), counted("unknown", "404")
+    assert after == (before[0] + 1, before[1] + 1)
 
 
 @pytest.mark.parametrize("limit", ["0", "501", "x"])

@@ -239,7 +239,7 @@ def server(app: FastAPI, settings: Settings) -> uvicorn.Server:
             port=settings.port,
             loop="uvloop",
             http="httptools",
-            ws="websockets-sansio",
+            **hub.SERVER_OPTIONS,
             lifespan="off",
             access_log=False,
             server_header=False,

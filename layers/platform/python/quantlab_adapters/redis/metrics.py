@@ -16,7 +16,7 @@ class RedisMetricsBoard:
 
     async def put(self, role: str, instance: str, text: str) -> None:
         with translated():
-            await self._redis.set(f"{_PREFIX}{role}:{instance}", text, ex=LIFE_S)
+            await self._redis.set(f"{_PREFIX}{role}/{instance}", text, ex=LIFE_S)
 
     async def entries(self) -> list[tuple[str, str, str]]:
         found: list[tuple[str, str, str]] = []
@@ -24,7 +24,7 @@ class RedisMetricsBoard:
             keys = sorted([key async for key in self._redis.scan_iter(f"{_PREFIX}*", count=1000)])
             texts = await self._redis.mget(keys) if keys else []
         for key, text in zip(keys, texts, strict=True):
-            _, role, instance = cast(bytes, key).decode().split(":", 2)
+            role, _, instance = cast(bytes, key).decode().removeprefix(_PREFIX).rpartition("/")
             if text is not None:
                 found.append((role, instance, cast(bytes, text).decode()))
         return found
