@@ -30,9 +30,6 @@ def accounts(fresh_database: FreshDatabase) -> FreshDatabase:
 @pytest.fixture
 async def house(accounts: FreshDatabase, redis_url: str) -> AsyncIterator[House]:
     async with sockets.running_house(accounts.app_dsn, redis_url) as running:
-        async with running.ports.database.tenant(sockets.TENANT) as connection:  # type: ignore[attr-defined]
-            rows = await connection.execute("select account_id::text, event_seq from account")
-            running.seqs = {r["account_id"]: r["event_seq"] async for r in rows}
         yield running
 
 

@@ -15,6 +15,9 @@ from urllib.parse import quote
 import psycopg
 import uvicorn
 from fastapi import FastAPI
+from functions.http.events import handler as events_function
+from functions.http.sockets import handler as tickets_function
+from starlette.requests import Request
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -31,14 +34,18 @@ from quantlab_adapters.redis.subscriptions import RedisSubscriptions
 from quantlab_adapters.selfhost.clock import SystemClock, SystemIds
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound
+from quantlab_app.ports.identity import IdentityPolicy
 from quantlab_app.ports.market import FeedBatch
-from quantlab_app.ports.sessions import Session, TicketHolder
+from quantlab_app.ports.sessions import Credential, Session, TicketHolder
+from quantlab_edge import problems
+from quantlab_edge.http import credential
 from quantlab_manifest.loader import load
 from quantlab_server import hub
 
 ROOT = Path(__file__).resolve().parents[2]
 TENANT = "acme"
 OTHER_TENANT = "globex"
+SESSION = "00000000-0000-7000-8000-0000000000ff"
 USER = "00000000-0000-7000-8000-000000000001"
 OTHER_USER = "00000000-0000-7000-8000-000000000002"
 ACCOUNT = "00000000-0000-7000-8000-00000000000a"
@@ -118,8 +125,19 @@ class House:
         ) as raw:
             yield Client(raw)
 
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def url(self, ticket: str) -> str:
         return f"ws://127.0.0.1:{self.port}/ws?ticket={quote(ticket)}"
+
+    async def read_seqs(self) -> None:
+        database = cast("Database", cast("Any", self.ports).database)
+        for tenant_id in (TENANT, OTHER_TENANT):
+            async with database.tenant(tenant_id) as connection:
+                rows = await connection.execute("select account_id::text, event_seq from account")
+                self.seqs |= {row["account_id"]: row["event_seq"] async for row in rows}
 
     async def commit(self, account_id: str, count: int, tenant_id: str = TENANT) -> list[int]:
         """Write events as the executor does, without telling anybody."""
@@ -222,6 +240,7 @@ async def running_house(app_dsn: str, redis_url: str) -> AsyncIterator[House]:
         clock, ids, sessions = SystemClock(), SystemIds(), Sessions()
         ports = SimpleNamespace(
             clock=clock, ids=ids, database=database, sessions=sessions, redis=redis,
+            identity_policy=IdentityPolicy(public_url="http://127.0.0.1"),
             credential_cache=NoCache(), tenant_configs=Configs(),
             tickets=RedisTickets(redis, ids, ttl_s=30),
             event_log=PostgresEventLog(database), event_bus=RedisEventBus(redis),
@@ -233,14 +252,32 @@ async def running_house(app_dsn: str, redis_url: str) -> AsyncIterator[House]:
         serving = asyncio.create_task(server.serve([listener]))
         try:
             await eventually(lambda: _started(server))
-            yield House(listener.getsockname()[1], cast("Ports", ports), sessions)
+            house = House(listener.getsockname()[1], cast("Ports", ports), sessions)
+            await house.read_seqs()
+            yield house
         finally:
             server.should_exit = True
             await serving
 
 
+async def _trader(request: Request) -> Credential:
+    """Stand in for authentication: every request is the trader's."""
+    sessions = cast("Sessions", request.app.state.ports.sessions)
+    sessions.standing[SESSION] = (USER, Role.TRADER)
+    return Credential(
+        scope=Scope(TENANT, Actor("user", USER, Role.TRADER), "test"),
+        kind="session", reference=SESSION, home_tenant_id=TENANT,
+        expires_ns=request.app.state.ports.clock.now_ns() + 600 * SECOND_NS,
+    )  # fmt: skip
+
+
 def _server(ports: Ports) -> uvicorn.Server:
     app = FastAPI()
+    app.state.ports = ports
+    problems.install(app)
+    app.include_router(tickets_function.router)
+    app.include_router(events_function.router)
+    app.dependency_overrides[credential] = _trader
     folders = sorted((ROOT / "functions" / "socket").glob("*/function.toml"))
     hub.attach(app, ports, cast("Any", [load(file) for file in folders]))
     config = uvicorn.Config(
