@@ -8,7 +8,8 @@ LOOPBACK: Final = "127.0.0.1"
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
     """Tell whether a server could listen there now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

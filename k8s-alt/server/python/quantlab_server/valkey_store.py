@@ -41,6 +41,7 @@ class ValkeyStore:
             "protected-mode yes",
             f"requirepass {self.password}",
             "daemonize no",
+            "loglevel warning",
             f'dir "{self.folder}"',
             'save ""',
             f"appendonly {'yes' if self.durable else 'no'}",
