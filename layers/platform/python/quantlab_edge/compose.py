@@ -60,7 +60,7 @@ from quantlab_app.ports.errors import Misconfigured
 from quantlab_app.ports.identity import IdentityPolicy
 from quantlab_app.ports.mail import Mail
 from quantlab_app.ports.market import QuoteRefusals
-from quantlab_app.ports.secrets import Keys
+from quantlab_app.ports.secrets import KeyAdministration, Keys
 from quantlab_app.use_cases import tenant_events
 from quantlab_edge.settings import Settings
 
@@ -107,6 +107,11 @@ async def build(settings: Settings) -> Ports:
         **_identity(settings, database, redis, keys),
         close=close,
     )
+
+
+def key_administration(state: Path) -> KeyAdministration:
+    """Open the keys of a state folder for an operator; no store is needed."""
+    return FileKeys(state / "keys")
 
 
 def _catalog(configs: Path) -> Catalog:

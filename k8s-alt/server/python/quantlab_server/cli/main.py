@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from quantlab_server.cli import db, demo, role, tenant, up
+from quantlab_server.cli import db, demo, keys, openapi, role, tenant, up, watch
 from quantlab_server.refusal import Refusal
 
 
@@ -26,7 +26,10 @@ app = _Cli(
 )
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)
 app.add_typer(db.app, name="db")
 app.add_typer(role.app, name="role")
 app.add_typer(tenant.tenant_app, name="tenant")
+app.command("openapi")(openapi.openapi)
+app.add_typer(keys.app, name="keys")

@@ -53,3 +53,19 @@ class Keys(Protocol):
     async def signing_keys(self, purpose: SigningPurpose = "jwt") -> tuple[SigningKey, ...]:
         """Return the keys that verify, the newest first: that one signs. There is always one."""
         ...
+
+
+class KeyAdministration(Protocol):
+    """What an operator does to signing keys."""
+
+    async def signing_keys(self, purpose: SigningPurpose = "jwt") -> tuple[SigningKey, ...]:
+        """Return the keys that verify, the newest first: that one signs."""
+        ...
+
+    async def rotate_signing_key(self, purpose: SigningPurpose) -> SigningKey:
+        """Add a key that signs from now on; earlier ones still verify."""
+        ...
+
+    async def retire_signing_key(self, purpose: SigningPurpose, kid: str) -> None:
+        """Delete a key that signs no more; Conflict for the one in use, NotFound for none."""
+        ...
