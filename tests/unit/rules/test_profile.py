@@ -82,6 +82,7 @@ def test_preset_is_valid_for_schema_and_parser(path: Path, digits: int, initial:
 
 def test_demo_preset_has_every_rule_at_work() -> None:
     doc = json.loads((CONFIGS / "profiles" / "demo-open.json").read_text())
+    doc["day"] = {"reset": "00:00", "timeZone": "Europe/Prague"}
 
     assert {item.slug for item in parsed(doc).rules} == {
         "daily_loss", "max_drawdown", "consistency", "trading_hours", "instrument_allowlist",
@@ -144,7 +145,7 @@ REFUSED: dict[str, tuple[str, Any, str, str, bool]] = {
     "name with capitals": ("/name", "Mine", "/name", "lower-case", True),
     "title as number": ("/title", 7, "/title", "text", True),
     "title as a float": ("/title", 7.5, "/title", "text", True),
-    "no day": ("/day", ..., "/day", "an object", True),
+    "no day": ("/day", ..., "/day", "an object", False),
     "reset of 24:00": ("/day/reset", "24:00", "/day/reset", "HH:MM", True),
     "reset with seconds": ("/day/reset", "17:00:00", "/day/reset", "HH:MM", True),
     "reset with a newline": ("/day/reset", "17:00\n", "/day/reset", "HH:MM", False),
