@@ -21,6 +21,7 @@ from starlette.requests import Request
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from quantlab.engine.commands import Event
 from quantlab.market.quote import FeedClock, Quote
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope, system_scope
@@ -37,6 +38,7 @@ from quantlab_app.ports.errors import NotFound
 from quantlab_app.ports.identity import IdentityPolicy
 from quantlab_app.ports.market import FeedBatch
 from quantlab_app.ports.sessions import Credential, Session, TicketHolder
+from quantlab_app.use_cases.execution import events_message
 from quantlab_edge import problems
 from quantlab_edge.http import credential
 from quantlab_manifest.loader import load
@@ -173,12 +175,9 @@ class House:
 
 
 def bus_message(account_id: str, seqs: Sequence[int], tenant_id: str = TENANT) -> bytes:
-    events = [
-        {"seq": n, "eventType": "order.filled", "occurredNs": NOW_NS, "payload": {"n": n}}
-        for n in seqs
-    ]
-    streams = [{"streamId": account_id, "events": events}]
-    return json.dumps({"tenantId": tenant_id, "streams": streams}).encode()
+    """Write the message the executor publishes after its commit."""
+    events = [Event(seq, "order.filled", NOW_NS, {"n": seq}) for seq in seqs]
+    return events_message(tenant_id, {account_id: events})
 
 
 class Client:
