@@ -50,7 +50,9 @@ def up(
     report = None if report_fd is None else int(report_fd)
     try:
         private_folder(options.state)
-        console = Console(sys.stdout) if report is None else None
+        # With --json the one document alone goes to standard output.
+        lines = sys.stderr if json else sys.stdout
+        console = Console(lines) if report is None else None
         output = Output(options.state / "logs", console)
         announce = _announcer(report, as_json=json)
         supervisor = Supervisor(options, output, seed=demos.seed, announce=announce)
