@@ -1,0 +1,245 @@
+"""Accounts: opened from a type, read with equity and floors, switched off and on."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from quantlab.kernel.decimals import format_minor
+from quantlab.kernel.instants import format_rfc3339
+from quantlab.tenancy.permissions import Permission
+from quantlab.tenancy.scope import Scope
+from quantlab_app.use_cases.account_views import AccountView, list_accounts, read_account
+from quantlab_app.use_cases.accounts import Opening, OpeningRefused, change_status, open_once
+from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import router as new_router
+from quantlab_edge.outcomes import Pending, settled
+from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
+from quantlab_edge.parameters import IdempotencyKey, UuidText, Words
+from quantlab_edge.problems import FieldError, ProblemError
+
+PREFIX = "/tenants/{tenantId}/accounts"
+router = new_router("accounts", prefix=PREFIX)
+
+Reader = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_READ))]
+Creator = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_CREATE))]
+Manager = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_MANAGE))]
+Status = Literal["active", "locked", "disabled", "closed"]
+_AGAIN: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Opened before under the same Idempotency-Key."}
+}
+_PENDING: dict[int | str, dict[str, Any]] = {
+    202: {"model": Pending, "description": "Accepted and not carried out yet."}
+}
+
+
+class NewAccount(ApiModel):
+    """What to open: one of the account types of the tenant's configuration."""
+
+    user_id: UuidText
+    account_type: Words
+    name: Words | None = None
+
+
+class AccountChange(ApiModel):
+    """The status wanted, and why; closing is for good and closes open positions first."""
+
+    status: Literal["active", "disabled", "closed"]
+    reason: Words
+
+
+class FloorOut(ApiModel):
+    """An equity under which (lt), or at which (le), a rule is broken; distance is what is left."""
+
+    rule: str
+    rule_id: str
+    floor: str
+    distance: str | None
+    comparator: Literal["lt", "le"]
+    severity: str
+    action: str
+    detail: str
+
+
+class DayOut(ApiModel):
+    """The trading day the account is in; over says that its reset has passed unrolled."""
+
+    date: str
+    started_at: str
+    next_reset_at: str
+    start_balance: str
+    start_equity: str
+    realised: str
+    traded: bool
+    over: bool
+
+
+class AccountOut(ApiModel):
+    """An account. equity is null, with the reason, while it cannot be known."""
+
+    account_id: str
+    user_id: str | None
+    name: str | None
+    account_type: str
+    status: Status
+    status_reason: str | None
+    currency: str
+    initial_balance: str
+    balance: str
+    equity: str | None
+    equity_unknown_reason: str | None
+    equity_unknown_detail: str | None
+    high_water: str
+    config_version: str
+    rule_profile_version: str
+    event_seq: int
+    open_positions: int
+    day: DayOut
+    floors: list[FloorOut]
+    created_at: str
+
+
+class AccountPage(ApiModel):
+    """A page of accounts."""
+
+    items: list[AccountOut]
+    next_cursor: str | None
+
+
+@router.get("")
+async def get_accounts(
+    request: Request, scope: Reader, limit: Limit = 100, cursor: Cursor = None
+) -> AccountPage:
+    """List accounts by identifier; traders see their own."""
+    after = decode_cursor(cursor, UUID)
+    views = await list_accounts(
+        ports_of(request), scope, None if after is None else after[0], limit + 1
+    )
+    kept, following = page(views, limit, lambda view: (view.owned.account.account_id,))
+    return AccountPage(items=[_shown(view) for view in kept], next_cursor=following)
+
+
+@router.post("", status_code=201, responses=_AGAIN)
+async def post_account(
+    request: Request,
+    response: Response,
+    scope: Creator,
+    new: NewAccount,
+    idempotency_key: IdempotencyKey = None,
+) -> AccountOut:
+    """Open an account pinned to the tenant's current configuration."""
+    ports = ports_of(request)
+    opening = Opening(new.user_id, new.account_type, new.name, idempotency_key)
+    opened = await open_once(ports, scope, opening)
+    if isinstance(opened, OpeningRefused):
+        raise _refused(opened, new)
+    response.status_code = 201 if opened.new else 200
+    response.headers["location"] = f"/tenants/{scope.tenant_id}/accounts/{opened.account_id}"
+    return _shown(await read_account(ports, scope, opened.account_id))
+
+
+@router.get("/{accountId}")
+async def get_account(request: Request, scope: Reader, accountId: str) -> AccountOut:  # noqa: N803
+    """Return an account with its equity, its floors and the distance to each."""
+    require_uuid(accountId)
+    return _shown(await read_account(ports_of(request), scope, accountId))
+
+
+@router.patch("/{accountId}", response_model=AccountOut, responses=_PENDING)
+async def patch_account(
+    request: Request,
+    scope: Manager,
+    accountId: str,  # noqa: N803
+    change: AccountChange,
+    idempotency_key: IdempotencyKey = None,
+) -> AccountOut | Response:
+    """Disable, enable or close an account through its one writer."""
+    require_uuid(accountId)
+    ports = ports_of(request)
+    submitted = await change_status(
+        ports, scope, accountId, status=change.status, reason=change.reason, key=idempotency_key
+    )
+    delivery = settled(submitted)
+    if not delivery.settled:
+        pending = Pending(signal_id=delivery.signal_id)
+        return JSONResponse(pending.model_dump(by_alias=True), status_code=202)
+    return _shown(await read_account(ports, scope, accountId))
+
+
+def _refused(refused: OpeningRefused, new: NewAccount) -> ProblemError:
+    if refused is OpeningRefused.KEY_TAKEN:
+        return ProblemError("body_conflict", "The key was used before for another account.")
+    error = FieldError("/userId", "a user of the tenant", new.user_id)
+    if refused is OpeningRefused.UNKNOWN_ACCOUNT_TYPE:
+        error = FieldError("/accountType", "a type of the configuration", new.account_type)
+    return ProblemError("invalid_fields", "1 field(s) do not hold.", [error])
+
+
+def _shown(view: AccountView) -> AccountOut:
+    account = view.owned.account
+
+    def money(amount_minor: int) -> str:
+        return format_minor(amount_minor, account.currency_digits)
+
+    unknown = view.equity_unknown
+    return AccountOut.model_validate(
+        {
+            "account_id": account.account_id,
+            "user_id": view.owned.user_id,
+            "name": view.owned.name,
+            "account_type": account.account_type,
+            "status": account.status,
+            "status_reason": account.status_reason,
+            "currency": account.currency,
+            "initial_balance": money(account.initial_balance_minor),
+            "balance": money(account.balance_minor),
+            "equity": None if view.equity_minor is None else money(view.equity_minor),
+            "equity_unknown_reason": None if unknown is None else str(unknown.reason),
+            "equity_unknown_detail": None if unknown is None else unknown.detail,
+            "high_water": money(view.high_water_minor),
+            "config_version": account.config_version,
+            "rule_profile_version": view.profile.version,
+            "event_seq": account.event_seq,
+            "open_positions": len(account.positions),
+            "day": _day(view),
+            "floors": _floors(view),
+            "created_at": format_rfc3339(view.owned.created_at_ns),
+        }
+    )
+
+
+def _day(view: AccountView) -> DayOut:
+    day, digits = view.owned.account.day, view.owned.account.currency_digits
+    return DayOut(
+        date=day.date,
+        started_at=format_rfc3339(day.started_ns),
+        next_reset_at=format_rfc3339(day.next_reset_ns),
+        start_balance=format_minor(day.start_balance_minor, digits),
+        start_equity=format_minor(day.start_equity_minor, digits),
+        realised=format_minor(day.realised_minor, digits),
+        traded=day.traded,
+        over=view.day_over,
+    )
+
+
+def _floors(view: AccountView) -> list[FloorOut]:
+    digits, equity_minor = view.owned.account.currency_digits, view.equity_minor
+    return [
+        FloorOut.model_validate(
+            {
+                "rule": floor.rule,
+                "rule_id": floor.rule_id,
+                "floor": format_minor(floor.floor_minor, digits),
+                "distance": None
+                if equity_minor is None
+                else format_minor(floor.distance_minor(equity_minor), digits),
+                "comparator": floor.comparator,
+                "severity": floor.severity,
+                "action": floor.action,
+                "detail": floor.detail,
+            }
+        )
+        for floor in view.floors
+    ]
