@@ -53,6 +53,16 @@ SHAPES = {
 }
 
 
+def vectors_file(name: str) -> Path | None:
+    """Return a file of protocol vectors; None in a clone without them, unless they are required."""
+    path = DATA / "vectors" / name
+    if path.exists():
+        return path
+    if REQUIRED:
+        raise AssertionError(f"QUANTLAB_REQUIRE_DATA=1, but {path} does not exist")
+    return None
+
+
 def ticks_file(name: str) -> Path:
     """Return the path of a file of quote ticks, real if possible."""
     real = DATA / "ticks" / name

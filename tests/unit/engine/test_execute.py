@@ -1,0 +1,239 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantlab.engine.commands import Outcome
+from quantlab.kernel.check import InvariantBroken
+from quantlab.ledger.state import Account
+from tests.support.engine_cases import (
+    EURUSD,
+    NOW,
+    account,
+    command,
+    market,
+    profile,
+    quote,
+    run,
+    trade,
+)
+from tests.support.rule_cases import percent, rule
+
+FEE_PER_STEP = {
+    symbol: instrument.commission_micro_per_step
+    for symbol, instrument in market().catalog.instruments.items()
+}
+
+
+def reason(outcome: Outcome) -> str | None:
+    return None if outcome.rejection is None else str(outcome.rejection.reason)
+
+
+def types(outcome: Outcome) -> list[str]:
+    return [event.event_type for event in outcome.events]
+
+
+def test_buy_fills_at_the_ask_and_records_its_inputs() -> None:
+    outcome = trade(account(), stopLoss="1.08000", takeProfit="1.09000", clientId="mine")
+    assert reason(outcome) is None
+    assert types(outcome) == [
+        "webhook.received",
+        "webhook.validated",
+        "order.accepted",
+        "order.filled",
+        "position.opened",
+        "webhook.trade_executed",
+    ]
+    fill = outcome.fills[0]
+    assert (fill.price_ticks, fill.bid_ticks, fill.ask_ticks) == (108125, 108123, 108125)
+    position = outcome.account.positions["EURUSD"]
+    assert (position.size_steps, position.cost) == (10, 10 * 108125)
+    assert (position.stop_loss_ticks, position.take_profit_ticks) == (108000, 109000)
+    assert [event.seq for event in outcome.events] == list(range(2, 8))
+    assert outcome.account.event_seq == 7
+    assert outcome.orders[0].client_id == "mine"
+
+
+def test_round_trip_books_the_gain_exactly() -> None:
+    opened = trade(account(), quantity="1")
+    later = quote("EURUSD", "1.08325", "1.08327", seq=2)
+    closed = trade(opened.account, later, action="close", quantity=None)
+    fees = -(-2 * 100 * FEE_PER_STEP["EURUSD"]) // 1_000_000
+    assert closed.account.balance_minor == 10_000_000 + 20_000 - fees
+    assert closed.account.positions == {}
+    assert closed.account.day.realised_minor == 20_000 - fees
+    assert types(closed)[-2:] == ["position.closed", "webhook.trade_executed"]
+
+
+def test_yen_gain_is_converted_at_the_recorded_rate() -> None:
+    first = quote("USDJPY", "150.000", "150.002")
+    opened = trade(account(), first, symbol="USDJPY", quantity="1")
+    later = quote("USDJPY", "151.002", "151.004", seq=2)
+    closed = trade(opened.account, later, symbol="USDJPY", action="close", quantity=None)
+    fill = closed.fills[0]
+    assert (fill.rate_num, fill.rate_den) == (25_000, 37_751)  # 100 * 1000 / 151004, reduced
+    assert fill.realised_minor == 66_223  # 100,000 yen at 151.004
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"symbol": "NOPE"}, "unknown_instrument"),
+        ({"symbol": "GBPUSD"}, "no_quote"),
+        ({"quantity": "0.105"}, "quantity_off_step"),
+        ({"quantity": "0.00"}, "quantity_too_small"),
+        ({"quantity": "1000000"}, "quantity_too_large"),
+        ({"stopLoss": "1.080001"}, "price_off_tick"),
+        ({"stopLoss": "1.08125"}, "invalid_stop_loss"),
+        ({"takeProfit": "1.08125"}, "invalid_take_profit"),
+        ({"action": "sell", "stopLoss": "1.08123"}, "invalid_stop_loss"),
+        ({"action": "sell", "takeProfit": "1.08123"}, "invalid_take_profit"),
+        ({"action": "close", "quantity": None}, "no_position"),
+        ({"action": "flat", "quantity": None, "symbol": None}, "no_position"),
+        (
+            {"quantity": None, "riskPercent": "0.000001", "stopLoss": "1.00000"},
+            "quantity_too_small",
+        ),
+    ],
+)
+def test_rejections_leave_the_account_as_it_was(fields: dict[str, Any], expected: str) -> None:
+    before = account()
+    outcome = trade(before, **fields)
+    assert reason(outcome) == expected
+    assert types(outcome)[-1] == "webhook.rejected"
+    assert outcome.fills == []
+    after = replace(outcome.account, event_seq=before.event_seq)
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("status", "opens", "closes"),
+    [
+        ("locked", "account_locked", None),
+        ("disabled", "account_disabled", "account_disabled"),
+        ("closed", "account_closed", "account_closed"),
+    ],
+)
+def test_status_comes_before_everything_else(status: str, opens: str, closes: str | None) -> None:
+    state = replace(trade(account()).account, status=status, status_reason="daily_loss")
+    assert reason(trade(state, symbol="NOPE")) == opens
+    assert reason(trade(state, action="close", quantity=None)) == closes
+
+
+def test_stale_quote_neither_fills_nor_closes() -> None:
+    opened = trade(account()).account
+    stale = quote("EURUSD", "1.08123", "1.08125", age_s=100_000)
+    suspended = replace(EURUSD, suspended=True)
+    for bad in (stale, suspended):
+        assert reason(trade(opened, bad)) == "quote_stale"
+        assert reason(trade(opened, bad, action="close", quantity=None)) == "quote_stale"
+
+
+def test_risk_percent_sizes_to_the_stop_and_rounds_down() -> None:
+    outcome = trade(account(), quantity=None, riskPercent="1", stopLoss="1.07125")
+    fee = FEE_PER_STEP["EURUSD"]
+    per_step = 1000 * 10**6 + fee  # 1000 ticks at one cent a step
+    assert outcome.fills[0].size_steps == 100_000 * 10**6 // per_step
+
+
+def test_foreign_instrument_is_refused_by_the_account_type() -> None:
+    asked = command(symbol="EURUSD", action="buy", quantity="0.10")
+    outcome = run(account(), asked, symbols=frozenset({"GBPUSD"}))
+    assert reason(outcome) == "instrument_allowlist"
+
+
+def test_breach_on_the_fill_ends_the_account_with_its_evidence() -> None:
+    tight = profile(rule("daily_loss", anchor="balance", loss={"amount": "15.00"}, comparator="lt"))
+    wide_spread = quote("EURUSD", "1.08100", "1.08120")
+    outcome = trade(account(tight), wide_spread, quantity="1", rules=tight)
+    assert types(outcome) == [
+        "webhook.received",
+        "webhook.validated",
+        "order.accepted",
+        "order.filled",
+        "position.opened",
+        "rule.violation.daily_loss",
+        "account.disabled",
+        "order.accepted",
+        "order.filled",
+        "position.closed",
+        "webhook.trade_executed",
+    ]
+    assert (outcome.account.status, outcome.account.positions) == ("disabled", {})
+    verdict = outcome.violations[0].verdict
+    assert verdict["violated"] is True
+    assert verdict["profileVersion"] == tight.version
+    assert "is below" in str(verdict["arithmetic"])
+    assert reason(trade(outcome.account, rules=tight)) == "account_disabled"
+
+
+def test_market_hours_refuse_before_the_quote_is_looked_at() -> None:
+    shut = profile(
+        rule(
+            "trading_hours", "soft", reducingOrders="allowed", timeZone="UTC",
+            windows=[{"days": ["mon"], "open": "09:00", "close": "17:00"}],
+        )
+    )  # fmt: skip
+    outcome = trade(account(shut), quote("GBPUSD", "1.2", "1.2"), rules=shut)
+    assert reason(outcome) == "trading_hours"
+    assert "rule.violation.trading_hours" in types(outcome)
+    assert outcome.account.status == "active"
+
+
+def test_position_that_would_leave_exact_arithmetic_is_refused() -> None:
+    instrument = market().catalog.instruments["BTCUSD"]
+    held = trade(account(), quote("BTCUSD", "100000.00", "100001.00"), symbol="BTCUSD",
+                 quantity="1").account.positions["BTCUSD"]  # fmt: skip
+    huge = replace(held, size_steps=1 << 61, cost=1 << 61)
+    state = account(positions={"BTCUSD": huge})
+    outcome = trade(state, quote("BTCUSD", "100000.00", "100001.00"), symbol="BTCUSD", quantity="1")
+    assert instrument.unit_num
+    assert reason(outcome) == "position_too_large"
+
+
+def test_unknown_command_is_a_bug_not_a_silence() -> None:
+    with pytest.raises(InvariantBroken, match="no such command"):
+        run(account(), command("teleport"))
+    with pytest.raises(InvariantBroken, match="another account"):
+        run(replace(account(), account_id="other"), command(symbol="EURUSD", action="buy"))
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(("buy", "sell", "close", "flat")),
+        st.integers(1, 300),
+        st.integers(100_000, 120_000),
+        st.integers(0, 30),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ACTIONS)
+def test_any_sequence_conserves_money_and_size(actions: list[tuple[str, int, int, int]]) -> None:
+    """The ledger sums to the balance, positions to the fills, seqs are gapless; no unknown passes."""
+    state: Account = account()
+    booked, size, seq = state.balance_minor, 0, state.event_seq
+    for action, steps, bid, spread in actions:
+        tick = replace(EURUSD, bid_ticks=bid, ask_ticks=bid + spread)
+        quantity = f"{steps / 100:.2f}" if action in ("buy", "sell") else None
+        outcome = trade(state, tick, action=action, quantity=quantity)
+        for event in outcome.events:
+            seq += 1
+            assert event.seq == seq
+        for fill in outcome.fills:
+            size += fill.side * fill.size_steps
+            booked += sum(entry.amount_minor for entry in fill.entries)
+            expected = tick.ask_ticks if fill.side > 0 else tick.bid_ticks
+            assert fill.price_ticks == expected + fill.side * fill.slippage_ticks
+        state = outcome.account
+        held = state.positions.get("EURUSD")
+        assert state.balance_minor == booked
+        assert (held.size_steps if held else 0) == size
+        assert abs(state.carry_micro) <= 500_000
+        if state.status != "active":
+            assert state.positions == {}
+    assert state.day.started_ns <= NOW < state.day.next_reset_ns
