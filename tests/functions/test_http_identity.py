@@ -42,7 +42,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 def test_only_the_routes_named_here_are_public(document: dict[str, Any]) -> None:
     found = operations(document)
     assert {route for route, operation in found.items() if operation["security"] == []} == PUBLIC
-    both = [{"bearer": []}, {"apiKey": []}]
+    both: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
     assert all(
         operation["security"] == both for route, operation in found.items() if route not in PUBLIC
     )

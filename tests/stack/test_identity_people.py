@@ -17,6 +17,7 @@ from quantlab_app.use_cases import api_keys, identity, users
 from quantlab_app.use_cases.api_keys import ApiKeyRefusal
 from quantlab_app.use_cases.users import UserRefusal
 from quantlab_edge.http import require_account
+from quantlab_edge.pagination import encode_cursor
 from quantlab_edge.problems import ProblemError
 
 pytestmark = pytest.mark.stack
@@ -136,6 +137,19 @@ async def test_users_come_in_pages(house: House) -> None:
             break
     assert len(seen) == len(set(seen))
     assert [user_id for user_id in seen if user_id in added] == added
+
+
+async def test_cursor_of_another_kind_is_refused(house: House) -> None:
+    headers = await admin(house)
+    for route in ("users", "api-keys"):
+        cursors: list[list[str | int]] = [[1, "x"], [1 << 63, NOBODY], [NOBODY, 1]]
+        for values in cursors:
+            answer = await house.client.get(
+                f"/tenants/{NORTH}/{route}",
+                params={"cursor": encode_cursor(values)},
+                headers=headers,
+            )
+            assert slug(answer) == "invalid_fields"
 
 
 async def test_disabled_user_is_out_at_once(house: House) -> None:
@@ -432,6 +446,35 @@ async def test_account_owner_is_asked(house: House, fresh_database: stacks.Fresh
         await require_account(house.ports, scope_of(BLUE), account_id)
     with pytest.raises(ProblemError):
         await require_account(house.ports, scope_of(NORTH), "not-an-id")
+
+
+async def test_application_login_cannot_rewrite_identity(
+    fresh_database: stacks.FreshDatabase,
+) -> None:
+    forbidden = (
+        "update app_user set role = 'tenant_admin'",
+        "update app_user set email = 'x@example.com'",
+        "delete from app_user",
+        "update session set user_id = gen_random_uuid()",
+        "update api_key set scopes = '{}'",
+        "update api_key set expires_ns = null",
+        "delete from api_key",
+        "update mail_token set expires_ns = 1",
+        "truncate session",
+    )
+    with psycopg.connect(
+        fresh_database.app_dsn, options="-c search_path=quantlab", autocommit=True
+    ) as connection:
+        for statement in forbidden:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+        for table in ("app_user", "session", "refresh_token", "api_key", "mail_token"):
+            row = connection.execute(
+                "select relrowsecurity and relforcerowsecurity from pg_class"
+                " where oid = %s::regclass",
+                (f"quantlab.{table}",),
+            ).fetchone()
+            assert row == (True,)
 
 
 def actor_scope(user_id: str, role: Role) -> Scope:

@@ -115,6 +115,7 @@ async def test_tenant_follows_from_host_or_email(house: House) -> None:
         ("grant_type=refresh_token&refresh_token=nobodys", None, 400, "invalid_grant"),
         ("&".join(f"a{n}=1" for n in range(50)), None, 400, "invalid_request"),
         (b"grant_type=\xff%ff", None, 400, "invalid_request"),
+        ("grant_type=password&username=a%00&password=b", None, 400, "invalid_request"),
         ("", None, 400, "unsupported_grant_type"),
     ],
 )

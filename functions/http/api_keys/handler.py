@@ -1,6 +1,7 @@
 """API keys of a tenant."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends
 from pydantic import Field
@@ -68,7 +69,7 @@ async def list_api_keys(
     request: Request, scope: Manager, limit: Limit = 100, cursor: Cursor = None
 ) -> ApiKeyPage:
     """List the tenant's keys, oldest first, ended ones too."""
-    after = decode_cursor(cursor, int, str)
+    after = decode_cursor(cursor, int, UUID)
     rows = await api_keys.list_api_keys(ports_of(request), scope, limit + 1, after)
     kept, following = page(rows, limit, lambda key: (key.created_ns, key.api_key_id))
     return ApiKeyPage(items=[ApiKeyView(**_fields(key)) for key in kept], next_cursor=following)

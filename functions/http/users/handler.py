@@ -1,7 +1,9 @@
 """Users of a tenant: administration, and everybody's own login."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
+import structlog
 from fastapi import BackgroundTasks, Depends
 from pydantic import Field, SecretStr
 from starlette.requests import Request
@@ -9,6 +11,8 @@ from starlette.requests import Request
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.tenancy.permissions import Permission, Role
 from quantlab.tenancy.scope import Scope
+from quantlab_app.ports.container import Ports
+from quantlab_app.ports.errors import Fault
 from quantlab_app.ports.identity import MailTokenKind, User
 from quantlab_app.use_cases import identity_totp, invitations, users
 from quantlab_app.use_cases.identity_tokens import PASSWORD_CHARS_MAX
@@ -116,7 +120,7 @@ async def list_users(
     request: Request, scope: Reader, limit: Limit = 100, cursor: Cursor = None
 ) -> UserPage:
     """List the tenant's users, oldest first."""
-    after = decode_cursor(cursor, int, str)
+    after = decode_cursor(cursor, int, UUID)
     rows = await users.list_users(ports_of(request), scope, limit + 1, after)
     kept, following = page(rows, limit, lambda user: (user.created_ns, user.user_id))
     return UserPage(items=[_view(user) for user in kept], next_cursor=following)
@@ -192,13 +196,7 @@ async def confirm_verification(request: Request, body: TokenOnly) -> None:
 @router.post("/password-resets", status_code=202, openapi_extra=PUBLIC)
 async def request_reset(request: Request, tasks: BackgroundTasks, wish: ResetWish) -> None:
     """Mail a reset token; answers before looking, so that it tells nothing about the address."""
-    tasks.add_task(
-        invitations.request_reset,
-        ports_of(request),
-        wish.email,
-        wish.tenant_id,
-        correlation_id_of(request),
-    )
+    tasks.add_task(_mail_reset, ports_of(request), wish, correlation_id_of(request))
 
 
 @router.post("/password-resets/confirm", status_code=204, openapi_extra=PUBLIC)
@@ -243,6 +241,15 @@ async def disable_totp(request: Request, credential: CredentialDep, body: CodeOn
     """Give the second factor up by a last code."""
     if not await identity_totp.give_up(ports_of(request), credential.scope, body.code):
         raise _refused_field("/code", "a fresh code of the second factor")
+
+
+async def _mail_reset(ports: Ports, wish: ResetWish, correlation_id: str) -> None:
+    try:
+        await invitations.request_reset(ports, wish.email, wish.tenant_id, correlation_id)
+    except Fault as fault:
+        structlog.get_logger("quantlab.http").error(
+            "password reset not mailed", cause=str(fault), correlation_id=correlation_id
+        )
 
 
 async def _redeem(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from quantlab_app.ports.errors import Conflict, NotFound, StoreUnavailable
 from quantlab_edge import observe
-from quantlab_edge.http import ApiModel, router
+from quantlab_edge.http import ApiModel, loads_exact, router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, encode_cursor, page
 from quantlab_edge.problems import FieldError, ProblemError
 from quantlab_server.app import BODY_BYTES_MAX, create_app
@@ -135,6 +136,11 @@ JSON = {"content-type": "application/json"}
         b'{"limitPrice": 1, "limitPrice": 2}',
         b'{"a": "\xff"}',
         b"[" * 60_000,
+        b'{"limitPrice": ' + b"1" * 5000 + b"}",
+        b'{"limitPrice": 1e999999999}',
+        b'{"limitPrice": 1e-999999999}',
+        b'{"limitPrice": 1, "password": "\\u0000"}',
+        b'{"limitPrice": 1, "\\ud800": "x"}',
     ],
 )
 async def test_broken_json_is_400(client: httpx.AsyncClient, body: bytes) -> None:
@@ -227,7 +233,17 @@ async def test_limit_outside_its_range_is_422(client: httpx.AsyncClient, limit: 
 
 
 @pytest.mark.parametrize(
-    "cursor", ["!!", "e30", "W10", "WyJhIiwxXQ", encode_cursor([True, "a"]), "WzEsIA"]
+    "cursor",
+    [
+        "!!",
+        "e30",
+        "W10",
+        "WyJhIiwxXQ",
+        "WzEsIA",
+        encode_cursor([True, "a"]),
+        encode_cursor([1 << 63, "a"]),
+        encode_cursor([1, "\0"]),
+    ],
 )
 async def test_foreign_cursor_is_422(client: httpx.AsyncClient, cursor: str) -> None:
     assert problem(await client.get("/pages", params={"cursor": cursor}))["slug"] == (
@@ -240,3 +256,15 @@ async def test_cursor_round_trip(client: httpx.AsyncClient) -> None:
     assert rows == [(1, "a"), (2, "b")]
     assert (await client.get("/pages", params={"cursor": cursor or ""})).json()["after"] == [2, "b"]
     assert page([(1, "a")], 1, lambda row: row) == ([(1, "a")], None)
+
+
+def test_identifier_in_a_cursor_is_checked() -> None:
+    good = "01a20649-35c1-7b71-a390-2fa862c8b7a7"
+    assert decode_cursor(encode_cursor([1, good]), int, UUID) == (1, good)
+    for bad in (good.upper(), good[:-1], good + "0", good + "\n", "x"):
+        with pytest.raises(ProblemError):
+            decode_cursor(encode_cursor([1, bad]), int, UUID)
+
+
+def test_pairs_of_surrogates_are_text() -> None:
+    assert loads_exact(b'"\\ud83d\\ude00 \\\\u0000"') == "\U0001f600 \\u0000"

@@ -25,6 +25,7 @@ from quantlab_app.use_cases import identity
 from quantlab_edge.problems import ProblemError, correlation_id_of
 
 PUBLIC: Final[dict[str, Any]] = {"security": []}
+NUMBER_CHARS_MAX: Final = 60
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 
 _bearer = HTTPBearer(
@@ -75,15 +76,49 @@ def router(*tags: str, prefix: str = "") -> APIRouter:
 
 
 def loads_exact(raw: bytes) -> Any:
-    """Read JSON with Decimal numbers; JSONDecodeError for anything RFC 8259 does not know."""
+    """Read JSON with Decimal numbers; JSONDecodeError for anything we could not keep."""
     try:
-        return json.loads(
-            raw, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique
+        value = json.loads(
+            raw,
+            parse_float=_decimal,
+            parse_int=_integer,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_unique,
         )
+        if b"\\u" in raw:
+            _refuse_unstorable(value)
     except UnicodeDecodeError as error:
         raise json.JSONDecodeError("expected UTF-8", "", error.start) from None
     except RecursionError:
         raise json.JSONDecodeError("nested too deeply", "", 0) from None
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text) if len(text) <= NUMBER_CHARS_MAX else None
+    if number is None or abs(number.adjusted()) > NUMBER_CHARS_MAX:
+        raise json.JSONDecodeError("a number is too long", "", 0)
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) > NUMBER_CHARS_MAX:
+        raise json.JSONDecodeError("a number is too long", "", 0)
+    return int(text)
+
+
+def _refuse_unstorable(value: Any) -> None:
+    """Refuse what only an escape can bring in: NUL, and halves of surrogate pairs."""
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise json.JSONDecodeError("a text has a character that is none", "", 0)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_unstorable(key)
+            _refuse_unstorable(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_unstorable(item)
 
 
 def _refuse_constant(name: str) -> NoReturn:

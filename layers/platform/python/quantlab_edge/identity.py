@@ -37,6 +37,8 @@ async def read_form(request: Request) -> dict[str, str]:
     except ValueError:
         raise oauth_problem("invalid_request", "The form cannot be read.") from None
     form = dict(pairs)
+    if "\0" in text or "%00" in text:
+        raise oauth_problem("invalid_request", "Expected text without NUL.")
     if len(form) != len(pairs):
         raise oauth_problem("invalid_request", "Expected each form field once.")
     return form

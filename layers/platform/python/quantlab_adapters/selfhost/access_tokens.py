@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from quantlab.kernel.instants import SECOND_NS
 from quantlab_app.ports.identity import AccessClaims
@@ -49,7 +50,7 @@ class JwtAccessTokens:
                 return None
             payload = jwt.decode(
                 token,
-                key.public_pem,
+                Ed25519PublicKey.from_public_bytes(key.public_raw),
                 algorithms=[_ALGORITHM],
                 issuer=self._issuer,
                 audience=self._audience,
