@@ -45,15 +45,13 @@ def test_the_ports_it_names_exist(manifest: Manifest) -> None:
 @pytest.mark.parametrize(
     "manifest", [m for m in MANIFESTS if isinstance(m.wake, HttpWake)], ids=names
 )
-def test_its_routes_stand_below_its_prefix(manifest: Manifest) -> None:
+def test_its_routes_stand_below_its_prefixes(manifest: Manifest) -> None:
     assert isinstance(manifest.wake, HttpWake)
     router = getattr(importlib.import_module(manifest.module), manifest.wake.router)
-    prefix = manifest.wake.prefix
-    assert [
-        route.path
-        for route in router.routes
-        if route.path != prefix and not route.path.startswith(prefix.rstrip("/") + "/")
-    ] == []
+    prefixes = manifest.wake.prefixes
+    below = tuple(f"{prefix.rstrip('/')}/" for prefix in prefixes)
+    paths = [route.path for route in router.routes]
+    assert [path for path in paths if path not in prefixes and not path.startswith(below)] == []
 
 
 def test_every_function_has_a_process() -> None:

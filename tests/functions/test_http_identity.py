@@ -81,7 +81,7 @@ def test_routes_begin_with_the_prefix_of_some_manifest(manifest: Any) -> None:
     paths = [
         path
         for path in json.loads(openapi_text([manifest]))["paths"]
-        if path.startswith(manifest.wake.prefix)
+        if path.startswith(manifest.wake.prefixes)
     ]
     assert paths
 

@@ -74,6 +74,16 @@ class _Table:
             raise ManifestError(self.file, self.path + key, f"text like {pattern.pattern}", value)
         return value
 
+    def texts(self, key: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
+        """Take one text, or a list of at least one."""
+        held = self.values.get(key)
+        values = held if isinstance(held, list) and held else [held]
+        for value in values:
+            if not isinstance(value, str) or pattern.fullmatch(value) is None:
+                expected = f"text like {pattern.pattern}, or a list of such"
+                raise ManifestError(self.file, self.path + key, expected, value)
+        return tuple(values)
+
     def number(self, key: str, allowed: range) -> int:
         value = self.take(key, int)
         if value not in allowed:
@@ -160,7 +170,7 @@ def _wake_table(table: _Table, kind: Kind) -> _Table:
 
 def _http(table: _Table) -> Wake:
     table.only(frozenset({"prefix", "router"}))
-    return HttpWake(table.text("prefix", HTTP_PREFIX), table.text("router", NAME))
+    return HttpWake(table.texts("prefix", HTTP_PREFIX), table.text("router", NAME))
 
 
 def _socket(table: _Table) -> Wake:

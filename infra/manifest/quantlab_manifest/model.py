@@ -24,9 +24,9 @@ ALARMS: Final[tuple[Alarm, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class HttpWake:
-    """Requests below a path; the handler holds a router under the given name."""
+    """Requests below some paths; the handler holds a router under the given name."""
 
-    prefix: str
+    prefixes: tuple[str, ...]
     router: str
 
 

@@ -51,7 +51,7 @@ def write(root: Path, *, kind: str = "queue", name: str = "order_execute", **cha
 @pytest.mark.parametrize(
     ("kind", "wake"),
     [
-        ("http", HttpWake("/tenants/{tenantId}/accounts", "router")),
+        ("http", HttpWake(("/tenants/{tenantId}/accounts",), "router")),
         ("socket", SocketWake("$connect")),
         ("queue", QueueWake("orders")),
         ("schedule", ScheduleWake(300_000)),
@@ -109,6 +109,19 @@ def test_a_manifest_must_fit_its_folder(tmp_path: Path, line: str, instead: str,
     with pytest.raises(ManifestError, match=f": {key}: expected ") as raised:
         load(file)
     assert raised.value.key == key
+
+
+def test_a_function_may_answer_below_several_paths(tmp_path: Path) -> None:
+    wake = 'prefix = ["/oauth2", "/.well-known"]\nrouter = "router"'
+    manifest = load(write(tmp_path, kind="http", wake=wake))
+    assert manifest.wake == HttpWake(("/oauth2", "/.well-known"), "router")
+
+
+@pytest.mark.parametrize("prefix", ["[]", "7", '["/oauth2", 7]', '"oauth2"', '["/oauth2/"]'])
+def test_a_path_that_is_none_is_a_fault(tmp_path: Path, prefix: str) -> None:
+    wake = f'prefix = {prefix}\nrouter = "router"'
+    with pytest.raises(ManifestError, match=r"wake\.prefix: expected text like"):
+        load(write(tmp_path, kind="http", wake=wake))
 
 
 def test_a_missing_manifest_is_a_fault(tmp_path: Path) -> None:

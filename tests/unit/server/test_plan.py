@@ -22,8 +22,8 @@ def manifest(kind: Kind, name: str, wake: Wake) -> Manifest:
 
 
 ALL = (
-    manifest("http", "orders", HttpWake("/orders", "router")),
-    manifest("http", "accounts", HttpWake("/accounts", "router")),
+    manifest("http", "orders", HttpWake(("/orders",), "router")),
+    manifest("http", "accounts", HttpWake(("/accounts",), "router")),
     manifest("queue", "order_execute", QueueWake("orders")),
     manifest("schedule", "day_roll", ScheduleWake(60_000)),
     manifest("schedule", "retention", ScheduleWake(60_000)),
