@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make up PORT=8080 STATE=.state FEED=synthetic    FEED is synthetic or replay:FILE[?speed=10&loop=1]"
+	@echo "  make up PORT=8080 STATE=.state FEED=synthetic    FEED is synthetic or replay:FILE[:speed=10][:loop=1]"
 
 setup: .venv/.dev ## Make the environment in .venv from the lock file, with the tools of development
 

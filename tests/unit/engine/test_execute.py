@@ -4,10 +4,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from quantlab.engine.commands import Outcome
-from quantlab.kernel.check import InvariantBroken
-from quantlab.ledger.state import Account
 from tests.support.engine_cases import (
     EURUSD,
     NOW,
@@ -19,7 +15,11 @@ from tests.support.engine_cases import (
     run,
     trade,
 )
-from tests.support.rule_cases import percent, rule
+from tests.support.rule_cases import rule
+
+from quantlab.engine.commands import Outcome
+from quantlab.kernel.check import InvariantBroken
+from quantlab.ledger.state import Account
 
 FEE_PER_STEP = {
     symbol: instrument.commission_micro_per_step
@@ -214,7 +214,7 @@ ACTIONS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(ACTIONS)
 def test_any_sequence_conserves_money_and_size(actions: list[tuple[str, int, int, int]]) -> None:
-    """The ledger sums to the balance, positions to the fills, seqs are gapless; no unknown passes."""
+    """The ledger sums to the balance, positions to the fills; seqs are gapless."""
     state: Account = account()
     booked, size, seq = state.balance_minor, 0, state.event_seq
     for action, steps, bid, spread in actions:

@@ -1,7 +1,7 @@
 """The queue runner: who is drained when, how many at once, and what a fault and a bug do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -30,29 +30,41 @@ class Wakes:
 
 class Scene:
     def __init__(self, lanes: int = 2, sweep_every_s: float = NEVER_S) -> None:
-        self.drained: list[str | None] = []
-        self.running: set[str | None] = set()
+        self.drained: list[str] = []
+        self.running: set[str] = set()
         self.most = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.fault: Exception | None = None
         self.wakes = Wakes()
         self.stop = asyncio.Event()
-        self.runner = QueueRunner("orders", self.drain, lanes, sweep_every_s)
+        self.rows: dict[str, int] = {}
+        self.found: list[str] = []
+        self.sweeps = 0
+        self.sweep_fault: Exception | None = None
+        self.runner = QueueRunner("orders", self.drain, self.waiting, lanes, 10, sweep_every_s)
         self.task = asyncio.create_task(self.runner.run(self.wakes, self.stop))
 
-    async def drain(self, tenant_id: str | None) -> int:
+    async def waiting(self) -> Sequence[str]:
+        self.sweeps += 1
+        if self.sweep_fault is not None:
+            raise self.sweep_fault
+        return self.found
+
+    async def drain(self, tenant_id: str) -> int:
         assert tenant_id not in self.running, "one drain of a tenant at a time"
         self.running.add(tenant_id)
         self.most = max(self.most, len(self.running))
         try:
             await self.gate.wait()
-            if self.fault is not None and tenant_id is not None:
+            if self.fault is not None:
                 raise self.fault
         finally:
             self.running.discard(tenant_id)
         self.drained.append(tenant_id)
-        return 1
+        settled = min(self.rows.get(tenant_id, 1), 10)
+        self.rows[tenant_id] = self.rows.get(tenant_id, 1) - settled
+        return settled
 
     async def finish(self) -> None:
         self.stop.set()
@@ -67,35 +79,53 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def test_the_first_sweep_is_at_once_and_wakes_name_the_tenant() -> None:
     scene = Scene()
-    await until(lambda: scene.drained == [None])
+    scene.found = ["beta"]
+    await until(lambda: scene.drained == ["beta"])
     scene.wakes.queue.put_nowait("alpha")
-    await until(lambda: scene.drained == [None, "alpha"])
+    await until(lambda: scene.drained == ["beta", "alpha"])
     await scene.finish()
 
 
-async def test_sweeps_repeat_without_any_wake() -> None:
+async def test_sweeps_repeat_without_any_wake_and_outlive_a_fault() -> None:
     scene = Scene(sweep_every_s=0.01)
-    await until(lambda: scene.drained.count(None) >= 3)
+    scene.sweep_fault = StoreUnavailable("gone")
+    await until(lambda: scene.sweeps >= 2)
+    scene.sweep_fault = None
+    scene.found = ["beta"]
+    await until(lambda: scene.drained.count("beta") >= 3)
     await scene.finish()
+
+
+async def test_a_full_turn_is_followed_by_another_behind_the_others() -> None:
+    scene = Scene(lanes=1)
+    scene.rows = {"busy": 25, "idle": 3}
+    scene.gate.clear()
+    scene.wakes.queue.put_nowait("busy")
+    scene.wakes.queue.put_nowait("idle")
+    await until(scene.wakes.queue.empty)
+    scene.gate.set()
+    await until(lambda: len(scene.drained) == 4)
+    await scene.finish()
+    assert scene.drained == ["busy", "idle", "busy", "busy"]
 
 
 async def test_lanes_bound_what_runs_and_nobody_is_forgotten() -> None:
     scene = Scene(lanes=2)
-    await until(lambda: scene.drained == [None])
+    await until(lambda: scene.sweeps == 1)
     scene.gate.clear()
     for name in ("a", "b", "c", "d"):
         scene.wakes.queue.put_nowait(name)
     await until(lambda: len(scene.running) == 2)
     scene.gate.set()
-    await until(lambda: len(scene.drained) == 5)
+    await until(lambda: len(scene.drained) == 4)
     assert scene.most == 2
-    assert scene.drained[1:] == ["a", "b", "c", "d"]
+    assert scene.drained == ["a", "b", "c", "d"]
     await scene.finish()
 
 
 async def test_a_wake_during_a_drain_means_one_more() -> None:
     scene = Scene()
-    await until(lambda: scene.drained == [None])
+    await until(lambda: scene.sweeps == 1)
     scene.gate.clear()
     scene.wakes.queue.put_nowait("alpha")
     await until(lambda: scene.running == {"alpha"})
@@ -103,9 +133,9 @@ async def test_a_wake_during_a_drain_means_one_more() -> None:
         scene.wakes.queue.put_nowait("alpha")
     await until(scene.wakes.queue.empty)
     scene.gate.set()
-    await until(lambda: scene.drained == [None, "alpha", "alpha"])
+    await until(lambda: scene.drained == ["alpha", "alpha"])
     await scene.finish()
-    assert scene.drained == [None, "alpha", "alpha"]
+    assert scene.drained == ["alpha", "alpha"]
 
 
 async def test_a_fault_of_the_world_leaves_the_runner_running() -> None:
@@ -140,7 +170,7 @@ async def test_a_lost_listener_listens_again(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_stopping_lets_a_running_drain_finish() -> None:
     scene = Scene()
-    await until(lambda: scene.drained == [None])
+    await until(lambda: scene.sweeps == 1)
     scene.gate.clear()
     scene.wakes.queue.put_nowait("alpha")
     await until(lambda: scene.running == {"alpha"})
@@ -149,4 +179,4 @@ async def test_stopping_lets_a_running_drain_finish() -> None:
     assert not scene.task.done()
     scene.gate.set()
     await scene.finish()
-    assert scene.drained == [None, "alpha"]
+    assert scene.drained == ["alpha"]

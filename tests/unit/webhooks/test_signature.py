@@ -7,6 +7,7 @@ import pytest
 import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.market_data import vectors_file
 
 from quantlab.webhooks.signature import (
     read_signature_header,
@@ -15,7 +16,6 @@ from quantlab.webhooks.signature import (
     standard_key,
     verify,
 )
-from tests.support.market_data import vectors_file
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -30,7 +30,7 @@ def up(
     state: State = Path(".state"),
     feed: Annotated[
         str,
-        typer.Option(envvar="FEED", help="synthetic, or replay:FILE[?speed=..&symbol=..&loop=1]"),
+        typer.Option(envvar="FEED", help="synthetic, or replay:FILE[:symbol=S][:speed=N][:loop=1], joined by commas"),
     ] = "synthetic",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     *,
