@@ -5,7 +5,7 @@ supervisor starts a new one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -17,23 +17,31 @@ from quantlab_app.ports.errors import Fault
 
 SWEEP_EVERY_S: Final = 0.5
 LISTEN_AGAIN_S: Final = 0.5
-EVERY_TENANT: Final = None
-Drain = Callable[[str | None], Awaitable[int]]
+Drain = Callable[[str], Awaitable[int]]
+Waiting = Callable[[], Awaitable[Sequence[str]]]
 
 _log = structlog.get_logger("quantlab.queue")
 
 
 @dataclass(slots=True)
 class QueueRunner:
-    """Keep at most one drain of a tenant running, and at most `lanes` in all."""
+    """Keep at most one drain of a tenant running, and at most `lanes` in all.
+
+    A drain is one turn. When it settled full_turn rows there are perhaps more, and its tenant goes
+    to the end of the line again, so that a busy tenant does not starve the others; what comes after
+    a smaller turn has a wake of its own. waiting names the tenants a sweep finds.
+    """
 
     queue: str
     drain: Drain
+    waiting: Waiting
     lanes: int
+    full_turn: int = 1
     sweep_every_s: float = SWEEP_EVERY_S
-    _waiting: dict[str | None, None] = field(default_factory=dict)
-    _running: dict[str | None, asyncio.Task[None]] = field(default_factory=dict)
+    _line: dict[str, None] = field(default_factory=dict)
+    _running: dict[str, asyncio.Task[int]] = field(default_factory=dict)
     _broken: asyncio.Future[None] | None = None
+    _stopping: bool = False
 
     async def run(self, wakes: Wakes, stop: asyncio.Event) -> None:
         """Work until asked to stop, then let what is running finish."""
@@ -50,49 +58,57 @@ class QueueRunner:
             for future in done:
                 future.result()
         finally:
+            self._stopping = True
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            self._waiting.clear()
+            self._line.clear()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    def wake(self, tenant_id: str | None) -> None:
+    def wake(self, tenant_id: str) -> None:
         """Drain a tenant soon; a wake during its drain means one more drain after it."""
-        self._waiting[tenant_id] = None
+        self._line[tenant_id] = None
         self._fill()
 
     def _fill(self) -> None:
-        for tenant_id in list(self._waiting):
+        for tenant_id in list(self._line):
             if len(self._running) >= self.lanes:
                 return
             if tenant_id not in self._running:
-                del self._waiting[tenant_id]
+                del self._line[tenant_id]
                 task = asyncio.create_task(self._drain(tenant_id))
                 self._running[tenant_id] = task
                 task.add_done_callback(partial(self._drained, tenant_id))
 
-    async def _drain(self, tenant_id: str | None) -> None:
+    async def _drain(self, tenant_id: str) -> int:
         try:
-            await self.drain(tenant_id)
+            return await self.drain(tenant_id)
         except Fault as fault:
             _log.warning(
                 "drain failed", queue=self.queue, tenant_id=tenant_id, fault=type(fault).__name__,
                 detail=str(fault),
             )  # fmt: skip
+            return 0
 
-    def _drained(self, tenant_id: str | None, task: asyncio.Task[None]) -> None:
+    def _drained(self, tenant_id: str, task: asyncio.Task[int]) -> None:
         del self._running[tenant_id]
         if task.cancelled():
             return
         bug = task.exception()
         if bug is None:
+            if task.result() >= self.full_turn and not self._stopping:
+                self._line[tenant_id] = None
             self._fill()
         elif self._broken is not None and not self._broken.done():
             self._broken.set_exception(bug)
 
     async def _sweep(self) -> None:
         while True:
-            self.wake(EVERY_TENANT)
+            try:
+                for tenant_id in await self.waiting():
+                    self.wake(tenant_id)
+            except Fault as fault:
+                _log.warning("sweep failed", queue=self.queue, fault=type(fault).__name__)
             await asyncio.sleep(self.sweep_every_s)
 
     async def _listen(self, wakes: Wakes) -> None:

@@ -62,7 +62,8 @@ def run_queue(settings: Settings, name: str) -> None:
             found: Sequence[str] = await waiting(ports)
             return found
 
-        await QueueRunner(queue, drain, find, manifest.concurrency).run(ports.wakes, stop)
+        runner = QueueRunner(queue, drain, find, manifest.concurrency, _full_turn(manifest))
+        await runner.run(ports.wakes, stop)
 
     _run(settings, f"queue:{name}", body)
 
@@ -102,6 +103,14 @@ def handler(manifest: Manifest, name: str) -> Callable[..., Awaitable[Any]]:
     found = getattr(importlib.import_module(manifest.module), name, None)
     if not asyncio.iscoroutinefunction(found):
         raise Refusal(f"{manifest.folder / 'handler.py'}: expected `async def {name}`.")
+    return found
+
+
+def _full_turn(manifest: Manifest) -> int:
+    """Read how many rows a queue function settles in one turn at most."""
+    found = getattr(importlib.import_module(manifest.module), "FULL_TURN", None)
+    if not isinstance(found, int) or found < 1:
+        raise Refusal(f"{manifest.folder / 'handler.py'}: expected `FULL_TURN`, a number of rows.")
     return found
 
 

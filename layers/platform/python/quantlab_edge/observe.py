@@ -49,6 +49,12 @@ sockets_open = Gauge("quantlab_sockets_open", "Open sockets.", registry=REGISTRY
 socket_messages = Counter(
     "quantlab_socket_messages", "Messages to sockets.", ("kind",), registry=REGISTRY
 )
+detection_seconds = Histogram(
+    "quantlab_detection_seconds", "From a tick to the accepted command it calls for.",
+    ("command",), buckets=_SECONDS, registry=REGISTRY,
+)  # fmt: skip
+watched_accounts = Gauge("quantlab_watched_accounts", "Accounts under watch.", registry=REGISTRY)
+watched_positions = Gauge("quantlab_watched_positions", "Positions under watch.", registry=REGISTRY)
 audit_entries = Counter("quantlab_audit_entries", "Audit entries appended.", registry=REGISTRY)
 
 

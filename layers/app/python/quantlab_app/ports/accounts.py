@@ -62,6 +62,10 @@ class Accounts(Protocol):
         """Return accounts that are not closed, where given only those with a reset due by then."""
         ...
 
+    async def due_resets(self, tenant_id: str, now_ns: int) -> Mapping[str, int]:
+        """Return the resets that have passed, by account, of accounts that are not closed."""
+        ...
+
     async def orders(
         self, scope: Scope, account_id: str, before: int | None, limit: int
     ) -> Sequence[Row]:

@@ -106,7 +106,10 @@ class Quotes(Protocol):
         ...
 
     def subscribe(self) -> AsyncIterator[Quote]:
-        """Yield accepted quotes as they are published; a slow reader may miss some."""
+        """Yield accepted quotes as they are published, and each again when it is suspended.
+
+        A slow reader may miss some.
+        """
         ...
 
 

@@ -1,10 +1,13 @@
 """What a decision may look at, and the values of positions in the account's currency."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import muldiv
+from quantlab.kernel.canonical import Json
+from quantlab.kernel.ids import derive_id
 from quantlab.ledger.fills import SAME_CURRENCY, Rate, equity_minor, open_gain_micro
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
@@ -37,6 +40,11 @@ class Market:
                 f" was {age_s:.0f} s old{' and suspended' if quote.suspended else ''}",
             )
         return quote
+
+    def suspended(self) -> "Market":
+        """Return this market with every quote suspended, as when the feed has gone silent."""
+        quotes = {symbol: replace(quote, suspended=True) for symbol, quote in self.quotes.items()}
+        return Market(self.catalog, quotes, self.feed_now_ns)
 
     def unaged(self) -> "Market":
         """Return this market with its clock stopped before any quote: none of them is stale."""
@@ -92,3 +100,49 @@ def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -
             return rate
         open_micro += gain if rate == SAME_CURRENCY else muldiv(gain, *rate)
     return equity_minor(account, open_micro)
+
+
+def symbols_of(account: Account, catalog: Catalog) -> frozenset[str]:
+    """Return the symbols whose quotes the account's equity depends on, conversions included."""
+    symbols = set(account.positions)
+    for symbol in account.positions:
+        currency = catalog.instruments[symbol].quote_currency
+        conversion = conversion_pair(catalog, currency, account.currency)
+        if conversion is not None and conversion.symbol is not None:
+            symbols.add(conversion.symbol)
+    return frozenset(symbols)
+
+
+def exposure_id(account: Account) -> str:
+    """Name what the account's equity at given quotes depends on: the same name, the same equity."""
+    held = [
+        f"{position.symbol} {position.size_steps} {position.cost}"
+        for _, position in sorted(account.positions.items())
+    ]
+    money = (account.currency, account.balance_minor, account.carry_micro)
+    return derive_id(account.account_id, *money, *held)
+
+
+def write_quotes(quotes: Iterable[Quote]) -> list[Json]:
+    """Write quotes as commands and events record them; times are text, JSON numbers end at 2^53."""
+    return [
+        {
+            "symbol": quote.symbol,
+            "bidTicks": quote.bid_ticks,
+            "askTicks": quote.ask_ticks,
+            "tsNs": str(quote.ts_ns),
+            "seq": quote.seq,
+        }
+        for quote in quotes
+    ]
+
+
+def read_market(catalog: Catalog, recorded: Sequence[Mapping[str, Any]]) -> Market:
+    """Return the market of recorded quotes, at the moment of the newest of them."""
+    quotes = {
+        item["symbol"]: Quote(
+            item["symbol"], item["bidTicks"], item["askTicks"], int(item["tsNs"]), item["seq"]
+        )
+        for item in recorded
+    }
+    return Market(catalog, quotes, max((quote.ts_ns for quote in quotes.values()), default=0))

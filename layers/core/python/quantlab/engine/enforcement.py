@@ -1,11 +1,12 @@
 """What follows from a verdict: events, locks, disabled accounts and closed positions."""
 
 from quantlab.engine.commands import Violation
-from quantlab.engine.context import equity_of
+from quantlab.engine.context import Market, equity_of, symbols_of, write_quotes
 from quantlab.engine.draft import Draft
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.sizing import closing_intent
 from quantlab.engine.trading import fill_market_order
+from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.rules import terms
 from quantlab.rules.day import is_day_over, roll_day
@@ -18,7 +19,9 @@ def roll_if_over(draft: Draft) -> None:
     """Begin the trading day that holds now, as of its reset, before anything else happens.
 
     Equity at the reset uses the last accepted quotes before it; where one is missing the
-    position counts at its cost, and the event says so.
+    position counts at its cost, and the event says so. The new day's floors hold from its first
+    instant, so the account is judged as of the reset, unless its quotes were stale by then, and
+    at the present quotes.
     """
     account, context = draft.account, draft.context
     if not is_day_over(account, context.now_ns):
@@ -45,12 +48,19 @@ def roll_if_over(draft: Draft) -> None:
             "unlocked": account.status == "locked" and rolled.status == "active",
         },
     )
+    if context.reset_market is not None:
+        enforce_equity(draft, context.reset_market)
+    enforce_equity(draft)
 
 
-def enforce_equity(draft: Draft) -> int | None:
-    """Judge the account at its present equity and act; None when the equity cannot be known."""
+def enforce_equity(draft: Draft, seen: Market | None = None) -> int | None:
+    """Judge the account at its present equity, or at that in a market seen before, and act.
+
+    None when the equity cannot be known. What follows is carried out at present quotes.
+    """
     account, context = draft.account, draft.context
-    equity_minor = equity_of(account, context.market)
+    market = context.market if seen is None else seen
+    equity_minor = equity_of(account, market)
     if isinstance(equity_minor, Rejection):
         return None
     verdicts = judge_equity(context.profile, account, equity_minor, context.now_ns)
@@ -58,15 +68,27 @@ def enforce_equity(draft: Draft) -> int | None:
     if mark_minor != account.high_water_minor:
         draft.change(high_water_minor=mark_minor)
     if verdicts:
-        enforce(draft, verdicts)
+        enforce(draft, verdicts, market)
     return equity_minor
 
 
-def enforce(draft: Draft, verdicts: tuple[Verdict, ...]) -> None:
-    """Report the verdicts and carry out the gravest of their actions."""
+def take_over_peak(draft: Draft, peak_minor: int, day_started_ns: int, feed_seq: int) -> None:
+    """Raise the high-water mark to an equity that was seen between commands on the same day."""
+    account = draft.account
+    if day_started_ns != account.day.started_ns:
+        return
+    mark_minor = next_high_water(draft.context.profile, account, peak_minor, at_day_end=False)
+    if mark_minor > account.high_water_minor:
+        draft.change(high_water_minor=mark_minor)
+        draft.emit("account.updated", {"highWater": draft.money(mark_minor), "feedSeq": feed_seq})
+
+
+def enforce(draft: Draft, verdicts: tuple[Verdict, ...], market: Market | None = None) -> None:
+    """Report the verdicts, with the quotes of the equity they rest on, and act on the gravest."""
     draft.change(raised=raised_after(draft.account, verdicts))
+    used = _used_quotes(draft, market)
     for verdict in verdicts:
-        payload = verdict.as_payload()
+        payload = {**verdict.as_payload(), **used}
         seq = draft.emit(verdict.event_type, payload)
         if verdict.violated:
             violation = Violation(verdict.rule, verdict.action, payload, seq)
@@ -77,6 +99,14 @@ def enforce(draft: Draft, verdicts: tuple[Verdict, ...]) -> None:
         _end(draft, "disabled", "account.disabled", broken[0].rule)
     elif action == terms.LOCK_UNTIL_RESET:
         _end(draft, "locked", "account.locked", broken[0].rule)
+
+
+def _used_quotes(draft: Draft, market: Market | None) -> dict[str, Json]:
+    if market is None:
+        return {}
+    symbols = sorted(symbols_of(draft.account, market.catalog))
+    known = [market.quotes[symbol] for symbol in symbols if symbol in market.quotes]
+    return {"quotes": write_quotes(known)}
 
 
 def _end(draft: Draft, status: str, event_type: str, rule: str) -> None:

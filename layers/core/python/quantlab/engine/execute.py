@@ -5,9 +5,15 @@ from typing import Any
 
 from quantlab.engine import commands
 from quantlab.engine.commands import Command, Order, Outcome
-from quantlab.engine.context import Context
+from quantlab.engine.context import Context, exposure_id, read_market
 from quantlab.engine.draft import Draft
-from quantlab.engine.enforcement import enforce, enforce_equity, liquidate, roll_if_over
+from quantlab.engine.enforcement import (
+    enforce,
+    enforce_equity,
+    liquidate,
+    roll_if_over,
+    take_over_peak,
+)
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import Intent, closing_intent, entry_intent
 from quantlab.engine.trading import fill_market_order
@@ -15,7 +21,6 @@ from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account
 from quantlab.market.instrument import Instrument
-from quantlab.rules.floors import next_high_water
 from quantlab.rules.verdicts import judge_order, order_warnings
 
 _STATUS_REASONS = {
@@ -217,7 +222,18 @@ def _protect(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return rejection
 
 
-def _check_rules(draft: Draft, _payload: dict[str, Any]) -> Rejection | None:
+def _check_rules(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
+    """Judge the account now, and before that at the quotes account_watch saw a floor broken at.
+
+    What it saw counts while the account still holds what it held then, in the same trading day,
+    even when the price has come back since.
+    """
+    if draft.command.source_kind == "watch":
+        peak_minor, day_ns = int(payload["peakMinor"]), int(payload["dayStartedNs"])
+        take_over_peak(draft, peak_minor, day_ns, payload["feedSeq"])
+        same_day = day_ns == draft.account.day.started_ns
+        if same_day and payload["exposureId"] == exposure_id(draft.account):
+            enforce_equity(draft, read_market(draft.context.market.catalog, payload["quotes"]))
     equity_minor = enforce_equity(draft)
     known = None if equity_minor is None else draft.money(equity_minor)
     draft.outcome.result = {"equity": known}
@@ -226,13 +242,8 @@ def _check_rules(draft: Draft, _payload: dict[str, Any]) -> Rejection | None:
 
 def _observe_equity(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     """Take over a peak that account_watch saw between commands, with the feed seq it saw it at."""
-    account = draft.account
-    seen_minor = int(payload["equityMinor"])
-    mark_minor = next_high_water(draft.context.profile, account, seen_minor, at_day_end=False)
-    if payload["dayStartedNs"] == account.day.started_ns and mark_minor > account.high_water_minor:
-        draft.change(high_water_minor=mark_minor)
-        marked = {"highWater": draft.money(mark_minor), "feedSeq": payload["feedSeq"]}
-        draft.emit("account.updated", marked)
+    equity_minor, day_ns = int(payload["equityMinor"]), int(payload["dayStartedNs"])
+    take_over_peak(draft, equity_minor, day_ns, payload["feedSeq"])
     enforce_equity(draft)
     return None
 
@@ -248,6 +259,7 @@ def _liquidate(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
 
 
 def _roll_day(_draft: Draft, _payload: dict[str, Any]) -> Rejection | None:
+    """Do nothing more: whatever the command, an ended day is rolled and judged before it."""
     return None
 
 

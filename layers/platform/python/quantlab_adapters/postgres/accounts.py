@@ -1,6 +1,6 @@
 """Accounts in PostgreSQL: opening them, and the reads that may skip the core."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -141,6 +141,17 @@ class PostgresAccounts:
                 {"tenant": tenant_id, "due": due_before_ns},
             )
             return [row["account_id"] for row in await cursor.fetchall()]
+
+    async def due_resets(self, tenant_id: str, now_ns: int) -> Mapping[str, int]:
+        async with self._database.tenant(tenant_id) as connection:
+            cursor = await connection.execute(
+                "select account_id::text, day_next_reset_ns from account"
+                " where tenant_id = %s and status <> 'closed' and day_next_reset_ns <= %s"
+                " order by account_id",
+                (tenant_id, now_ns),
+            )
+            rows = await cursor.fetchall()
+        return {row["account_id"]: row["day_next_reset_ns"] for row in rows}
 
     async def orders(
         self, scope: Scope, account_id: str, before: int | None, limit: int

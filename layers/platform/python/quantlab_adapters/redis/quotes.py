@@ -1,7 +1,7 @@
 """Latest quotes, the feed's clock and refusal counters in Redis, and who hears of them.
 
 Hash `quotes`: symbol -> quote; hash `feed_clock`; hash `quote_refusals`: "SYMBOL:reason" -> count.
-Channels `quotes` and `bars` carry one JSON object a message.
+Channels `quotes`, `suspensions` and `bars` carry one JSON object a message.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from quantlab_adapters.redis.client import Client, translated
 from quantlab_app.ports.market import FeedBatch
 
 QUOTES = "quotes"
+SUSPENSIONS = "suspensions"
 BARS = "bars"
 FEED_CLOCK = "feed_clock"
 REFUSALS = "quote_refusals"
@@ -56,7 +57,8 @@ class RedisQuoteSink:
             latest[quote.symbol] = message = self._quote_json(quote)
             pipeline.publish(QUOTES, message)
         for quote in batch.latest:
-            latest[quote.symbol] = self._quote_json(quote)
+            latest[quote.symbol] = message = self._quote_json(quote)
+            pipeline.publish(SUSPENSIONS, message)
         if latest:
             pipeline.hset(QUOTES, items=[part for field in latest.items() for part in field])
 
@@ -129,7 +131,7 @@ class RedisQuotes:
     async def subscribe(self) -> AsyncIterator[Quote]:
         with translated():
             async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
-                await channel.subscribe(QUOTES)
+                await channel.subscribe(QUOTES, SUSPENSIONS)
                 while True:
                     message = await channel.get_message(timeout=LISTEN_TIMEOUT_S)
                     if message is not None:

@@ -1,0 +1,20 @@
+"""One batch of a tenant's events for the audit log."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from quantlab_app.ports.container import Ports
+from quantlab_app.use_cases import audit
+from quantlab_edge import observe
+
+FULL_TURN: Final = audit.BATCH_MAX
+
+
+async def waiting(ports: Ports) -> Sequence[str]:
+    return await ports.outbox.tenants_waiting("audit", 0.0)
+
+
+async def handle(ports: Ports, tenant_id: str) -> int:
+    added = await audit.append_pending(ports, tenant_id)
+    observe.audit_entries.inc(added)
+    return added

@@ -1,0 +1,17 @@
+"""One batch of a tenant's events that may not have reached the sockets."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from quantlab_app.ports.container import Ports
+from quantlab_app.use_cases import publishing
+
+FULL_TURN: Final = publishing.BATCH_MAX
+
+
+async def waiting(ports: Ports) -> Sequence[str]:
+    return await ports.outbox.tenants_waiting("publish", publishing.UNSENT_S)
+
+
+async def handle(ports: Ports, tenant_id: str) -> int:
+    return await publishing.republish(ports, tenant_id, publishing.UNSENT_S)

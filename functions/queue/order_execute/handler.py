@@ -1,0 +1,17 @@
+"""One batch of a tenant's pending commands."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from quantlab_app.ports.container import Ports
+from quantlab_app.use_cases import execution
+
+FULL_TURN: Final = execution.BATCH_MAX
+
+
+async def waiting(ports: Ports) -> Sequence[str]:
+    return await ports.execution.pending_tenants()
+
+
+async def handle(ports: Ports, tenant_id: str) -> int:
+    return await execution.execute_pending(ports, tenant_id)

@@ -1,0 +1,374 @@
+"""What a quote means for accounts with open positions: the commands it calls for.
+
+Watch keeps the newest known state of each account and demands commands; the account's one writer
+decides. It must not change accounts. An account that has had what a demand is for is not asked
+again until its state moves or RETRY_NS have passed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from quantlab.engine import commands
+from quantlab.engine.context import Market, equity_of, exposure_id, symbols_of, write_quotes
+from quantlab.engine.rejections import Rejection
+from quantlab.kernel.canonical import Json
+from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.ledger.state import Account, Position
+from quantlab.market.catalog import Catalog
+from quantlab.market.quote import Quote
+from quantlab.rules.day import is_day_over
+from quantlab.rules.floors import next_high_water
+from quantlab.rules.terms import BASIS_EQUITY, Profile
+from quantlab.rules.verdicts import judge_equity
+
+RETRY_NS = 2 * SECOND_NS
+OBSERVE_EVERY_NS = SECOND_NS
+STOP_LOSS = "stop_loss"
+TAKE_PROFIT = "take_profit"
+
+Name = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A command that a quote calls for.
+
+    identity is the same when the same command is demanded by another watch, or again after a
+    restart. tick_ts_ns is the time of the quote that called for it, on the feed's clock; None when
+    it was no single quote.
+    """
+
+    tenant_id: str
+    account_id: str
+    name: str
+    payload: dict[str, Json]
+    identity: Name
+    tick_ts_ns: int | None = None
+
+
+@dataclass(slots=True)
+class Watched:
+    """An account under watch.
+
+    account carries the highest mark seen, stored_mark_minor the one its writer knows of; touched
+    holds the stops that were reached: they stay so until the position is gone.
+    """
+
+    account: Account
+    profile: Profile
+    symbols: frozenset[str]
+    stored_mark_minor: int
+    mark_seq: int = 0
+    observed_ns: int = 0
+    touched: set[Name] = field(default_factory=set)
+    demanded: dict[Name, int] = field(default_factory=dict)
+
+
+class Watch:
+    """The accounts by symbol, and the last quote of each symbol."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._quotes: dict[str, Quote] = {}
+        self._watched: dict[str, Watched] = {}
+        self._by_symbol: dict[str, dict[str, Watched]] = {}
+        self._newest: dict[str, int] = {}
+        self._round = 0
+        self._put_in: dict[str, int] = {}
+
+    @property
+    def account_ids(self) -> frozenset[str]:
+        """Return the accounts under watch."""
+        return frozenset(self._watched)
+
+    @property
+    def positions(self) -> int:
+        """Return how many positions are under watch."""
+        return sum(len(watched.account.positions) for watched in self._watched.values())
+
+    def begin_reload(self) -> int:
+        """Begin a new round of reading every account; what is put from now on belongs to it."""
+        self._round += 1
+        return self._round
+
+    def end_reload(self, round_number: int) -> None:
+        """Drop the accounts that were not put since the round began: they hold nothing now."""
+        stale = [id_ for id_ in self._watched if self._put_in[id_] < round_number]
+        for account_id in stale:
+            self._drop(account_id)
+
+    def put(
+        self, account: Account, profile: Profile, feed_now_ns: int, now_ns: int
+    ) -> list[Demand]:
+        """Take over an account's state unless a newer one is known; judge it at once.
+
+        The same state again says that a command left the account as it was: its protective
+        prices may trigger again.
+        """
+        account_id = account.account_id
+        newest = self._newest.get(account_id, -1)
+        if account.event_seq < newest:
+            return []
+        self._newest[account_id] = account.event_seq
+        self._put_in[account_id] = self._round
+        old = self._watched.get(account_id)
+        if old is not None and account.event_seq == newest:
+            old.demanded = {k: at for k, at in old.demanded.items() if k[0] != commands.PROTECT}
+            return []
+        leaving = [] if old is None else self._leave(old, account, now_ns)
+        self._drop(account_id)
+        if not account.positions:
+            return leaving
+        watched = self._enter(account, profile, old)
+        return self._judge(watched, None, self._market(feed_now_ns), now_ns)
+
+    def set_quotes(self, quotes: Iterable[Quote]) -> None:
+        """Take over the latest quotes, suspensions among them, without judging."""
+        for quote in quotes:
+            known = self._quotes.get(quote.symbol)
+            if known is None or quote.seq >= known.seq:
+                self._quotes[quote.symbol] = quote
+
+    def silence(self) -> None:
+        """Suspend every quote: the feed has stopped, and they may have been overtaken unseen."""
+        self._quotes = {
+            symbol: replace(quote, suspended=True) for symbol, quote in self._quotes.items()
+        }
+
+    def on_quote(self, quote: Quote, feed_now_ns: int, now_ns: int) -> list[Demand]:
+        """Judge every account that the quote concerns; a suspended or older one is only noted."""
+        known = self._quotes.get(quote.symbol)
+        news = known is None or quote.seq > known.seq
+        self.set_quotes((quote,))
+        if not news or quote.suspended:
+            return []
+        market = self._market(max(feed_now_ns, quote.ts_ns))
+        demands: list[Demand] = []
+        for watched in self._by_symbol.get(quote.symbol, {}).values():
+            demands += self._judge(watched, quote, market, now_ns)
+        return demands
+
+    def judge_all(self, feed_now_ns: int, now_ns: int) -> list[Demand]:
+        """Judge every account at the latest quotes, as after a time without any."""
+        market = self._market(feed_now_ns)
+        return [
+            demand
+            for watched in self._watched.values()
+            for demand in self._judge(watched, None, market, now_ns)
+        ]
+
+    def unstored_peaks(self, now_ns: int, *, leaving: bool = False) -> list[Demand]:
+        """Return peaks that the accounts' writer does not know yet; all of them when leaving."""
+        return [
+            demand
+            for watched in self._watched.values()
+            for demand in self._observe(watched, now_ns, leaving=leaving)
+        ]
+
+    def _market(self, feed_now_ns: int) -> Market:
+        return Market(self._catalog, self._quotes, feed_now_ns)
+
+    def _enter(self, account: Account, profile: Profile, old: Watched | None) -> Watched:
+        watched = Watched(
+            account,
+            profile,
+            symbols_of(account, self._catalog),
+            stored_mark_minor=account.high_water_minor,
+        )
+        if old is not None:
+            held = {_stop_name(position) for position in account.positions.values()}
+            watched.touched = old.touched & held
+            watched.observed_ns = old.observed_ns
+            if old.account.day.started_ns == account.day.started_ns:
+                mark_minor = max(account.high_water_minor, old.account.high_water_minor)
+                watched.account = replace(account, high_water_minor=mark_minor)
+                watched.mark_seq = old.mark_seq
+        self._watched[account.account_id] = watched
+        for symbol in watched.symbols:
+            self._by_symbol.setdefault(symbol, {})[account.account_id] = watched
+        return watched
+
+    def _drop(self, account_id: str) -> None:
+        watched = self._watched.pop(account_id, None)
+        if watched is not None:
+            for symbol in watched.symbols:
+                del self._by_symbol[symbol][account_id]
+
+    def _leave(self, old: Watched, account: Account, now_ns: int) -> list[Demand]:
+        """Return the peak an account leaves behind when it has closed its last position."""
+        same_day = old.account.day.started_ns == account.day.started_ns
+        if account.positions or not same_day:
+            return []
+        old.stored_mark_minor = max(old.stored_mark_minor, account.high_water_minor)
+        return self._observe(old, now_ns, leaving=True)
+
+    def _judge(
+        self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
+    ) -> list[Demand]:
+        """Judge one account on a quote, or on the latest of all its symbols."""
+        account = watched.account
+        demands: list[Demand] = []
+        if account.status == "active":
+            demands = self._protect(watched, quote, market, now_ns)
+        elif account.status in ("locked", "disabled"):
+            demands = self._liquidate(watched, quote, market, now_ns)
+        if is_day_over(account, now_ns):
+            return demands + _roll_day(watched, now_ns)
+        equity_minor = equity_of(account, market)
+        if isinstance(equity_minor, Rejection):
+            return demands
+        self._mark_peak(watched, equity_minor)
+        return [
+            *demands,
+            *self._check_rules(watched, quote, equity_minor, now_ns),
+            *self._observe(watched, now_ns),
+        ]
+
+    def _protect(
+        self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
+    ) -> list[Demand]:
+        demands: list[Demand] = []
+        positions = watched.account.positions
+        for symbol in positions if quote is None else (quote.symbol,):
+            position = positions.get(symbol)
+            seen = market.usable(self._catalog.instruments[symbol])
+            if position is None or isinstance(seen, Rejection):
+                continue
+            kind = touched(position, seen)
+            if kind == STOP_LOSS:
+                watched.touched.add(_stop_name(position))
+            elif _stop_name(position) in watched.touched:
+                kind = STOP_LOSS
+            if kind is not None:
+                about, payload = _protection(position, kind, seen)
+                identity = (*about, seen.seq)
+                tick_ts_ns = None if quote is None else quote.ts_ns
+                demands += _demand(watched, about, identity, payload, now_ns, tick_ts_ns)
+        return demands
+
+    def _liquidate(
+        self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
+    ) -> list[Demand]:
+        """Ask for the rest of an ended account's positions as soon as one can be closed."""
+        account = watched.account
+        for symbol in sorted(account.positions):
+            instrument = self._catalog.instruments[symbol]
+            seen = market.usable(instrument)
+            if isinstance(seen, Rejection) or isinstance(
+                market.rate(instrument, account.currency, 1), Rejection
+            ):
+                continue
+            rules = {rule.slug for rule in watched.profile.rules}
+            by_rule = account.status_reason in rules
+            cause = f"rule:{account.status_reason}" if by_rule else "operator"
+            payload: dict[str, Json] = {"cause": cause, "feedSeq": seen.seq}
+            identity = (commands.LIQUIDATE, account.event_seq, seen.seq)
+            tick_ts_ns = None if quote is None else quote.ts_ns
+            return _demand(watched, (commands.LIQUIDATE,), identity, payload, now_ns, tick_ts_ns)
+        return []
+
+    def _mark_peak(self, watched: Watched, equity_minor: int) -> None:
+        account, profile = watched.account, watched.profile
+        if profile.high_water_basis != BASIS_EQUITY:
+            return
+        mark_minor = next_high_water(profile, account, equity_minor, at_day_end=False)
+        if mark_minor > account.high_water_minor:
+            watched.account = replace(account, high_water_minor=mark_minor)
+            watched.mark_seq = max(quote.seq for quote in self._used(watched))
+
+    def _check_rules(
+        self, watched: Watched, quote: Quote | None, equity_minor: int, now_ns: int
+    ) -> list[Demand]:
+        account = watched.account
+        verdicts = judge_equity(watched.profile, account, equity_minor, now_ns)
+        if not verdicts:
+            return []
+        used = self._used(watched)
+        feed_seq = max(seen.seq for seen in used)
+        payload: dict[str, Json] = {
+            "rules": [verdict.rule_id for verdict in verdicts],
+            "equityMinor": str(equity_minor),
+            "peakMinor": str(account.high_water_minor),
+            "dayStartedNs": str(account.day.started_ns),
+            "exposureId": exposure_id(account),
+            "feedSeq": feed_seq,
+            "quotes": write_quotes(used),
+        }
+        identity = (commands.CHECK_RULES, account.event_seq, feed_seq)
+        tick_ts_ns = None if quote is None else quote.ts_ns
+        return _demand(watched, (commands.CHECK_RULES,), identity, payload, now_ns, tick_ts_ns)
+
+    def _used(self, watched: Watched) -> list[Quote]:
+        """Return the quotes an account's equity rests on; all are there when it is known."""
+        return [self._quotes[symbol] for symbol in sorted(watched.symbols)]
+
+    def _observe(self, watched: Watched, now_ns: int, *, leaving: bool = False) -> list[Demand]:
+        account = watched.account
+        if account.high_water_minor <= watched.stored_mark_minor:
+            return []
+        if not leaving and now_ns - watched.observed_ns < OBSERVE_EVERY_NS:
+            return []
+        watched.observed_ns = now_ns
+        day_ns, mark_minor = account.day.started_ns, account.high_water_minor
+        payload: dict[str, Json] = {
+            "equityMinor": str(mark_minor),
+            "dayStartedNs": str(day_ns),
+            "feedSeq": watched.mark_seq,
+        }
+        identity = (commands.OBSERVE_EQUITY, day_ns, mark_minor)
+        return _demand(watched, identity, identity, payload, now_ns)
+
+
+def touched(position: Position, quote: Quote) -> str | None:
+    """Return which protective price a quote has reached; the stop-loss comes first."""
+    stop, target = position.stop_loss_ticks, position.take_profit_ticks
+    sign, price = (1, quote.bid_ticks) if position.size_steps > 0 else (-1, quote.ask_ticks)
+    if stop is not None and sign * (price - stop) <= 0:
+        return STOP_LOSS
+    if target is not None and sign * (price - target) >= 0:
+        return TAKE_PROFIT
+    return None
+
+
+def _protection(position: Position, kind: str, quote: Quote) -> tuple[Name, dict[str, Json]]:
+    price_ticks = position.stop_loss_ticks if kind == STOP_LOSS else position.take_profit_ticks
+    payload: dict[str, Json] = {
+        "symbol": position.symbol,
+        "openedSeq": position.opened_seq,
+        "kind": kind,
+        "priceTicks": price_ticks,
+        "feedSeq": quote.seq,
+        "bidTicks": quote.bid_ticks,
+        "askTicks": quote.ask_ticks,
+        "quoteTime": format_rfc3339(quote.ts_ns),
+    }
+    about = (commands.PROTECT, position.symbol, position.opened_seq, kind, price_ticks or 0)
+    return about, payload
+
+
+def _roll_day(watched: Watched, now_ns: int) -> list[Demand]:
+    reset_ns = watched.account.day.next_reset_ns
+    payload: dict[str, Json] = {"resetAt": format_rfc3339(reset_ns)}
+    return _demand(watched, (commands.ROLL_DAY,), (commands.ROLL_DAY, reset_ns), payload, now_ns)
+
+
+def _stop_name(position: Position) -> Name:
+    return (position.symbol, position.opened_seq, position.stop_loss_ticks or 0)
+
+
+def _demand(
+    watched: Watched,
+    about: Name,
+    identity: Name,
+    payload: dict[str, Json],
+    now_ns: int,
+    tick_ts_ns: int | None = None,
+) -> list[Demand]:
+    """Demand a command unless the same was demanded lately."""
+    last_ns = watched.demanded.get(about)
+    if last_ns is not None and now_ns - last_ns < RETRY_NS:
+        return []
+    watched.demanded[about] = now_ns
+    account = watched.account
+    name = str(about[0])
+    return [Demand(account.tenant_id, account.account_id, name, payload, identity, tick_ts_ns)]
