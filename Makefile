@@ -13,7 +13,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test check bench clean
+.PHONY: help setup up down test check bench clean openapi openapi-check
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ check: .venv/.dev ## Check format, lint, types, import contracts and tidiness
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q tests/architecture
+
+openapi: .venv/.dev ## Write docs/openapi.json from the functions
+	$(BIN)/quantlab openapi > docs/openapi.json
+
+openapi-check: .venv/.dev
+	$(BIN)/quantlab openapi | diff -u docs/openapi.json -
 
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench
