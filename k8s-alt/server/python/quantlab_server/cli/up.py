@@ -30,7 +30,10 @@ def up(
     state: State = Path(".state"),
     feed: Annotated[
         str,
-        typer.Option(envvar="FEED", help="synthetic, or replay:FILE[:symbol=S][:speed=N][:loop=1], joined by commas"),
+        typer.Option(
+            envvar="FEED",
+            help="synthetic, replay:FILE[:symbol=S][:speed=N][:loop=1], or both with a comma",
+        ),
     ] = "synthetic",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     *,
