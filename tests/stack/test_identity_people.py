@@ -170,6 +170,7 @@ async def test_disabled_user_is_out_at_once(house: House) -> None:
 async def test_password_reset_ends_every_session(house: House) -> None:
     login = await house.signed_in(Role.TRADER)
     address = login["user"].email
+    assert await house.me(login["access_token"]) == 200
     known = await house.client.post("/password-resets", json={"email": address, "tenantId": NORTH})
     unknown = await house.client.post("/password-resets", json={"email": "nobody@example.com"})
     assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
@@ -206,6 +207,7 @@ async def test_email_verification(house: House) -> None:
 async def test_password_change_ends_the_other_sessions(house: House) -> None:
     login = await house.signed_in(Role.TRADER)
     other = (await house.token(login["user"].email)).json()
+    assert await house.me(other["access_token"]) == 200
     headers = bearer(login["access_token"])
     body = {"currentPassword": "wrong password", "newPassword": NEW_PASSWORD}
     refused = await house.client.post("/password-changes", json=body, headers=headers)

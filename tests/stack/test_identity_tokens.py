@@ -5,7 +5,6 @@ import base64
 import hashlib
 import hmac
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from tests.support import stack as stacks
 from tests.support.edge import BLUE, NORTH, PASSWORD, House, bearer, running_house, slug
 
 from quantlab.tenancy.permissions import Role
-from quantlab.tenancy.scope import Scope, system_scope
+from quantlab.tenancy.scope import Actor, Scope, system_scope
+from quantlab_app.ports.sessions import Ended, LiveCredential
 from quantlab_app.use_cases.identity import lookup_hash
 
 pytestmark = pytest.mark.stack
@@ -317,7 +317,6 @@ async def test_redis_down_asks_postgresql(house: House) -> None:
 
 async def test_postgresql_down_asks_redis(house: House) -> None:
     login = await house.signed_in(Role.TRADER)
-    await believe_redis(house)
     assert await house.me(login["access_token"]) == 200
     await house.database.cut()
     assert await house.me(login["access_token"]) == 200
@@ -325,7 +324,6 @@ async def test_postgresql_down_asks_redis(house: House) -> None:
 
 async def test_both_down_is_503(house: House) -> None:
     login = await house.signed_in(Role.TRADER)
-    await believe_redis(house)
     assert await house.me(login["access_token"]) == 200
     await house.database.cut()
     await house.redis.cut()
@@ -337,7 +335,6 @@ async def test_both_down_is_503(house: House) -> None:
 
 async def test_revocation_during_a_redis_outage_is_not_forgotten(house: House) -> None:
     login = await house.signed_in(Role.TRADER)
-    await believe_redis(house)
     assert await house.me(login["access_token"]) == 200
     await house.redis.cut()
     answer = await house.client.post("/oauth2/revoke", data={"token": login["refresh_token"]})
@@ -346,9 +343,18 @@ async def test_revocation_during_a_redis_outage_is_not_forgotten(house: House) -
     assert await house.me(login["access_token"]) == 401
 
 
+async def test_reader_that_was_overtaken_by_a_revocation_puts_nothing_back(house: House) -> None:
+    login = await house.signed_in(Role.TRADER)
+    cache, name = house.ports.credential_cache, f"{NORTH}:{session_of(login)}"
+    actor = Actor("user", login["user"].user_id, Role.TRADER)
+    await house.client.post("/oauth2/revoke", data={"token": login["refresh_token"]})
+    await cache.put("session", name, LiveCredential(NORTH, actor, None))
+    assert await cache.get("session", name) == Ended()
+    assert await house.me(login["access_token"]) == 401
+
+
 async def test_another_run_of_redis_is_not_believed_at_once(house: House) -> None:
     login = await house.signed_in(Role.TRADER)
-    await believe_redis(house)
     assert await house.me(login["access_token"]) == 200
     await house.ports.sessions.revoke(
         scope_of(NORTH), session_of(login), "logout", house.clock.now_ns()
@@ -358,13 +364,6 @@ async def test_another_run_of_redis_is_not_believed_at_once(house: House) -> Non
     cache._watch._run_id = b"an earlier run"
     await cache._redis.connection_pool.disconnect()
     assert await house.me(login["access_token"]) == 401
-
-
-async def believe_redis(house: House) -> None:
-    """Connect, and let the time pass in which a new process asks PostgreSQL."""
-    cache: Any = house.ports.credential_cache
-    await cache.get("session", "nobody")
-    cache._watch.distrusted_until = time.monotonic() - 1
 
 
 def scope_of(tenant_id: str) -> Scope:
