@@ -138,6 +138,22 @@ def test_risk_percent_sizes_to_the_stop_and_rounds_down() -> None:
     assert outcome.fills[0].size_steps == 100_000 * 10**6 // per_step
 
 
+def test_protective_prices_follow_the_order_that_adds_never_the_one_that_reduces() -> None:
+    opened = trade(account(), quantity="0.30", stopLoss="1.08000", takeProfit="1.09000").account
+    reduced = trade(
+        opened, action="sell", quantity="0.10", stopLoss="1.08500", takeProfit="1.07000"
+    ).account
+    added = trade(reduced, quantity="0.10", stopLoss="1.08100").account
+    turned = trade(added, action="sell", quantity="1", stopLoss="1.08900").account
+    held = [state.positions["EURUSD"] for state in (reduced, added, turned)]
+    assert [(item.stop_loss_ticks, item.take_profit_ticks) for item in held] == [
+        (108000, 109000),
+        (108100, 109000),
+        (108900, None),
+    ]
+    assert held[1].opened_seq == opened.positions["EURUSD"].opened_seq != held[2].opened_seq
+
+
 def test_foreign_instrument_is_refused_by_the_account_type() -> None:
     asked = command(symbol="EURUSD", action="buy", quantity="0.10")
     outcome = run(account(), asked, symbols=frozenset({"GBPUSD"}))

@@ -142,26 +142,36 @@ def _move_position(draft: Draft, intent: Intent, held: Position | None, netted: 
         draft.emit("position.closed", {"symbol": symbol, "balance": _balance(draft)})
         return
     turned = held is None or held.size_steps * netted.size_steps < 0
-    keeps = held if held is not None and not turned else None
-    position = Position(
-        symbol=symbol,
-        size_steps=netted.size_steps,
-        cost=netted.cost,
-        stop_loss_ticks=_latest(intent.stop_loss_ticks, keeps.stop_loss_ticks if keeps else None),
-        take_profit_ticks=_latest(
-            intent.take_profit_ticks, keeps.take_profit_ticks if keeps else None
-        ),
-        opened_at_ns=keeps.opened_at_ns if keeps else draft.context.now_ns,
-        opened_seq=keeps.opened_seq if keeps else draft.next_seq,
-    )
+    if held is None or turned:
+        position = Position(
+            symbol=symbol,
+            size_steps=netted.size_steps,
+            cost=netted.cost,
+            stop_loss_ticks=intent.stop_loss_ticks,
+            take_profit_ticks=intent.take_profit_ticks,
+            opened_at_ns=draft.context.now_ns,
+            opened_seq=draft.next_seq,
+        )
+    else:
+        position = replace(held, size_steps=netted.size_steps, cost=netted.cost)
+        if netted.opened_steps:
+            position = _protected(position, intent)
     positions[symbol] = position
     draft.change(positions=positions)
     event = "position.opened" if turned else "position.changed"
     draft.emit(event, position_payload(position, intent.instrument) | {"balance": _balance(draft)})
 
 
-def _latest(given: int | None, kept: int | None) -> int | None:
-    return kept if given is None else given
+def _protected(position: Position, intent: Intent) -> Position:
+    """Let the protective prices of an order that adds replace the earlier ones.
+
+    Those of an order that only reduces lie on the wrong side of what is left and do not count.
+    """
+    if intent.stop_loss_ticks is not None:
+        position = replace(position, stop_loss_ticks=intent.stop_loss_ticks)
+    if intent.take_profit_ticks is not None:
+        position = replace(position, take_profit_ticks=intent.take_profit_ticks)
+    return position
 
 
 def _balance(draft: Draft) -> str:
