@@ -1,6 +1,7 @@
 """What the HTTP functions of identity say of themselves: manifests, OpenAPI, who may come in."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,14 @@ def test_every_operation_has_a_summary_an_id_and_problems(document: dict[str, An
     assert {item.partition('"')[0] for item in references} <= document["components"][
         "schemas"
     ].keys()
+
+
+def test_every_path_parameter_is_declared(document: dict[str, Any]) -> None:
+    for (_, path), operation in operations(document).items():
+        declared = [
+            item["name"] for item in operation.get("parameters", []) if item["in"] == "path"
+        ]
+        assert sorted(declared) == sorted(re.findall(r"\{(\w+)\}", path))
 
 
 def test_fields_are_camel_case(document: dict[str, Any]) -> None:

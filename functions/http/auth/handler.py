@@ -86,7 +86,13 @@ async def issue_token(request: Request) -> Response:
     return _answer(request, result)
 
 
-@router.post("/oauth2/revoke", openapi_extra=_REVOKE_FORM, status_code=200, response_model=None)
+@router.post(
+    "/oauth2/revoke",
+    openapi_extra=_REVOKE_FORM,
+    status_code=200,
+    response_model=None,
+    response_class=Response,
+)
 async def revoke_token(request: Request) -> Response:
     """End a session by one of its tokens; a token nobody knows answers the same (RFC 7009)."""
     form = await identity.read_form(request)

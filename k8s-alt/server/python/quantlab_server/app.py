@@ -21,7 +21,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quantlab_app.ports.container import Ports
 from quantlab_edge import observe, problems
-from quantlab_edge.problems import ProblemError
 from quantlab_edge.settings import Settings
 from quantlab_server import hub
 
@@ -29,6 +28,7 @@ BODY_BYTES_MAX: Final = 65_536
 TITLE: Final = "QuantLabEngine"
 VERSION: Final = "0.1.0"
 _CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{8,64}\Z")
+_PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _TOKEN_SEGMENT: Final = re.compile(r"(/webhooks/signals/)[^/]+")
 
 _access_log = structlog.get_logger("quantlab.access")
@@ -85,11 +85,24 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
         "description": "Any refusal",
         "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for path in document.get("paths", {}).values():
-        for operation in path.values():
+    for path, operations in document.get("paths", {}).items():
+        for operation in operations.values():
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = answer
+            _name_path_parameters(path, operation)
     return document
+
+
+def _name_path_parameters(path: str, operation: dict[str, Any]) -> None:
+    """Declare what a path names and its endpoint does not take: the tenant, read by the edge."""
+    known = [item["name"] for item in operation.get("parameters", ()) if item["in"] == "path"]
+    missing = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PATH_PARAMETER.findall(path)
+        if name not in known
+    ]
+    if missing:
+        operation["parameters"] = missing + operation.get("parameters", [])
 
 
 _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
@@ -145,7 +158,6 @@ class Edge:
             return
         exchange = _Exchange(scope, receive, send, self._correlation_id(scope))
         try:
-            exchange.refuse_announced_size()
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - the last resort of the edge
             await exchange.fail(error)
@@ -174,12 +186,16 @@ class _Exchange:
         self._status = 0
         self._started = time.perf_counter()
 
-    def refuse_announced_size(self) -> None:
-        for name, value in self._scope["headers"]:
-            if name == b"content-length" and (not value.isdigit() or int(value) > BODY_BYTES_MAX):
-                raise _too_large()
+    def _announces_too_much(self) -> bool:
+        return any(
+            name == b"content-length" and (not value.isdigit() or int(value) > BODY_BYTES_MAX)
+            for name, value in self._scope["headers"]
+        )
 
     async def receive(self) -> Message:
+        """Hand on the body up to its limit; who reads a larger one is told so, and may count it."""
+        if not self._received and self._announces_too_much():
+            raise _BodyTooLarge(status_code=413)
         message = await self._receive()
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
@@ -224,10 +240,6 @@ class _Exchange:
 
 class _BodyTooLarge(HTTPException):
     """Raised while a body is read; the framework lets its own exceptions through unchanged."""
-
-
-def _too_large() -> ProblemError:
-    return ProblemError("payload_too_large", f"Expected at most {BODY_BYTES_MAX} bytes.")
 
 
 def server(app: FastAPI, settings: Settings) -> uvicorn.Server:
