@@ -83,7 +83,7 @@ class Site:
         """Follow nextCursor to the end."""
         found, cursor = [], None
         while True:
-            more = {} if cursor is None else {"cursor": cursor}
+            more: dict[str, str] = {} if cursor is None else {"cursor": cursor}
             answer = await self.get(person, path, **query, **more)
             assert answer.status_code == 200, answer.text
             found.append(answer.json()["items"])

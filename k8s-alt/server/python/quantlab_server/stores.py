@@ -158,12 +158,21 @@ class EmbeddedStores:
 
 def owner_dsn_of(state: Path) -> str:
     """Read how the running embedded database of a state folder is reached as its owner."""
+    return urls_of(state).owner_dsn
+
+
+def urls_of(state: Path) -> StoreUrls:
+    """Read how the running embedded stores of a state folder are reached."""
     path = state / "stores.json"
     if not path.exists():
         raise Refusal(f"{path} does not exist: nothing was ever started on {state}.")
     memory = _read(path, read_json_object(path))
-    login = f"{setup.OWNER}:{memory.owner_password}"
-    return f"postgresql://{login}@{LOOPBACK}:{memory.postgres_port}/{setup.DATABASE}"
+    place = f"{LOOPBACK}:{memory.postgres_port}/{setup.DATABASE}"
+    return StoreUrls(
+        owner_dsn=f"postgresql://{setup.OWNER}:{memory.owner_password}@{place}",
+        app_dsn=f"postgresql://{setup.APP}:{memory.app_password}@{place}",
+        redis_url=f"redis://:{memory.valkey_password}@{LOOPBACK}:{memory.valkey_port}/0",
+    )
 
 
 def _becomes_ready(child: Child, ready: Callable[[], bool]) -> bool:

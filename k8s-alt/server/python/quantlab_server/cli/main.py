@@ -5,7 +5,19 @@ from typing import Any
 
 import typer
 
-from quantlab_server.cli import db, demo, keys, openapi, role, tenant, up, watch
+from quantlab_server.cli import (
+    audit,
+    db,
+    demo,
+    inbox,
+    keys,
+    openapi,
+    role,
+    signal,
+    tenant,
+    up,
+    watch,
+)
 from quantlab_server.refusal import Refusal
 
 
@@ -33,3 +45,6 @@ app.add_typer(role.app, name="role")
 app.add_typer(tenant.tenant_app, name="tenant")
 app.command("openapi")(openapi.openapi)
 app.add_typer(keys.app, name="keys")
+app.add_typer(signal.app, name="signal")
+app.add_typer(audit.app, name="audit")
+app.add_typer(inbox.app, name="inbox")

@@ -68,6 +68,11 @@ async def read_delivery(ports: Ports, scope: Scope, signal_id: str) -> Tracked:
         await require_visible(ports, scope, (delivery.account_id,))
     elif scope.owns_only or delivery.source_kind != "bot":
         raise NotFound("signal")
+    return await tracked(ports, scope, delivery)
+
+
+async def tracked(ports: Ports, scope: Scope, delivery: Delivery) -> Tracked:
+    """Return a delivery with its timeline."""
     return _tracked(delivery, await ports.inbox.histories(scope, (delivery,)))
 
 
