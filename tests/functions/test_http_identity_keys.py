@@ -27,8 +27,8 @@ def test_rotation_keeps_the_old_key_until_it_is_retired(state: Path) -> None:
     new = json.loads(run(state, "rotate", "--json").stdout)
     listed = json.loads(run(state, "list", "--json").stdout)
     assert listed == [{"kid": new["kid"], "signs": True}, {"kid": first["kid"], "signs": False}]
-    assert run(state, "retire", new["kid"]).exit_code == 1
-    assert run(state, "retire", first["kid"]).exit_code == 0
+    assert run(state, "retire", "--kid", new["kid"]).exit_code == 1
+    assert run(state, "retire", "--kid", first["kid"]).exit_code == 0
     assert json.loads(run(state, "list", "--json").stdout) == [{"kid": new["kid"], "signs": True}]
 
 
@@ -43,3 +43,10 @@ def test_purposes_have_their_own_keys(state: Path) -> None:
     tokens = json.loads(run(state, "list", "--json").stdout)
     checkpoints = json.loads(run(state, "list", "--purpose", "audit", "--json").stdout)
     assert tokens != checkpoints
+
+
+def test_key_whose_name_begins_with_a_hyphen_is_named_like_any_other(state: Path) -> None:
+    run(state, "list")
+    result = run(state, "retire", "--kid", "-nobody")
+    assert result.exit_code == 1
+    assert "-nobody" in result.output

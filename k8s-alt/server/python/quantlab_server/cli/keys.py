@@ -13,6 +13,8 @@ from quantlab_server.cli.printing import Json, print_facts, print_json, refuse
 
 app = typer.Typer(no_args_is_help=True, help="List, rotate and retire signing keys.")
 State = Annotated[Path, typer.Option(envvar="STATE", help="Folder of everything that is kept.")]
+# An option, because a key's name may begin with a hyphen.
+Kid = Annotated[str, typer.Option("--kid", help="Name of the key, as `list` shows it.")]
 Purpose = Annotated[SigningPurpose, typer.Option(help="What the key signs: jwt or audit.")]
 
 
@@ -44,7 +46,7 @@ def rotate(state: State = Path(".state"), purpose: Purpose = "jwt", *, json: Jso
 
 @app.command()
 def retire(
-    kid: str, state: State = Path(".state"), purpose: Purpose = "jwt", *, json: Json = False
+    kid: Kid, state: State = Path(".state"), purpose: Purpose = "jwt", *, json: Json = False
 ) -> None:
     """Delete a key that signs no more: what it signed is refused from now on."""
     try:
