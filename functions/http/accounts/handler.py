@@ -27,9 +27,6 @@ Reader = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_READ))]
 Creator = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_CREATE))]
 Manager = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_MANAGE))]
 Status = Literal["active", "locked", "disabled", "closed"]
-_AGAIN: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Opened before under the same Idempotency-Key."}
-}
 _PENDING: dict[int | str, dict[str, Any]] = {
     202: {"model": Pending, "description": "Accepted and not carried out yet."}
 }
@@ -106,6 +103,11 @@ class AccountPage(ApiModel):
 
     items: list[AccountOut]
     next_cursor: str | None
+
+
+_AGAIN: dict[int | str, dict[str, Any]] = {
+    200: {"model": AccountOut, "description": "Opened before under the same Idempotency-Key."}
+}
 
 
 @router.get("")
