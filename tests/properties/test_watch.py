@@ -91,7 +91,7 @@ def test_whatever_is_violated_or_touched_is_demanded(
     for account, profile in known.values():
         watch.put(account, profile, NOW, NOW)
     quotes: dict[str, Quote] = {}
-    last: dict[tuple[str, str], int] = {}
+    last: dict[tuple[str, ...], int] = {}
     now_ns = NOW
     for seq, (symbol, move, wait_ns, suspended) in enumerate(moves, 1):
         now_ns += wait_ns
@@ -102,13 +102,15 @@ def test_whatever_is_violated_or_touched_is_demanded(
         quote = Quote(symbol, BASES[symbol] + move, BASES[symbol] + move + 8, now_ns, seq)
         quotes[symbol] = quote
         for demand in watch.on_quote(quote, now_ns, now_ns):
-            last[demand.account_id, demand.name] = now_ns
+            rules = demand.payload.get("rules", [])
+            assert isinstance(rules, list)
+            last[demand.account_id, demand.name, *rules] = now_ns
         market = Market(CATALOG, quotes, now_ns)
         for account_id, (account, profile) in known.items():
             expected = expected_of(account, profile, market, quote, marks, now_ns)
-            for name in expected:
-                asked_ns = last.get((account_id, name))
-                assert asked_ns is not None, f"silent about {name} of {account_id}"
+            for about in expected:
+                asked_ns = last.get((account_id, *about))
+                assert asked_ns is not None, f"silent about {about} of {account_id}"
                 assert now_ns - asked_ns < RETRY_NS
 
 
@@ -119,20 +121,21 @@ def expected_of(
     quote: Quote,
     marks: dict[str, int],
     now_ns: int,
-) -> set[str]:
+) -> set[tuple[str, ...]]:
     """Recompute in full what this quote calls for, whether or not it concerns the account."""
-    expected = set()
+    expected: set[tuple[str, ...]] = set()
     held = account.positions.get(quote.symbol)
     if held is not None and touched(held, quote) is not None:
-        expected.add("protect")
+        expected.add(("protect",))
     equity_minor = equity_of(account, market)
     if isinstance(equity_minor, int) and quote.symbol in market_symbols(account):
         seen = replace(account, high_water_minor=marks[account.account_id])
         mark_minor = next_high_water(profile, seen, equity_minor, at_day_end=False)
         marks[account.account_id] = mark_minor
         marked = replace(seen, high_water_minor=mark_minor)
-        if judge_equity(profile, marked, equity_minor, now_ns):
-            expected.add("check_rules")
+        verdicts = judge_equity(profile, marked, equity_minor, now_ns)
+        if verdicts:
+            expected.add(("check_rules", *(verdict.rule_id for verdict in verdicts)))
     return expected
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,15 @@ class World:
             FeedBatch(FeedClock(now_ns, now_ns, PPM), accepted=(quote,))
         )
         return quote
+
+    async def suspend(self, symbol: str) -> None:
+        """Publish that the feed has refused a quote of the symbol."""
+        known = await self.ports.quotes.latest((symbol,))
+        now_ns = self.ports.clock.now_ns()
+        suspended = replace(known[symbol], suspended=True)
+        await self.ports.quote_sink.publish(
+            FeedBatch(FeedClock(now_ns, now_ns, PPM), latest=(suspended,))
+        )
 
     async def send(self, bot: Bot, body: dict[str, Any], **fields: Any) -> Receipt | Refused:
         """Sign and send as the bot; fields override the attempt."""

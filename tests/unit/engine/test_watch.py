@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.support import rule_cases
 from tests.support.watch_cases import (
     CATALOG,
     ENTRY,
@@ -167,6 +168,27 @@ def test_a_broken_floor_is_asked_about_once_per_state_and_again_after_a_while() 
     assert names(watch.put(moved, profile, NOW, NOW + RETRY_NS)) == ["check_rules"]
 
 
+def test_a_graver_rule_is_asked_about_at_once() -> None:
+    def loss(share: str, severity: str, rule_id: str) -> dict[str, object]:
+        amount = rule_cases.percent(share)
+        return rule_cases.rule(
+            *("daily_loss", severity),
+            rule_id=rule_id,
+            anchor="balance",
+            loss=amount,
+            comparator="le",
+        )
+
+    profile = rule_cases.profile(loss("4", "warn", "warning"), loss("5", "hard", "limit"))
+    watch = watching(holding(profile, position()), profile)
+    (warned,) = feed(watch, quote(ENTRY - 4000, seq=1))
+    (broken,) = feed(watch, quote(ENTRY - 5000, seq=2))
+    assert (warned.payload["rules"], broken.payload["rules"]) == (
+        ["warning"],
+        ["warning", "limit"],
+    )
+
+
 def test_a_rule_reported_this_day_is_not_asked_about_again() -> None:
     account = holding(FREE, position(), raised=("daily_loss",))
     assert feed(watching(account, FREE), quote(ENTRY - 6000)) == []
@@ -288,3 +310,11 @@ def test_a_silent_feed_suspends_every_quote_until_it_speaks_again() -> None:
     assert watch.put(account, profile, NOW, NOW) == []
     watch.set_quotes([quote(ENTRY - 6000)])
     assert names(watch.judge_all(NOW, NOW)) == ["protect", "check_rules"]
+
+
+def test_a_quote_overtaken_by_a_look_at_the_latest_is_judged_all_the_same() -> None:
+    watch = watching(holding(FREE, position(stop=ENTRY - 50)), FREE)
+    watch.set_quotes([quote(ENTRY + 20, seq=3)])
+    assert watch.judge_all(NOW, NOW) == []
+    assert feed(watch, quote(ENTRY + 10, seq=1)) == []
+    assert names(feed(watch, quote(ENTRY - 50, seq=2))) == ["protect"]

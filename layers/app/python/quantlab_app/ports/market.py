@@ -15,9 +15,9 @@ from quantlab.market.quote import FeedClock, Quote
 class FeedBatch:
     """What one turn of the feed makes public, in one go.
 
-    accepted are stored and told to subscribers, latest are stored only: quotes of before that
-    are suspended now, or that a store may have lost. refusals counts refused quotes by symbol and
-    reason since the batch before.
+    accepted are stored and told to subscribers. latest are quotes of before that a store may have
+    lost, which are stored only, or that are suspended now, which subscribers are told as well.
+    refusals counts refused quotes by symbol and reason since the batch before.
     """
 
     clock: FeedClock

@@ -68,7 +68,7 @@ class AccountWatch:
         self._demands: asyncio.Queue[Demand] = asyncio.Queue()
         self._unsent: list[OwnCommand] = []
         self._reload_wanted = asyncio.Event()
-        self._loaded = False
+        self._missed = True
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until told to stop, then hand on the peaks nobody else knows."""
@@ -96,6 +96,8 @@ class AccountWatch:
         self._heard.put_nowait(message)
 
     def _attached(self) -> None:
+        """Make up for what was published while nobody listened; quotes come the same way."""
+        self._missed = True
         self._reload_wanted.set()
 
     async def _update(self) -> None:
@@ -130,14 +132,16 @@ class AccountWatch:
                 continue
 
     async def _load(self) -> None:
-        if not self._loaded:
+        if self._missed:
             await self._read_quotes()
         round_number = self._watch.begin_reload()
         for tenant_id in await self._ports.tenants.active():
             for owned in await self._ports.accounts.watched(tenant_id):
                 await self._put(owned.account)
         self._watch.end_reload(round_number)
-        self._loaded = True
+        if self._missed:
+            self._missed = False
+            await self._judge_latest()
         self._note_watched(len(self._watch.account_ids), self._watch.positions)
 
     async def _follow_quotes(self) -> None:

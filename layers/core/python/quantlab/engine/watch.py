@@ -70,6 +70,7 @@ class Watch:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._quotes: dict[str, Quote] = {}
+        self._heard: dict[str, int] = {}
         self._watched: dict[str, Watched] = {}
         self._by_symbol: dict[str, dict[str, Watched]] = {}
         self._newest: dict[str, int] = {}
@@ -136,12 +137,18 @@ class Watch:
         }
 
     def on_quote(self, quote: Quote, feed_now_ns: int, now_ns: int) -> list[Demand]:
-        """Judge every account that the quote concerns; a suspended or older one is only noted."""
-        known = self._quotes.get(quote.symbol)
-        news = known is None or quote.seq > known.seq
-        self.set_quotes((quote,))
-        if not news or quote.suspended:
+        """Judge every account that the quote concerns; a suspended one is only noted.
+
+        Each quote is judged once, also one that set_quotes has overtaken: what lies between two
+        looks at the latest quotes must not be lost.
+        """
+        if quote.suspended:
+            self.set_quotes((quote,))
             return []
+        if quote.seq <= self._heard.get(quote.symbol, 0):
+            return []
+        self._heard[quote.symbol] = quote.seq
+        self._quotes[quote.symbol] = quote
         market = self._market(max(feed_now_ns, quote.ts_ns))
         demands: list[Demand] = []
         for watched in self._by_symbol.get(quote.symbol, {}).values():
@@ -296,7 +303,8 @@ class Watch:
         }
         identity = (commands.CHECK_RULES, account.event_seq, feed_seq)
         tick_ts_ns = None if quote is None else quote.ts_ns
-        return _demand(watched, (commands.CHECK_RULES,), identity, payload, now_ns, tick_ts_ns)
+        about = (commands.CHECK_RULES, *(verdict.rule_id for verdict in verdicts))
+        return _demand(watched, about, identity, payload, now_ns, tick_ts_ns)
 
     def _used(self, watched: Watched) -> list[Quote]:
         """Return the quotes an account's equity rests on; all are there when it is known."""

@@ -58,7 +58,8 @@ class RedisQuoteSink:
             pipeline.publish(QUOTES, message)
         for quote in batch.latest:
             latest[quote.symbol] = message = self._quote_json(quote)
-            pipeline.publish(SUSPENSIONS, message)
+            if quote.suspended:
+                pipeline.publish(SUSPENSIONS, message)
         if latest:
             pipeline.hset(QUOTES, items=[part for field in latest.items() for part in field])
 
