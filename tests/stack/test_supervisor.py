@@ -39,7 +39,7 @@ class Group:
         self.ended: tuple[int, str] | None = None
         self.seen: list[str] = []
         self.process = subprocess.Popen(
-            (sys.executable, str(PROGRAM), str(state), str(port)),
+            (sys.executable, "-P", str(PROGRAM), str(state), str(port)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -57,6 +57,8 @@ class Group:
         deadline = time.monotonic() + wait_s
         while not any(wanted in line for line in self.seen):
             assert time.monotonic() < deadline, f"never saw {wanted!r}; saw {self.seen}"
+            ended = self.process.poll() is not None and self.lines.empty()
+            assert not ended, f"ended without {wanted!r}; saw {self.seen}"
             with contextlib.suppress(Empty):
                 self.seen.append(self.lines.get(timeout=0.2))
         return self.seen

@@ -22,7 +22,7 @@ ROLES = (Role("queue:small", ("queue",)), Role("server", ("server",)))
 
 
 def command(role: Role) -> tuple[str, ...]:
-    return (sys.executable, __file__, "quantlab_server role", *role.arguments)
+    return (sys.executable, "-P", __file__, "quantlab_server role", *role.arguments)
 
 
 def announce(_: Ready) -> None:
