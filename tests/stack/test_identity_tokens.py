@@ -315,6 +315,15 @@ async def test_redis_down_asks_postgresql(house: House) -> None:
     assert await house.me(login["access_token"]) == 401
 
 
+async def test_nobody_signs_in_without_the_counters_of_attempts(house: House) -> None:
+    user = await house.user(Role.TRADER)
+    await house.redis.cut()
+    answer = await house.token(user.email)
+    assert (answer.status_code, slug(answer)) == (503, "stores_unavailable")
+    await house.redis.mend()
+    assert (await house.token(user.email)).status_code == 200
+
+
 async def test_postgresql_down_asks_redis(house: House) -> None:
     login = await house.signed_in(Role.TRADER)
     assert await house.me(login["access_token"]) == 200
