@@ -1,4 +1,4 @@
-"""`quantlab tenant`: check tenant files and list them."""
+"""`quantlab tenant`: check tenant files, list them, and make one current."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from quantlab.tenancy.permissions import Role
+from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Misconfigured
+from quantlab_app.use_cases.api_keys import create_api_key
+from quantlab_app.use_cases.provisioning import provision
 from quantlab_edge.tenant_files import Configs, TenantFile, read_configs, read_tenant, read_tenants
+from quantlab_server.cli.connecting import State, operator, with_ports
+from quantlab_server.cli.printing import print_facts
+from quantlab_server.refusal import Refusal
 
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenant configurations.")
 
@@ -50,6 +57,40 @@ def validate(
             typer.echo(f"{file}: {problem}")
     if checked.config is None:
         raise typer.Exit(1)
+
+
+@tenant_app.command("apply")
+def apply_tenant(
+    file: Annotated[Path, typer.Argument(help="A tenant file.")],
+    configs: ConfigsOption = None,
+    state: State = Path(".state"),
+    as_json: JsonOption = False,
+) -> None:
+    """Make a tenant file current: a change is a new version, running accounts keep theirs.
+
+    A tenant's first version comes with its API key, shown once.
+    """
+    beside = file.resolve().parent.parent
+    folder = configs or (beside if (beside / SCHEMA).is_file() else DEFAULT_CONFIGS)
+    try:
+        config = read_tenant(file, _configs(folder)).config
+    except Misconfigured as error:
+        raise _stopped(error) from error
+    if config is None:
+        raise Refusal(f"{file} does not hold; quantlab tenant validate says where")
+
+    async def act(ports: Ports) -> dict[str, Any]:
+        scope = operator(config.tenant_id)
+        facts: dict[str, Any] = {"tenantId": config.tenant_id, "version": config.version}
+        facts["changed"] = await provision(ports, scope, config)
+        if not await ports.api_keys.page(scope, 1, None):
+            made = await create_api_key(ports, scope, name="first", role=Role.TENANT_ADMIN)
+            if not isinstance(made, tuple):
+                raise Refusal(f"no API key for {config.tenant_id}: {made}")
+            facts["apiKey"] = made[1]
+        return facts
+
+    print_facts(with_ports(state, act), as_json=as_json)
 
 
 @tenant_app.command("list")
