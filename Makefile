@@ -13,7 +13,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test check bench clean openapi openapi-check
+.PHONY: help setup up down test check bench clean openapi
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,18 +31,16 @@ down: .venv/.run ## End the platform that runs on STATE
 test: .venv/.dev ## Run the tests
 	$(BIN)/pytest $(TESTS)
 
-check: .venv/.dev ## Check format, lint, types, import contracts and tidiness
+check: .venv/.dev ## Check format, lint, types, import contracts, tidiness and docs/openapi.json
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q tests/architecture
+	$(BIN)/quantlab openapi | diff -u docs/openapi.json -
 
 openapi: .venv/.dev ## Write docs/openapi.json from the functions
 	$(BIN)/quantlab openapi > docs/openapi.json
-
-openapi-check: .venv/.dev
-	$(BIN)/quantlab openapi | diff -u docs/openapi.json -
 
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from quantlab.kernel.canonical import Json
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.bots import Bot, NewBot
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound
+from quantlab_app.use_cases.tenant_events import note
 from quantlab_app.use_cases.visibility import require_visible, visible_ids
 
 SECRET_PURPOSE: Final = "bot_secret"  # noqa: S105 - the name of a purpose
@@ -64,7 +66,7 @@ async def create_bot(
         source_addresses=tuple(source_addresses),
     )
     await ports.bots.add(scope, bot)
-    await ports.stamps.renew(scope.tenant_id)
+    await _changed(ports, scope, "bot.created", bot.bot_id, {"accountIds": list(tradable)})
     return NewBotSecrets(bot.bot_id, secret, token)
 
 
@@ -89,7 +91,7 @@ async def set_bot_status(ports: Ports, scope: Scope, bot_id: str, status: str) -
     await read_bot(ports, scope, bot_id)
     if not await ports.bots.set_status(scope, bot_id, status):
         raise NotFound("bot")
-    await ports.stamps.renew(scope.tenant_id)
+    await _changed(ports, scope, "bot.updated", bot_id, {"status": status})
     return await read_bot(ports, scope, bot_id)
 
 
@@ -105,8 +107,19 @@ async def rotate_secret(
     cipher = await _sealed(ports, scope, secret)
     if not await ports.bots.rotate(scope, bot_id, cipher, token_hash, grace_s):
         raise NotFound("bot")
-    await ports.stamps.renew(scope.tenant_id)
+    rotated: dict[str, Json] = {"tokenToo": rotate_token, "graceSeconds": grace_s}
+    await _changed(ports, scope, "bot.secret_rotated", bot_id, rotated)
     return RotatedSecrets(secret, token, grace_s)
+
+
+async def _changed(
+    ports: Ports, scope: Scope, event_type: str, bot_id: str, what: dict[str, Json]
+) -> None:
+    """Make what is remembered of the tenant's bots stale, and record who changed what."""
+    await ports.stamps.renew(scope.tenant_id)
+    by = f"{scope.actor.kind}:{scope.actor.id}"
+    payload: dict[str, Json] = {"botId": bot_id, "by": by, **what}
+    await note(ports.inbox, ports.ids, scope, event_type, payload, now_ns=ports.clock.now_ns())
 
 
 def _fresh_secret(ports: Ports) -> str:

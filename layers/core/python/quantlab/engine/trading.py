@@ -66,35 +66,31 @@ def side_name(side: int) -> str:
 def _book(
     draft: Draft, intent: Intent, order_id: str, price_ticks: int, netted: Netted, rate: Rate
 ) -> Fill:
-    """Book the realised gain and the commission; a closed part moves the day's result."""
+    """Book the realised gain and the commission; the day's result moves with them."""
     account = draft.account
     entries: list[LedgerEntry] = []
-    balance, carry, realised_minor = account.balance_minor, account.carry_micro, 0
-    if netted.closed_steps:
-        gain = muldiv(gain_micro(netted.gain, intent.instrument), *rate)
-        entry = book_entry(balance, carry, "realised", gain)
-        balance, carry, realised_minor = entry.balance_minor, entry.carry_micro, entry.amount_minor
-        entries.append(entry)
-    commission_minor = 0
+    balance, carry = account.balance_minor, account.carry_micro
+    gain_booked = muldiv(gain_micro(netted.gain, intent.instrument), *rate)
     fee_micro = intent.instrument.commission_micro_per_step * intent.size_steps
-    if fee_micro:
-        entry = book_entry(balance, carry, "commission", -fee_micro)
-        balance, carry, commission_minor = (
-            entry.balance_minor,
-            entry.carry_micro,
-            -entry.amount_minor,
-        )
-        entries.append(entry)
-    day = account.day
-    draft.change(
-        balance_minor=balance,
-        carry_micro=carry,
-        day=replace(
-            day,
-            realised_minor=day.realised_minor + realised_minor - commission_minor,
-            traded=day.traded or netted.opened_steps > 0,
-        ),
+    booked = {"realised": 0, "commission": 0}
+    for kind, amount_micro, due in (
+        ("realised", gain_booked, netted.closed_steps > 0),
+        ("commission", -fee_micro, fee_micro > 0),
+    ):
+        if due:
+            entry = book_entry(balance, carry, kind, amount_micro)
+            balance, carry, booked[kind] = (
+                entry.balance_minor,
+                entry.carry_micro,
+                entry.amount_minor,
+            )
+            entries.append(entry)
+    day = replace(
+        account.day,
+        realised_minor=account.day.realised_minor + sum(booked.values()),
+        traded=account.day.traded or netted.opened_steps > 0,
     )
+    draft.change(balance_minor=balance, carry_micro=carry, day=day)
     return Fill(
         fill_id=draft.derived_id("fill"),
         order_id=order_id,
@@ -109,8 +105,8 @@ def _book(
         quote_seq=intent.quote.seq,
         rate_num=rate[0],
         rate_den=rate[1],
-        realised_minor=realised_minor,
-        commission_minor=commission_minor,
+        realised_minor=booked["realised"],
+        commission_minor=-booked["commission"],
         entries=tuple(entries),
         event_seq=draft.next_seq,
     )
