@@ -173,7 +173,7 @@ async def patch_account(
 def _refused(refused: OpeningRefused, new: NewAccount) -> ProblemError:
     if refused is OpeningRefused.KEY_TAKEN:
         return ProblemError("body_conflict", "The key was used before for another account.")
-    error = FieldError("/userId", "a user of the tenant", new.user_id)
+    error = FieldError("/userId", "a user of the tenant", "no such user")
     if refused is OpeningRefused.UNKNOWN_ACCOUNT_TYPE:
         error = FieldError("/accountType", "a type of the configuration", new.account_type)
     return ProblemError("invalid_fields", "1 field(s) do not hold.", [error])

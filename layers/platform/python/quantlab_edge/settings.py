@@ -27,7 +27,6 @@ class Settings(BaseSettings):
     feed: str = "synthetic"
     feed_seed: int = 20140501
     pool_size: int = Field(default=8, ge=1)
-    order_lanes: int = Field(default=3, ge=1, le=32)
     log_json: bool = False
     log_level: str = "INFO"
     mail_sender: str = "QuantLab <no-reply@quantlab.example>"
