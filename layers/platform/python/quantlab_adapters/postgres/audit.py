@@ -3,50 +3,60 @@
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
+from psycopg import AsyncCursor, AsyncRawCursor
 from psycopg.rows import tuple_row
 
 from quantlab.audit.chain import GENESIS, Entry
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
+from quantlab_adapters.postgres.columns import (
+    Column,
+    byteas,
+    columns,
+    int8s,
+    jsons,
+    texts,
+    uuids,
+)
 from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
 from quantlab_app.ports.audit import AuditQuery, Head, Link, Unpublished
 
 _TAKE = """
 delete from outbox where tenant_id = current_tenant() and topic = 1 and outbox_id = any(array(
   select outbox_id from outbox where tenant_id = current_tenant() and topic = 1
-  order by outbox_id limit %s for update skip locked))
+  order by outbox_id limit $1 for update skip locked))
 returning stream_id::text, to_seq
 """
 _NEW_HEADS = """
 insert into audit_head (tenant_id, stream_id, seq, hash)
-select current_tenant(), s, 0, %s from unnest(%s::uuid[]) s on conflict do nothing
+select current_tenant(), s, 0, $1 from unnest($2::uuid[]) s on conflict do nothing
 """
 _HEADS = """
 select stream_id::text, seq, hash from audit_head
-where tenant_id = current_tenant() and stream_id = any(%s::uuid[]) order by stream_id for update
+where tenant_id = current_tenant() and stream_id = any($1::uuid[]) order by stream_id for update
 """
 _EVENTS = """
 select e.stream_id::text, e.seq, e.event_type, e.occurred_ns, e.payload
-from unnest(%s::uuid[], %s::bigint[], %s::bigint[]) s(stream_id, after_seq, to_seq)
+from unnest($1::uuid[], $2::bigint[], $3::bigint[]) s(stream_id, after_seq, to_seq)
 join event e on e.tenant_id = current_tenant() and e.stream_id = s.stream_id
   and e.seq > s.after_seq and e.seq <= s.to_seq
 order by e.stream_id, e.seq
 """
 _APPEND = """
+with moved as (
+  update audit_head h set seq = x.seq, hash = x.hash
+  from unnest($1::uuid[], $2::bigint[], $3::bytea[]) x(stream_id, seq, hash)
+  where h.tenant_id = current_tenant() and h.stream_id = x.stream_id
+)
 insert into audit_log (tenant_id, stream_id, seq, event_type, occurred_ns, salt, payload,
   payload_digest, prev_hash, hash)
-select current_tenant(), x.stream_id, x.seq, x.event_type, x.occurred_ns, x.salt,
-  x.payload::json, x.digest, x.prev_hash, x.hash
-from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bigint[], %s::bytea[], %s::text[],
-  %s::bytea[], %s::bytea[], %s::bytea[])
-  x(stream_id, seq, event_type, occurred_ns, salt, payload, digest, prev_hash, hash)
+select current_tenant(), x.*
+from unnest($4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::bytea[], $9::json[],
+  $10::bytea[], $11::bytea[], $12::bytea[]) x
 """
-_MOVE_HEADS = """
-update audit_head h set seq = x.seq, hash = x.hash
-from unnest(%s::uuid[], %s::bigint[], %s::bytea[]) x(stream_id, seq, hash)
-where h.tenant_id = current_tenant() and h.stream_id = x.stream_id
-"""
+_HEAD_SHAPE = (uuids, int8s, byteas)
+_ENTRY_SHAPE = (uuids, int8s, texts, int8s, byteas, jsons, byteas, byteas, byteas)
+_SPAN_SHAPE = (uuids, int8s, int8s)
 _ENTRY = """tenant_id, stream_id::text, seq, event_type, occurred_ns, salt, payload,
   payload_digest, prev_hash, hash"""
 _PAGE = f"""
@@ -138,63 +148,59 @@ class PostgresAuditLog:
 
 
 async def _append(connection: Connection, tenant_id: str, limit: int, link: Link) -> int:
+    def cursor() -> AsyncCursor[Any]:
+        return AsyncRawCursor(connection)
+
     async with connection.pipeline():
         await connection.execute("begin")
         await connection.execute(SET_TENANT, (tenant_id,))
-        taken = await connection.execute(_TAKE, (limit,))
+        taken = await cursor().execute(_TAKE, (limit,))
     ends: dict[str, int] = {}
-    for stream_id, to_seq in await _rows(taken):
+    for stream_id, to_seq in await taken.fetchall():
         ends[stream_id] = max(to_seq, ends.get(stream_id, 0))
     if not ends:
         await connection.execute("rollback")
         return 0
+    streams = uuids(ends)
     async with connection.pipeline():
-        await connection.execute(_NEW_HEADS, (GENESIS, list(ends)))
-        locked = await connection.execute(_HEADS, (list(ends),))
-    heads = {row[0]: Head(row[0], row[1], bytes(row[2])) for row in await _rows(locked)}
+        await cursor().execute(_NEW_HEADS, (GENESIS, streams))
+        locked = await cursor().execute(_HEADS, (streams,))
+    heads = {row[0]: Head(row[0], row[1], bytes(row[2])) for row in await locked.fetchall()}
     spans = [(stream_id, heads[stream_id].seq, to_seq) for stream_id, to_seq in ends.items()]
-    columns = [list(column) for column in zip(*spans, strict=True)]
+    found = await cursor().execute(_EVENTS, columns(_SPAN_SHAPE, spans))
     pending: dict[str, list[Event]] = {}
-    for row in await _rows(await connection.execute(_EVENTS, columns)):
+    for row in await found.fetchall():
         pending.setdefault(row[0], []).append(Event(*row[1:]))
     entries = [
         entry
         for stream_id, events in pending.items()
         for entry in link(tenant_id, heads[stream_id], events)
     ]
-    await _write(connection, entries)
+    async with connection.pipeline():
+        if entries:
+            await cursor().execute(_APPEND, _appended(entries))
+        await connection.execute("commit")
     return len(entries)
 
 
-async def _write(connection: Connection, entries: list[Entry]) -> None:
+def _appended(entries: Sequence[Entry]) -> list[Column]:
     last = {entry.stream_id: entry for entry in entries}
-    async with connection.pipeline():
-        if entries:
-            rows = [
-                (
-                    e.stream_id,
-                    e.seq,
-                    e.event_type,
-                    e.occurred_ns,
-                    e.salt,
-                    orjson.dumps(e.payload).decode(),
-                    e.payload_digest,
-                    e.prev_hash,
-                    e.hash,
-                )
-                for e in entries
-            ]
-            await connection.execute(_APPEND, [list(c) for c in zip(*rows, strict=True)])
-            await connection.execute(
-                _MOVE_HEADS,
-                (list(last), [e.seq for e in last.values()], [e.hash for e in last.values()]),
-            )
-        await connection.execute("commit")
-
-
-async def _rows(cursor: Any) -> list[Row]:
-    rows: list[Row] = await cursor.fetchall()
-    return rows
+    heads = [(e.stream_id, e.seq, e.hash) for e in last.values()]
+    rows = [
+        (
+            e.stream_id,
+            e.seq,
+            e.event_type,
+            e.occurred_ns,
+            e.salt,
+            e.payload,
+            e.payload_digest,
+            e.prev_hash,
+            e.hash,
+        )
+        for e in entries
+    ]
+    return columns(_HEAD_SHAPE, heads) + columns(_ENTRY_SHAPE, rows)
 
 
 def _entry(row: Row) -> Entry:
@@ -223,19 +229,19 @@ class PostgresOutbox:
         self, tenant_id: str, older_than_s: float, limit: int
     ) -> tuple[Sequence[int], Sequence[Unpublished]]:
         async with self._database.tenant(tenant_id) as connection:
-            cursor = connection.cursor(row_factory=tuple_row)
+            cursor = AsyncRawCursor(connection, row_factory=tuple_row)
             await cursor.execute(
                 "select outbox_id, stream_id::text, from_seq, to_seq from outbox"
-                " where tenant_id = %s and topic = 2"
-                " and created_at <= now() - make_interval(secs => %s)"
-                " order by outbox_id limit %s",
+                " where tenant_id = $1 and topic = 2"
+                " and created_at <= now() - make_interval(secs => $2)"
+                " order by outbox_id limit $3",
                 (tenant_id, older_than_s, limit),
             )
             rows = await cursor.fetchall()
             if not rows:
                 return (), ()
             spans = [(stream, first - 1, last) for _, stream, first, last in rows]
-            await cursor.execute(_EVENTS, [list(column) for column in zip(*spans, strict=True)])
+            await cursor.execute(_EVENTS, columns(_SPAN_SHAPE, spans))
             events: dict[str, list[Event]] = {}
             for row in await cursor.fetchall():
                 events.setdefault(row[0], []).append(Event(*row[1:]))

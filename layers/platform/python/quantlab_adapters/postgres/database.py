@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from quantlab_app.ports.errors import Conflict, StoreUnavailable
@@ -15,6 +17,8 @@ from quantlab_app.ports.errors import Conflict, StoreUnavailable
 Connection = AsyncConnection[dict[str, Any]]
 
 CHECK_INTERVAL_S = 1.0
+set_json_loads(orjson.loads)
+
 SET_TENANT = "select set_config('app.tenant', %s, true)"
 
 

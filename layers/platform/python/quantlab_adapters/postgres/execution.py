@@ -22,18 +22,13 @@ _ACCOUNTS = f"""
 select account_id::text, status, status_reason, currency, currency_digits, account_type,
   config_version, initial_balance_minor, balance_minor, carry_micro, high_water_minor, event_seq,
   day_date::text, day_started_ns, day_next_reset_ns, day_start_balance_minor,
-  day_start_equity_minor, day_realised_minor, day_traded, raised
-from account where tenant_id = current_tenant() and account_id = {_CLAIMED}
-"""  # noqa: S608 - constants only
-_POSITIONS = f"""
-select account_id::text, symbol, size_steps, cost, stop_loss_ticks, take_profit_ticks,
-  opened_at_ns, opened_seq
-from position where tenant_id = current_tenant() and account_id = {_CLAIMED}
-"""  # noqa: S608 - constants only
-_DAYS = f"""
-select account_id::text, date::text, realised_minor, traded
-from account_day where tenant_id = current_tenant() and account_id = {_CLAIMED}
-order by account_id, date
+  day_start_equity_minor, day_realised_minor, day_traded, raised,
+  (select json_agg(json_build_array(date::text, realised_minor, traded) order by date)
+    from account_day d where d.tenant_id = a.tenant_id and d.account_id = a.account_id),
+  (select json_agg(json_build_array(symbol, size_steps, cost, stop_loss_ticks, take_profit_ticks,
+      opened_at_ns, opened_seq))
+    from position p where p.tenant_id = a.tenant_id and p.account_id = a.account_id)
+from account a where tenant_id = current_tenant() and account_id = {_CLAIMED}
 """  # noqa: S608 - constants only
 _COMMANDS = f"""
 select inbox_id, signal_id::text, account_id::text, source_kind, source_id, command, payload,
@@ -92,8 +87,7 @@ class PostgresExecution:
                 outcomes = await decide(batch)
                 sent = self._sent.pop(tenant_id, {})
                 async with connection.pipeline():
-                    await writes.write_outcomes(connection, tenant_id, batch, outcomes)
-                    await writes.drop_published(connection, sent)
+                    await writes.write_outcomes(connection, tenant_id, batch, outcomes, sent)
                     await connection.execute("commit")
         except BaseException as error:
             await connection.close()
@@ -172,13 +166,11 @@ async def _claim(connection: Connection, tenant_id: str, limit: int) -> tuple[Ba
         await connection.execute(SET_TENANT, (tenant_id,))
         claim = await connection.execute(_CLAIM, (limit,))
         accounts = await connection.execute(_ACCOUNTS)
-        positions = await connection.execute(_POSITIONS)
-        days = await connection.execute(_DAYS)
         commands = await connection.execute(_COMMANDS, (limit,))
     claimed, notes = _one(await claim.fetchone())
     if not claimed:
         return None, notes
-    loaded = _accounts(tenant_id, await _rows(accounts), await _rows(positions), await _rows(days))
+    loaded = {row[0]: _account(tenant_id, row) for row in await _rows(accounts)}
     pending = tuple(Command(*row) for row in await _rows(commands))
     return (Batch(tenant_id, loaded, pending) if pending else None), notes
 
@@ -194,26 +186,16 @@ def _one(row: Any) -> Row:
     return found
 
 
-def _accounts(
-    tenant_id: str, rows: list[Row], positions: list[Row], days: list[Row]
-) -> dict[str, Account]:
-    held: dict[str, dict[str, Position]] = {}
-    for row in positions:
-        held.setdefault(row[0], {})[row[1]] = Position(*row[1:])
-    closed: dict[str, list[ClosedDay]] = {}
-    for row in days:
-        closed.setdefault(row[0], []).append(ClosedDay(*row[1:]))
-    return {
-        row[0]: Account(
-            *(
-                row[0],
-                tenant_id,
-                *row[1:12],
-                Day(*row[12:19]),
-                tuple(closed.get(row[0], ())),
-                tuple(row[19]),
-                held.get(row[0], {}),
-            )
+def _account(tenant_id: str, row: Row) -> Account:
+    positions = [Position(*values) for values in row[21] or ()]
+    return Account(
+        *(
+            row[0],
+            tenant_id,
+            *row[1:12],
+            Day(*row[12:19]),
+            tuple(ClosedDay(*values) for values in row[20] or ()),
+            tuple(row[19]),
+            {position.symbol: position for position in positions},
         )
-        for row in rows
-    }
+    )

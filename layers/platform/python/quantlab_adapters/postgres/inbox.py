@@ -4,14 +4,21 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 import psycopg
-from psycopg import AsyncCursor
+from psycopg import AsyncRawCursor
 
 from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
-from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
+from quantlab_adapters.postgres.columns import (
+    byteas,
+    columns,
+    int8s,
+    jsons,
+    texts,
+    uuids,
+)
+from quantlab_adapters.postgres.database import Connection, Database, translated
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.inbox import Accepted, Delivery, NewCommand
 
@@ -20,15 +27,17 @@ GROUP_MAX = 200
 _INSERT = """
 insert into inbox (tenant_id, account_id, source_kind, source_id, idempotency_key, body_digest,
   signal_id, command, payload, received_ns, outcome, reason)
-select %s, x.account_id, x.source_kind, x.source_id, x.key, x.digest, x.signal_id, x.command,
-  x.payload::json, x.received_ns, x.outcome, x.reason
-from unnest(%s::uuid[], %s::text[], %s::text[], %s::bytea[], %s::bytea[], %s::uuid[], %s::text[],
-  %s::text[], %s::bigint[], %s::text[], %s::text[])
-  x(account_id, source_kind, source_id, key, digest, signal_id, command, payload, received_ns,
-    outcome, reason)
+select current_tenant(), x.*
+from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::uuid[], $7::text[],
+  $8::json[], $9::bigint[], $10::text[], $11::text[]) x
 on conflict (tenant_id, source_kind, source_id, idempotency_key) do nothing
 returning signal_id::text
 """
+_SHAPE = (
+    uuids, texts, texts, byteas, byteas, uuids, texts, jsons, int8s, texts, texts,
+)  # fmt: skip
+# One statement for both: a notification goes out with the commit, whenever it was asked for.
+_BEGIN_TENANT = "select set_config('app.tenant', $1, true), pg_notify('orders', $1)"
 _FIND = """
 update inbox set duplicates = duplicates + (body_digest = %(digest)s)::int
 where tenant_id = %(tenant)s and source_kind = %(kind)s and source_id = %(source)s
@@ -234,31 +243,34 @@ class PostgresInbox:
 
 
 async def _insert_group(connection: Connection, by_tenant: dict[str, list[NewCommand]]) -> set[str]:
-    cursors: list[AsyncCursor[dict[str, Any]]] = []
+    cursors: list[AsyncRawCursor[dict[str, Any]]] = []
     async with connection.pipeline():
         await connection.execute("begin")
         for tenant_id, commands in by_tenant.items():
-            await connection.execute(SET_TENANT, (tenant_id,))
-            cursors.append(await connection.execute(_INSERT, (tenant_id, *_columns(commands))))
-            await connection.execute("select pg_notify('orders', %s)", (tenant_id,))
+            await AsyncRawCursor(connection).execute(_BEGIN_TENANT, (tenant_id,))
+            cursor = AsyncRawCursor(connection)
+            cursors.append(await cursor.execute(_INSERT, columns(_SHAPE, _rows(commands))))
         await connection.execute("commit")
     return {row["signal_id"] for cursor in cursors for row in await cursor.fetchall()}
 
 
-def _columns(commands: list[NewCommand]) -> tuple[list[Any], ...]:
-    return (
-        [command.account_id for command in commands],
-        [command.source_kind for command in commands],
-        [command.source_id for command in commands],
-        [command.idempotency_key for command in commands],
-        [command.body_digest for command in commands],
-        [command.signal_id for command in commands],
-        [command.name for command in commands],
-        [orjson.dumps(command.payload).decode() for command in commands],
-        [command.received_ns for command in commands],
-        [command.outcome for command in commands],
-        [command.reason for command in commands],
-    )
+def _rows(commands: list[NewCommand]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            command.account_id,
+            command.source_kind,
+            command.source_id,
+            command.idempotency_key,
+            command.body_digest,
+            command.signal_id,
+            command.name,
+            command.payload,
+            command.received_ns,
+            command.outcome,
+            command.reason,
+        )
+        for command in commands
+    ]
 
 
 def _delivery(row: dict[str, Any]) -> Delivery:
