@@ -180,3 +180,20 @@ async def test_stopping_lets_a_running_drain_finish() -> None:
     scene.gate.set()
     await scene.finish()
     assert scene.drained == ["alpha"]
+
+
+async def test_wakes_that_come_close_together_share_a_turn() -> None:
+    scene = Scene()
+    scene.runner.gather_s = 0.05
+    for _ in range(5):
+        scene.wakes.queue.put_nowait("alpha")
+    scene.wakes.queue.put_nowait("beta")
+    await asyncio.sleep(0.02)
+    assert scene.drained == []
+    await asyncio.sleep(0.1)
+    assert sorted(scene.drained) == ["alpha", "beta"]
+    scene.wakes.queue.put_nowait("alpha")
+    await asyncio.sleep(0.1)
+    assert sorted(scene.drained) == ["alpha", "alpha", "beta"]
+    scene.stop.set()
+    await scene.task

@@ -25,6 +25,7 @@ from quantlab_edge.settings import Settings
 from quantlab_server import hub
 
 BODY_BYTES_MAX: Final = 65_536
+BUSIEST: Final = "webhooks"
 TITLE: Final = "QuantLabEngine"
 VERSION: Final = "0.1.0"
 _CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{8,64}\Z")
@@ -63,7 +64,11 @@ def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
 
 
 def _routers(manifests: Iterable[Manifest]) -> list[APIRouter]:
-    names = sorted(manifest.name for manifest in manifests if manifest.kind == "http")
+    # Routes are tried in order: those of the busiest path first.
+    names = sorted(
+        (manifest.name for manifest in manifests if manifest.kind == "http"),
+        key=lambda name: (name != BUSIEST, name),
+    )
     return [
         cast(APIRouter, importlib.import_module(f"functions.http.{name}.handler").router)
         for name in names

@@ -29,7 +29,8 @@ class QueueRunner:
 
     A drain is one turn. When it settled full_turn rows there are perhaps more, and its tenant goes
     to the end of the line again, so that a busy tenant does not starve the others; what comes after
-    a smaller turn has a wake of its own. waiting names the tenants a sweep finds.
+    a smaller turn has a wake of its own. waiting names the tenants a sweep finds. gather_s is how
+    long a wake waits for others to share its turn, where nobody waits for the result.
     """
 
     queue: str
@@ -38,6 +39,8 @@ class QueueRunner:
     lanes: int
     full_turn: int = 1
     sweep_every_s: float = SWEEP_EVERY_S
+    gather_s: float = 0.0
+    _gathering: set[str] = field(default_factory=set)
     _line: dict[str, None] = field(default_factory=dict)
     _running: dict[str, asyncio.Task[int]] = field(default_factory=dict)
     _broken: asyncio.Future[None] | None = None
@@ -69,6 +72,18 @@ class QueueRunner:
         """Drain a tenant soon; a wake during its drain means one more drain after it."""
         self._line[tenant_id] = None
         self._fill()
+
+    def _gather(self, tenant_id: str) -> None:
+        if not self.gather_s:
+            self.wake(tenant_id)
+        elif tenant_id not in self._gathering:
+            self._gathering.add(tenant_id)
+            asyncio.get_running_loop().call_later(self.gather_s, self._gathered, tenant_id)
+
+    def _gathered(self, tenant_id: str) -> None:
+        self._gathering.discard(tenant_id)
+        if not self._stopping:
+            self.wake(tenant_id)
 
     def _fill(self) -> None:
         for tenant_id in list(self._line):
@@ -115,7 +130,7 @@ class QueueRunner:
         while True:
             try:
                 async for tenant_id in wakes.listen(self.queue):
-                    self.wake(tenant_id)
+                    self._gather(tenant_id)
             except Fault as fault:
                 _log.warning("listening failed", queue=self.queue, fault=type(fault).__name__)
             await asyncio.sleep(LISTEN_AGAIN_S)

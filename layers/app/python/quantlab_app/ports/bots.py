@@ -78,7 +78,9 @@ class KnownBots(Protocol):
         """
         ...
 
-    async def by_token(self, token_hash: bytes, *, recent: bool = False) -> KnownBot | None:
+    async def by_token(
+        self, token_hash: bytes, *, fresh: bool = False, recent: bool = False
+    ) -> KnownBot | None:
         """Return the bot whose URL token has that SHA-256."""
         ...
 

@@ -5,7 +5,9 @@ with a record, when the bot proved who it is; refused and only counted, when it 
 """
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
@@ -74,7 +76,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class _Proven:
-    """An attempt whose bot is authenticated."""
+    """An attempt whose bot is authenticated; again asks the store whether it still is."""
 
     bot: KnownBot
     scope: Scope
@@ -84,6 +86,11 @@ class _Proven:
     digest: bytes
     now_ns: int
     stale: str | None
+    again: "_Again"
+
+
+_Again = Callable[[], Awaitable[KnownBot | None]]
+_NO_LONGER: Final = Refused("bad_signature", "expected credentials that the bot has now")
 
 
 async def accept(ports: Ports, attempt: Attempt, correlation_id: str) -> Receipt | Refused:
@@ -94,6 +101,9 @@ async def accept(ports: Ports, attempt: Attempt, correlation_id: str) -> Receipt
         await ports.unauthenticated.count(now_ns, attempt.source, proven.slug)
         return proven
     checked = await _check(ports, proven)
+    if checked is _NO_LONGER:
+        await ports.unauthenticated.count(now_ns, attempt.source, checked.slug)
+        return checked
     if isinstance(checked, Refused):
         first = await _first_of(ports, proven)
         return await _refuse(ports, proven, checked) if first is None else first
@@ -118,11 +128,14 @@ async def _authenticate(
     signed = _signed(attempt)
     if isinstance(signed, Refused):
         return signed
-    bot = await ports.known_bots.by_id(attempt.bot_id or "")
-    if bot is None or not verify(signed, attempt.raw, bot.secrets):
-        bot = await ports.known_bots.by_id(attempt.bot_id or "", recent=True)
-        if bot is None or not verify(signed, attempt.raw, bot.secrets):
-            return Refused("bad_signature", "expected a signature of the raw body by this bot")
+
+    async def holder(**how: bool) -> KnownBot | None:
+        bot = await ports.known_bots.by_id(attempt.bot_id or "", **how)
+        return bot if bot is not None and verify(signed, attempt.raw, bot.secrets) else None
+
+    bot = await holder() or await holder(recent=True)
+    if bot is None:
+        return Refused("bad_signature", "expected a signature of the raw body by this bot")
     age_s = now_ns // SECOND_NS - signed.timestamp_s
     window_s = bot.webhooks.replay_window_s
     stale = None
@@ -130,7 +143,8 @@ async def _authenticate(
         stale = f"expected a timestamp within {window_s} s of now, was {age_s} s old"
     document = parse_json(attempt.raw)
     own_id = signal_id_of(document) or signed.message_id
-    return _proven(bot, attempt.raw, document, own_id, now_ns, stale, correlation_id)
+    again = partial(holder, fresh=True)
+    return _proven(bot, attempt.raw, document, own_id, now_ns, stale, correlation_id, again)
 
 
 def _signed(attempt: Attempt) -> Signed | Refused:
@@ -163,13 +177,20 @@ async def _authenticate_token(
     if document is None:
         return Refused("malformed", "expected a JSON object in UTF-8 without repeated keys")
     given = document.pop("secret", None)
-    if not isinstance(given, str) or not secret_matches(given, bot.secrets):
-        bot = await ports.known_bots.by_token(token_hash, recent=True)
-        if bot is None or not isinstance(given, str) or not secret_matches(given, bot.secrets):
-            return Refused("bad_secret", "expected the bot's secret in the field secret")
+
+    async def holder(**how: bool) -> KnownBot | None:
+        bot = await ports.known_bots.by_token(token_hash, **how)
+        if bot is None or not bot.token_enabled or not isinstance(given, str):
+            return None
+        return bot if secret_matches(given, bot.secrets) else None
+
+    bot = await holder() or await holder(recent=True)
+    if bot is None:
+        return Refused("bad_secret", "expected the bot's secret in the field secret")
     stale = _lag(document, bot, now_ns)
     own_id = signal_id_of(document)
-    return _proven(bot, attempt.raw, document, own_id, now_ns, stale, correlation_id)
+    again = partial(holder, fresh=True)
+    return _proven(bot, attempt.raw, document, own_id, now_ns, stale, correlation_id, again)
 
 
 def _allowed_source(bot: KnownBot, source: str) -> bool:
@@ -205,11 +226,12 @@ def _proven(
     now_ns: int,
     stale: str | None,
     correlation_id: str,
+    again: _Again,
 ) -> _Proven:
     scope = Scope(bot.tenant_id, Actor("bot", bot.bot_id, Role.BOT), correlation_id)
     key = idempotency_key(bot.bot_id, own_id, raw)
     digest = hashlib.sha256(raw).digest()
-    return _Proven(bot, scope, raw, document, key, digest, now_ns, stale)
+    return _Proven(bot, scope, raw, document, key, digest, now_ns, stale, again)
 
 
 async def _check(ports: Ports, proven: _Proven) -> tuple[Signal, str] | Refused:
@@ -229,9 +251,9 @@ async def _check(ports: Ports, proven: _Proven) -> tuple[Signal, str] | Refused:
             retry_after_s=max(1, -(-taken.retry_after_ms // 1000)),
         )
     if taken.stamp != bot.stamp:
-        fresh = await ports.known_bots.by_id(bot.bot_id, fresh=True)
+        fresh = await proven.again()
         if fresh is None:
-            return Refused("bot_disabled", "the bot is gone")
+            return _NO_LONGER
         bot = fresh
     if proven.document is None:
         return Refused("malformed", "expected a JSON object in UTF-8 without repeated keys")

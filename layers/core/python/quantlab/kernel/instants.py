@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -13,8 +14,14 @@ _RFC3339 = re.compile(
 def format_rfc3339(ts_ns: int) -> str:
     """Write an instant in UTC with microseconds: 2026-01-02T03:04:05.000006Z."""
     seconds, rest_ns = divmod(ts_ns, SECOND_NS)
+    return f"{_second_text(seconds)}.{rest_ns // 1000:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(seconds: int) -> str:
+    """Write a whole second; instants that are written together share theirs."""
     moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}"
 
 
 def parse_rfc3339(text: str) -> int | None:

@@ -1,17 +1,24 @@
 """Bots in PostgreSQL, and the short memory of them on the accepting path."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_adapters.postgres.configs import PostgresTenantConfigs
 from quantlab_adapters.postgres.database import Database
 from quantlab_app.ports.bots import Bot, BotAccount, KnownBot, NewBot
+from quantlab_app.ports.errors import Fault
 from quantlab_app.ports.secrets import Keys
 
-KEPT_S = 5.0
+# A change renews the tenant's stamp, which every signal compares; these are the net below it.
+KEPT_S = 30.0
+RENEW_AFTER_S = 20.0
 RECENT_S = 1.0
 KEPT_MAX = 20_000
 SECRET_PURPOSE = "bot_secret"  # noqa: S105 - the name of a purpose
@@ -24,6 +31,7 @@ from bot where tenant_id = %(tenant)s
 _KNOWN = """
 select bot_id::text, status, account_id::text, account_ids::text[], secret_cipher,
   case when previous_valid_until > now() then previous_secret_cipher end as previous_cipher,
+  extract(epoch from previous_valid_until - now())::float8 as previous_left_s,
   token_enabled, source_addresses::text[]
 from bot where tenant_id = %s and bot_id = %s
 """
@@ -35,6 +43,9 @@ _FIND = "select tenant_id, object_id from find_in_directory(%s, %s)"
 _ENTER = """
 insert into directory (tenant_id, kind, lookup_hash, object_id) values (%s, %s, %s, %s)
 """
+
+_Key = tuple[str, bytes]
+_log = structlog.get_logger(__name__)
 
 StampOf = Callable[[str], Awaitable[str]]
 
@@ -141,6 +152,13 @@ class PostgresBots:
             return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    read_at: float
+    ends_at: float
+    bot: KnownBot | None
+
+
 class StoredKnownBots:
     """KnownBots port. stamp_of reads the tenant's stamp before anything else is read."""
 
@@ -155,47 +173,65 @@ class StoredKnownBots:
         self._keys = keys
         self._configs = configs
         self._stamp_of = stamp_of
-        self._kept: dict[tuple[str, bytes], tuple[float, KnownBot | None]] = {}
+        self._kept: dict[_Key, _Kept] = {}
+        self._renewals: dict[_Key, asyncio.Task[None]] = {}
 
     async def by_id(
         self, bot_id: str, *, fresh: bool = False, recent: bool = False
     ) -> KnownBot | None:
-        age_s = 0.0 if fresh else RECENT_S if recent else KEPT_S
-        return await self._known("bot", _digest(bot_id), age_s)
+        return await self._known("bot", _digest(bot_id), _age_s(fresh=fresh, recent=recent))
 
-    async def by_token(self, token_hash: bytes, *, recent: bool = False) -> KnownBot | None:
-        return await self._known("bot_token", token_hash, RECENT_S if recent else KEPT_S)
+    async def by_token(
+        self, token_hash: bytes, *, fresh: bool = False, recent: bool = False
+    ) -> KnownBot | None:
+        return await self._known("bot_token", token_hash, _age_s(fresh=fresh, recent=recent))
 
     async def _known(self, kind: str, lookup_hash: bytes, age_s: float) -> KnownBot | None:
         """Return what was read within age_s, else read; that nobody is there is kept a second."""
         key = (kind, lookup_hash)
         kept = self._kept.get(key)
         if kept is not None:
-            limit_s = age_s if kept[1] is not None else min(age_s, RECENT_S)
-            if time.monotonic() - kept[0] < limit_s:
-                return kept[1]
+            now = time.monotonic()
+            if now < kept.ends_at and now - kept.read_at < age_s:
+                if now - kept.read_at > RENEW_AFTER_S and key not in self._renewals:
+                    self._renewals[key] = asyncio.create_task(self._renew(key))
+                return kept.bot
+        return await self._read_and_keep(key)
+
+    async def _renew(self, key: _Key) -> None:
+        """Read a bot in use before it grows too old, so that no signal waits for it."""
+        try:
+            await self._read_and_keep(key)
+        except Fault as fault:
+            _log.warning("known bot not renewed", cause=str(fault))
+        finally:
+            del self._renewals[key]
+
+    async def _read_and_keep(self, key: _Key) -> KnownBot | None:
         if len(self._kept) >= KEPT_MAX:
             self._kept.clear()
         read_at = time.monotonic()
-        bot = await self._read(kind, lookup_hash)
-        self._kept[key] = (read_at, bot)
+        bot, valid_s = await self._read(*key)
+        self._kept[key] = _Kept(read_at, read_at + valid_s, bot)
         return bot
 
-    async def _read(self, kind: str, lookup_hash: bytes) -> KnownBot | None:
+    async def _read(self, kind: str, lookup_hash: bytes) -> tuple[KnownBot | None, float]:
+        """Return a bot and for how long that holds: a secret's grace ends on time."""
         async with self._database.plain() as connection:
             found = await (await connection.execute(_FIND, (kind, lookup_hash))).fetchone()
         if found is None:
-            return None
+            return None, RECENT_S
         tenant_id: str = found["tenant_id"]
         stamp = await self._stamp_of(tenant_id)
         async with self._database.tenant(tenant_id) as connection:
             cursor = await connection.execute(_KNOWN, (tenant_id, found["object_id"]))
             row = await cursor.fetchone()
             if row is None:
-                return None
+                return None, RECENT_S
             cursor = await connection.execute(_BOT_ACCOUNTS, (tenant_id, row["account_ids"]))
             accounts = await cursor.fetchall()
-        return await self._assembled(tenant_id, stamp, row, accounts)
+        valid_s = KEPT_S if row["previous_cipher"] is None else row["previous_left_s"]
+        return await self._assembled(tenant_id, stamp, row, accounts), min(KEPT_S, valid_s)
 
     async def _assembled(
         self, tenant_id: str, stamp: str, row: dict[str, Any], accounts: list[dict[str, Any]]
@@ -228,6 +264,10 @@ class StoredKnownBots:
             limits=config.rate_limits,
             stamp=stamp,
         )
+
+
+def _age_s(*, fresh: bool, recent: bool) -> float:
+    return 0.0 if fresh else RECENT_S if recent else KEPT_S
 
 
 def _digest(text: str) -> bytes:
