@@ -4,6 +4,7 @@ PORT ?= 8080
 STATE ?= .state
 FEED ?= synthetic
 TESTS ?= tests
+SIGNALS ?= 10000
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -13,7 +14,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test check bench clean openapi
+.PHONY: help setup up down test soak check bench clean openapi
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,9 @@ down: .venv/.run ## End the platform that runs on STATE
 
 test: .venv/.dev ## Run the tests
 	$(BIN)/pytest $(TESTS)
+
+soak: .venv/.dev ## Run the long end-to-end tests: SIGNALS signals, kills in the middle
+	QUANTLAB_SOAK="$(SIGNALS)" $(BIN)/pytest -m slow tests/e2e
 
 check: .venv/.dev ## Check format, lint, types, import contracts, tidiness and docs/openapi.json
 	$(BIN)/ruff format --check .

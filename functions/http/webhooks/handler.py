@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from pydantic import Field
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quantlab_app.use_cases.signals import Attempt, Receipt, Refused, accept
+from quantlab_app.use_cases.signals import BODY_BYTES_MAX, Attempt, Receipt, Refused, accept
 from quantlab_edge.http import PUBLIC, ApiModel, ports_of, source_of
 from quantlab_edge.observe import signals
 from quantlab_edge.problems import FieldError, ProblemError, correlation_id_of
@@ -71,7 +72,7 @@ async def post_signal(request: Request) -> Response:
             headers["webhook-signature"],
         )
     attempt = Attempt(
-        raw=await request.body(),
+        raw=await _body(request),
         source=source_of(request),
         bot_id=headers.get("x-bot-id"),
         signature=headers.get("x-signature"),
@@ -88,11 +89,21 @@ async def post_signal(request: Request) -> Response:
 )
 async def post_signal_by_token(
     request: Request,
-    bot_token: Annotated[str, Path(alias="botToken", max_length=256)],
+    bot_token: Annotated[str, Path(alias="botToken")],
 ) -> Response:
     """Queue a signal of a sender that cannot send headers, such as TradingView."""
-    attempt = Attempt(raw=await request.body(), source=source_of(request), token=bot_token)
+    attempt = Attempt(raw=await _body(request), source=source_of(request), token=bot_token)
     return await _answer(request, attempt)
+
+
+async def _body(request: Request) -> bytes:
+    """Read the body; one beyond the limit is not read but still is an attempt, of that size."""
+    try:
+        return await request.body()
+    except HTTPException as refused:
+        if refused.status_code != 413:
+            raise
+        return bytes(BODY_BYTES_MAX + 1)
 
 
 async def _answer(request: Request, attempt: Attempt) -> Response:

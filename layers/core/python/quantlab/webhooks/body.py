@@ -81,7 +81,10 @@ def _text(value: Decimal | None) -> str | None:
 
 
 def parse_json(raw: bytes) -> dict[str, Any] | None:
-    """Read a JSON object with numbers as integers or Decimal; None when it is not one."""
+    """Read a JSON object with numbers as integers or Decimal; None when it is not one.
+
+    A text with half a surrogate pair, which only an escape can bring in, cannot be kept.
+    """
     try:
         document = json.loads(
             raw.decode("utf-8"),
@@ -89,9 +92,23 @@ def parse_json(raw: bytes) -> dict[str, Any] | None:
             parse_constant=_refuse,
             object_pairs_hook=_unique,
         )
+        if b"\\u" in raw:
+            _refuse_half_characters(document)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _refuse_half_characters(value: Any) -> None:
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_half_characters(key)
+            _refuse_half_characters(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_half_characters(item)
 
 
 def _refuse(text: str) -> None:
@@ -114,7 +131,7 @@ def signal_id_of(document: dict[str, Any] | None) -> str | None:
 def idempotency_key(bot_id: str, signal_id: str | None, raw: bytes) -> bytes:
     """Return the 32-byte key: of the bot's own id, else of the bot and the raw body."""
     if signal_id is not None:
-        return hashlib.sha256(b"id\x00" + signal_id.encode("utf-8", "surrogatepass")).digest()
+        return hashlib.sha256(b"id\x00" + signal_id.encode()).digest()
     return hashlib.sha256(b"body\x00" + bot_id.encode() + b"\x00" + raw).digest()
 
 

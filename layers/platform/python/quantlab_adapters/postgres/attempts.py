@@ -57,6 +57,10 @@ class PostgresUnauthenticatedAttempts:
                         )
             except StoreUnavailable as fault:
                 done.set_exception(fault)
+            except BaseException as bug:
+                # Nobody may wait for an answer that will never come.
+                done.set_exception(bug)
+                raise
             else:
                 done.set_result(None)
 

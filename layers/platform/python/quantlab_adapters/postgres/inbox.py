@@ -107,7 +107,15 @@ class PostgresInbox:
     async def _flush(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
-            await self._settle(group)
+            try:
+                await self._settle(group)
+            except BaseException as bug:
+                # Nobody may wait for an answer that will never come.
+                stranded, self._waiting = [*group, *self._waiting], []
+                for _, _, future in stranded:
+                    if not future.done():
+                        future.set_exception(bug)
+                raise
 
     async def _settle(self, group: list[_Waiting]) -> None:
         try:

@@ -1,0 +1,163 @@
+"""Every process is killed in the middle of a run; what was acknowledged is carried out, once."""
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import pytest
+from tests.support.invariants import Ends
+from tests.support.load_house import (
+    cleared,
+    ends_of,
+    fifty_bots,
+    invariants,
+    load_platform,
+    senders,
+    settled,
+)
+from tests.support.running_platform import Platform, all_gone, eventually
+from tests.support.signals_load import ACCEPTED, DUPLICATE, LoadBot, Log
+
+pytestmark = [pytest.mark.stack, pytest.mark.e2e]
+VICTIMS = (
+    "server",
+    "queue:order_execute",
+    "queue:audit_append",
+    "queue:event_publish",
+    "worker:account_watch",
+    "worker:market_feed",
+    "scheduler",
+    "valkey",
+    "postgres",
+)
+WORKERS = 12
+SEED = 7
+ROUNDS, ATTEMPTS, PER_SECOND, PAUSE_S = 1, 1_000, 40, 1.2
+FULL = int(os.environ.get("QUANTLAB_SOAK", "10000"))
+
+
+@pytest.fixture
+def doomed() -> Iterator[Platform]:
+    with load_platform() as made:
+        yield made
+
+
+async def test_no_kill_loses_or_doubles_a_signal(doomed: Platform) -> None:
+    await _run_and_kill(doomed, ATTEMPTS, ROUNDS, PER_SECOND)
+    await _lose_the_supervisor(doomed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif("QUANTLAB_SOAK" not in os.environ, reason="by hand: make soak")
+async def test_no_kill_loses_or_doubles_a_signal_at_full_length(doomed: Platform) -> None:
+    await _run_and_kill(doomed, FULL, 4, 100)
+    await _lose_the_supervisor(doomed)
+
+
+async def _run_and_kill(doomed: Platform, attempts: int, rounds: int, per_second: float) -> None:
+    bots = await fifty_bots(doomed)
+    before, log = ends_of(doomed), Log()
+    async with senders(doomed, bots, log, SEED) as sending:
+        killing = asyncio.create_task(_kill_each(doomed, rounds))
+        await sending.run(attempts, WORKERS, per_second, killing.done)
+        assert await killing == Counter(VICTIMS * rounds)
+    assert await settled(doomed), doomed.last_words()
+
+    assert not log.surprises, f"{len(log.surprises)}: " + "\n".join(log.surprises[:20])
+    assert log.unknown > 0
+    ends = ends_of(doomed).since(before)
+    _assert_answered_are_counted(ends, log)
+    _assert_acknowledged_once(doomed, log)
+    findings = invariants(doomed)
+    assert not findings, str(findings)
+    assert await cleared(doomed)
+    _assert_books_are_of_these_bots(doomed, bots)
+
+
+async def _kill_each(doomed: Platform, rounds: int) -> Counter[str]:
+    """Kill every process some times, in a seeded order, while the bots send."""
+    chance = random.Random(SEED)
+    killed: Counter[str] = Counter()
+    await asyncio.sleep(1)
+    for _ in range(rounds):
+        for role in chance.sample(VICTIMS, len(VICTIMS)):
+            pid = doomed.kill(role)
+            killed[role] += 1
+            await doomed.restarted(role, pid)
+            await asyncio.sleep(PAUSE_S * chance.uniform(0.5, 1.5))
+    return killed
+
+
+def _assert_answered_are_counted(ends: Ends, log: Log) -> None:
+    """Every attempt that got an answer has its one end; one without may have one, or none.
+
+    An accepted signal whose answer was lost is there once: its repetition was told that it is a
+    duplicate, and is one. So no end counts less than was told, and all of them together at most as
+    many more as there were attempts without an answer.
+    """
+    told = log.ends()
+    told_accepted = len(log.acknowledged())
+    assert sum(ends.accepted.values()) == told_accepted
+    assert told[ACCEPTED] <= told_accepted <= told[ACCEPTED] + log.unknown
+    assert told[DUPLICATE] - log.unknown <= ends.duplicates
+    assert set(ends.accepted) <= {"executed", "rejected"}
+    for kept, heard in ((ends.refused, log.refused()), (ends.counted, log.counted())):
+        assert _covers(kept, heard), (kept, heard)
+    assert len(log.answers) <= ends.total <= len(log.answers) + log.unknown
+
+
+def _covers(kept: Mapping[str, int], heard: Mapping[str, int]) -> bool:
+    return all(kept.get(slug, 0) >= count for slug, count in heard.items())
+
+
+def _assert_acknowledged_once(doomed: Platform, log: Log) -> None:
+    """Each acknowledged signal was carried out, and no signal has two orders of its own."""
+    with doomed.database() as connection:
+        carried = connection.execute(
+            "select signal_id::text as id from inbox"
+            " where state = 1 and outcome in ('executed', 'rejected') and source_kind = 'bot'"
+        ).fetchall()
+        doubled = connection.execute(
+            "select payload->>'signalId' as id, count(*) as n from event"
+            " where event_type = 'webhook.trade_executed' group by 1 having count(*) > 1"
+        ).fetchall()
+    assert log.acknowledged() == {row["id"] for row in carried}
+    assert doubled == []
+
+
+def _assert_books_are_of_these_bots(doomed: Platform, bots: list[LoadBot]) -> None:
+    with doomed.database() as connection:
+        traded = connection.execute("select distinct account_id::text as id from fill").fetchall()
+    assert {row["id"] for row in traded} <= {bot.account_id for bot in bots}
+    assert len(traded) > len(bots) / 2
+
+
+async def _lose_the_supervisor(doomed: Platform) -> None:
+    """Kill the supervisor: nothing stays behind; the next one finds everything as it was."""
+    before, pids = ends_of(doomed), doomed.pids()
+    books = _books(doomed)
+    doomed.kill("supervisor")
+    assert all_gone(pids), f"left running: {pids}"
+    doomed.up()
+    assert eventually(doomed.healthy)
+    assert not set(doomed.pids().values()) & set(pids.values())
+    assert ends_of(doomed) == before
+    assert books <= _books(doomed)
+    bots = [bot for bot in await fifty_bots(doomed) if not bot.limited]
+    log = Log()
+    async with senders(doomed, bots, log, SEED + 1) as sending:
+        await sending.run(60, WORKERS)
+    assert await settled(doomed), doomed.last_words()
+    assert log.ends()[ACCEPTED] > 0
+    findings = invariants(doomed)
+    assert not findings, str(findings)
+
+
+def _books(doomed: Platform) -> set[tuple[object, ...]]:
+    """Read what no restart may change: every booking."""
+    with doomed.database() as connection:
+        rows = connection.execute("select * from ledger_entry").fetchall()
+    return {tuple(row.values()) for row in rows}

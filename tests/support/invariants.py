@@ -1,0 +1,403 @@
+"""What must hold of any database of the platform, recomputed from what is recorded in it.
+
+Read with a login that sees every tenant. Nothing is trusted that can be computed again: positions
+and money come from the fills, fills from their quotes, quotes from the tick log, chains from their
+entries.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry, first_break
+from quantlab.engine.rejections import Reason
+from quantlab.kernel.arith import book, muldiv
+from quantlab.ledger.fills import gain_micro, net
+from quantlab.ledger.state import Position
+from quantlab.market.catalog import Catalog
+
+Row = dict[str, Any]
+Connection = psycopg.Connection[Row]
+Key = tuple[str, str]
+SHOWN_MAX = 20
+ENTRY_FIELDS = (
+    "tenant_id",
+    "stream_id",
+    "seq",
+    "event_type",
+    "occurred_ns",
+    "salt",
+    "payload",
+    "payload_digest",
+    "prev_hash",
+    "hash",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The four ends of every attempt, as the database knows them."""
+
+    accepted: Mapping[str, int]
+    duplicates: int
+    refused: Mapping[str, int]
+    counted: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        return (
+            sum(self.accepted.values())
+            + self.duplicates
+            + sum(self.refused.values())
+            + sum(self.counted.values())
+        )
+
+    def since(self, before: "Ends") -> "Ends":
+        """Return what was added after an earlier reading."""
+        return Ends(
+            _less(self.accepted, before.accepted),
+            self.duplicates - before.duplicates,
+            _less(self.refused, before.refused),
+            _less(self.counted, before.counted),
+        )
+
+
+def _less(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    left = {key: count - before.get(key, 0) for key, count in now.items()}
+    return {key: count for key, count in left.items() if count}
+
+
+def read_ends(connection: Connection) -> Ends:
+    """Count the ends; accepted signals by executed, rejected, dead or pending."""
+    accepted: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    duplicates = 0
+    for row in connection.execute(
+        "select outcome, state, reason, count(*) as n, sum(duplicates)::bigint as again"
+        " from inbox where source_kind = 'bot' group by 1, 2, 3"
+    ):
+        duplicates += row["again"]
+        if row["outcome"] == "refused":
+            refused[row["reason"]] += row["n"]
+        else:
+            accepted[row["outcome"] or "pending"] += row["n"]
+    counted = {
+        row["reason"]: int(row["n"])
+        for row in connection.execute(
+            "select reason, sum(attempts) as n from unauthenticated_attempt group by 1"
+        )
+    }
+    return Ends(dict(accepted), duplicates, dict(refused), counted)
+
+
+@dataclass
+class Findings:
+    """What does not hold, in words; a few of each kind, and how many there were."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    shown: list[str] = field(default_factory=list)
+    checked: Counter[str] = field(default_factory=Counter)
+
+    def expect(self, holds: object, kind: str, what: object) -> None:
+        self.checked[kind] += 1
+        if not holds:
+            self.counts[kind] += 1
+            if self.counts[kind] <= SHOWN_MAX:
+                self.shown.append(f"{kind}: {what}")
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def __str__(self) -> str:
+        return f"{dict(self.counts)}\n" + "\n".join(self.shown)
+
+
+def unsettled(connection: Connection) -> Row:
+    """Say what still waits: commands to be carried out, events to be chained or published."""
+    row = connection.execute(
+        "select (select count(*) from inbox where state = 0) as commands,"
+        " (select count(*) from outbox where topic = 1) as audit,"
+        " (select count(*) from event) - (select count(*) from audit_log) as unchained"
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def check(connection: Connection, catalog: Catalog) -> Findings:
+    """Check every invariant of a settled database; the caller opens the transaction to read in."""
+    findings = Findings()
+    events = _check_events(connection, findings)
+    _check_audit(connection, findings, events)
+    _check_signals(connection, findings, events)
+    fills = _fills(connection)
+    _check_orders(connection, findings, fills)
+    _check_books(connection, findings, catalog, fills)
+    _check_quotes(connection, findings, catalog, fills)
+    return findings
+
+
+def disabled_positions(connection: Connection) -> list[Row]:
+    """Return positions of accounts that may not hold any once there is a good quote."""
+    return connection.execute(
+        "select a.tenant_id, a.account_id::text, a.status, p.symbol"
+        " from account a join position p using (tenant_id, account_id)"
+        " where a.status in ('disabled', 'locked', 'closed')"
+    ).fetchall()
+
+
+def _check_events(connection: Connection, findings: Findings) -> dict[Key, list[Row]]:
+    """Every stream is gapless from 1 to the seq its owner has drawn."""
+    drawn: dict[Key, int] = {
+        (row["tenant_id"], row["stream_id"]): row["event_seq"]
+        for row in connection.execute(
+            "select tenant_id, account_id::text as stream_id, event_seq from account union all"
+            " select tenant_id, %s, event_seq from tenant",
+            (TENANT_STREAM,),
+        )
+    }
+    streams: dict[Key, list[Row]] = {key: [] for key in drawn}
+    for row in connection.execute(
+        "select tenant_id, stream_id::text, seq, event_type, occurred_ns, payload from event"
+        " order by tenant_id, stream_id, seq"
+    ):
+        streams.setdefault((row["tenant_id"], row["stream_id"]), []).append(row)
+    for key, rows in streams.items():
+        findings.expect(key in drawn, "event of nobody", key)
+        seqs = [row["seq"] for row in rows]
+        last = drawn.get(key, 0)
+        findings.expect(
+            seqs == list(range(1, last + 1)), "gap in event_seq", (key, last, seqs[-3:])
+        )
+    return streams
+
+
+def _check_audit(
+    connection: Connection, findings: Findings, events: Mapping[Key, list[Row]]
+) -> None:
+    """Every event is chained exactly once, unchanged, and every chain holds up to its head."""
+    chains: defaultdict[Key, list[Entry]] = defaultdict(list)
+    for row in connection.execute(
+        "select tenant_id, stream_id::text, seq, event_type, occurred_ns, salt, payload,"
+        " payload_digest, prev_hash, hash from audit_log order by tenant_id, stream_id, seq"
+    ):
+        for name in ("salt", "payload_digest", "prev_hash", "hash"):
+            row[name] = None if row[name] is None else bytes(row[name])
+        entry = Entry(*(row[name] for name in ENTRY_FIELDS))
+        chains[entry.tenant_id, entry.stream_id].append(entry)
+    heads = {
+        (row["tenant_id"], row["stream_id"]): (row["seq"], bytes(row["hash"]))
+        for row in connection.execute(
+            "select tenant_id, stream_id::text, seq, hash from audit_head"
+        )
+    }
+    for key in events.keys() | chains.keys():
+        entries = chains.get(key, [])
+        broken = first_break(entries)
+        findings.expect(broken is None, "broken chain", broken)
+        head = (entries[-1].seq, entries[-1].hash) if entries else (0, GENESIS)
+        findings.expect(heads.get(key, (0, GENESIS)) == head, "head is not the last link", key)
+        said = [(e.seq, e.event_type, e.occurred_ns, e.payload) for e in entries]
+        happened = [
+            (row["seq"], row["event_type"], row["occurred_ns"], row["payload"])
+            for row in events.get(key, [])
+        ]
+        findings.expect(said == happened, "events and audit log differ", (key, len(said)))
+
+
+def _check_signals(
+    connection: Connection, findings: Findings, events: Mapping[Key, list[Row]]
+) -> None:
+    """Each accepted signal has its one order or a named rejection, and its timeline."""
+    causes, timelines = _by_signal(events)
+    rejected_orders = Counter(
+        (row["tenant_id"], row["signal_id"], row["reason"])
+        for row in connection.execute(
+            "select tenant_id, signal_id::text, reason from orders where status = 'rejected'"
+        )
+    )
+    named = {str(reason) for reason in Reason}
+    for row in connection.execute(
+        "select tenant_id, signal_id::text, command, payload, state, outcome, reason"
+        " from inbox where source_kind = 'bot'"
+    ):
+        key = (row["tenant_id"], row["signal_id"])
+        orders, timeline = causes[key]["signal"], timelines[key]
+        findings.expect(row["state"] == 1, "signal not carried out", row)
+        findings.expect(
+            timeline == _expected_timeline(row), "timeline of a signal", (key, timeline, row)
+        )
+        action, whole = row["payload"].get("action"), row["payload"].get("symbol") is None
+        if row["outcome"] == "executed":
+            enough = orders >= 1 if action == "flat" and whole else orders == 1
+            findings.expect(enough, "orders of an executed signal", (key, orders, action))
+        elif row["outcome"] == "rejected":
+            findings.expect(row["reason"] in named, "rejection without a name", row)
+            kept = rejected_orders[(*key, row["reason"])]
+            partly = action == "flat" and whole
+            findings.expect(partly or (orders, kept) == (0, 1), "orders of a rejected signal", row)
+        else:
+            findings.expect(orders == 0, "orders of a refused signal", (key, orders))
+
+
+def _by_signal(
+    events: Mapping[Key, list[Row]],
+) -> tuple[defaultdict[Key, Counter[str]], defaultdict[Key, list[str]]]:
+    """Count the accepted orders of each signal by cause, and list its webhook events."""
+    causes: defaultdict[Key, Counter[str]] = defaultdict(Counter)
+    timelines: defaultdict[Key, list[str]] = defaultdict(list)
+    for (tenant_id, _), rows in events.items():
+        for row in rows:
+            signal_id = row["payload"].get("signalId")
+            if row["event_type"] == "order.accepted":
+                causes[tenant_id, signal_id][row["payload"]["cause"]] += 1
+            elif row["event_type"].startswith("webhook."):
+                timelines[tenant_id, signal_id].append(row["event_type"].removeprefix("webhook."))
+    return causes, timelines
+
+
+def _expected_timeline(row: Row) -> list[str]:
+    if row["outcome"] == "refused":
+        return ["received", "rejected"]
+    last = "trade_executed" if row["outcome"] == "executed" else "rejected"
+    return ["received", "validated", last]
+
+
+def _fills(connection: Connection) -> dict[Key, list[Row]]:
+    fills: defaultdict[Key, list[Row]] = defaultdict(list)
+    for row in connection.execute(
+        "select *, account_id::text as account, order_id::text as order_ref from fill"
+        " order by tenant_id, account_id, event_seq"
+    ):
+        fills[row["tenant_id"], row["account"]].append(row)
+    return fills
+
+
+def _check_orders(
+    connection: Connection, findings: Findings, fills: Mapping[Key, list[Row]]
+) -> None:
+    """Filled orders have one fill of their size, rejected ones none; no fill without an order."""
+    filled: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for (tenant_id, _), rows in fills.items():
+        for row in rows:
+            filled[tenant_id, row["order_ref"]].append(row["size_steps"])
+    seen = set()
+    for row in connection.execute(
+        "select tenant_id, order_id::text, status, size_steps, filled_steps from orders"
+    ):
+        key = (row["tenant_id"], row["order_id"])
+        seen.add(key)
+        wanted = [row["size_steps"]] if row["status"] == "filled" else []
+        findings.expect(filled.get(key, []) == wanted, "fills of an order", row)
+        findings.expect(sum(wanted) == row["filled_steps"], "filled size of an order", row)
+    findings.expect(filled.keys() <= seen, "fill without an order", len(filled.keys() - seen))
+
+
+def _check_books(
+    connection: Connection, findings: Findings, catalog: Catalog, fills: Mapping[Key, list[Row]]
+) -> None:
+    """Replay each account's fills: positions, realised gains, fees, ledger, carry and balance."""
+    entries: defaultdict[Key, list[Row]] = defaultdict(list)
+    for row in connection.execute(
+        "select *, account_id::text as account from ledger_entry"
+        " order by tenant_id, account_id, event_seq, kind desc"
+    ):
+        entries[row["tenant_id"], row["account"]].append(row)
+    held: defaultdict[Key, dict[str, tuple[int, int]]] = defaultdict(dict)
+    for row in connection.execute(
+        "select tenant_id, account_id::text as account, symbol, size_steps, cost from position"
+    ):
+        held[row["tenant_id"], row["account"]][row["symbol"]] = (row["size_steps"], row["cost"])
+    for row in connection.execute("select *, account_id::text as account from account"):
+        key = (row["tenant_id"], row["account"])
+        found = entries[key]
+        booked = sum(entry["amount_minor"] for entry in found)
+        findings.expect(booked == row["balance_minor"], "ledger and balance", (key, booked))
+        expected, positions = _replayed(row, fills.get(key, []), catalog, findings)
+        said = [
+            (e["event_seq"], e["kind"], e["amount_minor"], e["carry_micro"], e["balance_minor"])
+            for e in found
+            if e["kind"] != "deposit"
+        ]
+        findings.expect(said == expected, "ledger is not that of the fills", (key, said, expected))
+        carry = expected[-1][3] if expected else 0
+        findings.expect(carry == row["carry_micro"], "carry", (key, carry, row["carry_micro"]))
+        findings.expect(positions == held[key], "positions are not the sum of the fills", key)
+    orphans = (fills.keys() | held.keys() | entries.keys()) - _accounts(connection)
+    findings.expect(not orphans, "books of nobody", orphans)
+
+
+def _accounts(connection: Connection) -> set[Key]:
+    rows = connection.execute("select tenant_id, account_id::text as account from account")
+    return {(row["tenant_id"], row["account"]) for row in rows}
+
+
+def _replayed(
+    account: Row, fills: Iterable[Row], catalog: Catalog, findings: Findings
+) -> tuple[list[tuple[Any, ...]], dict[str, tuple[int, int]]]:
+    """Compute ledger entries and positions from the recorded fills alone."""
+    positions: dict[str, Position] = {}
+    entries: list[tuple[Any, ...]] = []
+    balance, carry = account["initial_balance_minor"], 0
+    for fill in fills:
+        instrument = catalog.instruments[fill["symbol"]]
+        netted = net(
+            positions.pop(fill["symbol"], None),
+            fill["side"],
+            fill["size_steps"],
+            fill["price_ticks"],
+        )
+        if netted.size_steps:
+            positions[fill["symbol"]] = Position(
+                fill["symbol"], netted.size_steps, netted.cost, None, None, 0, 0
+            )
+        amounts = {"realised": 0, "commission": 0}
+        for kind, micro in _bookings(fill, netted.gain, netted.closed_steps, instrument):
+            amounts[kind], carry = book(micro, carry)
+            balance += amounts[kind]
+            entries.append((fill["event_seq"], kind, amounts[kind], carry, balance))
+        recomputed = (amounts["realised"], -amounts["commission"])
+        recorded = (fill["realised_minor"], fill["commission_minor"])
+        findings.expect(recomputed == recorded, "money of a fill", (fill, recomputed))
+    return entries, {symbol: (p.size_steps, p.cost) for symbol, p in positions.items()}
+
+
+def _bookings(
+    fill: Row, gain: int, closed_steps: int, instrument: Any
+) -> Iterator[tuple[str, int]]:
+    if closed_steps:
+        value = muldiv(gain_micro(gain, instrument), fill["rate_num"], fill["rate_den"])
+        yield "realised", value
+    fee_micro = instrument.commission_micro_per_step * fill["size_steps"]
+    if fee_micro:
+        yield "commission", -fee_micro
+
+
+def _check_quotes(
+    connection: Connection, findings: Findings, catalog: Catalog, fills: Mapping[Key, list[Row]]
+) -> None:
+    """Each fill's price is its quote with slippage, and its quote is in the tick log."""
+    wanted = {row["quote_seq"] for rows in fills.values() for row in rows}
+    ticks = {
+        (row["symbol"], row["seq"]): (row["ts_ns"], row["bid_ticks"], row["ask_ticks"])
+        for row in connection.execute("select * from tick where seq = any(%s)", (list(wanted),))
+    }
+    for rows in fills.values():
+        for fill in rows:
+            slippage = catalog.instruments[fill["symbol"]].slippage_ticks
+            side_price = fill["ask_ticks"] if fill["side"] > 0 else fill["bid_ticks"]
+            price = side_price + fill["side"] * slippage
+            findings.expect(
+                (fill["price_ticks"], fill["slippage_ticks"]) == (price, slippage),
+                "price of a fill",
+                fill,
+            )
+            quote = (fill["quote_ts_ns"], fill["bid_ticks"], fill["ask_ticks"])
+            logged = ticks.get((fill["symbol"], fill["quote_seq"]))
+            findings.expect(logged == quote, "quote of a fill in the tick log", (fill, logged))
+    repeated = connection.execute(
+        "select seq from tick group by symbol, seq having count(*) > 1 limit 5"
+    ).fetchall()
+    findings.expect(not repeated, "one seq for two ticks", repeated)

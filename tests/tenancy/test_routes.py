@@ -1,0 +1,188 @@
+"""No credential of a tenant shows anything of another on any route the server has."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from tests.support.probe import (
+    PUBLIC_BY_DESIGN,
+    Objects,
+    Probe,
+    credentials_of,
+    markers_in,
+    nobodys,
+    objects_of,
+    probes,
+    send,
+)
+from tests.support.running_platform import Document, Platform, eventually
+from websockets.asyncio.client import connect
+
+from quantlab.webhooks.signature import sign
+
+pytestmark = [pytest.mark.stack, pytest.mark.e2e]
+TENANTS = ("northwind-capital", "blue-harbor")
+PROVEN = ("api key", "tenant_admin", "risk_manager", "trader", "viewer")
+ANONYMOUS = ("bot", "nobody")
+
+
+@dataclass(frozen=True)
+class Street:
+    """Two tenants that both have everything, and what the server says it can do."""
+
+    made: Platform
+    openapi: Document
+    objects: dict[str, Objects]
+    credentials: dict[str, dict[str, dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def street(running: Platform) -> Street:
+    for tenant in running.demo["tenants"]:
+        _trade(running, tenant["bots"][0])
+    objects = {name: objects_of(running, name) for name in TENANTS}
+    credentials = {name: credentials_of(running, name) for name in TENANTS}
+    openapi = httpx.get(f"{running.url}/openapi.json").json()
+    return Street(running, openapi, objects, credentials)
+
+
+def _trade(running: Platform, bot: Document) -> None:
+    """Have one signal carried out, one rejected and one refused."""
+    for body in (
+        {"symbol": "EURUSD", "action": "buy", "quantity": "0.10"},
+        {"symbol": "EURUSD", "action": "buy", "quantity": "99999"},
+        {"symbol": "NOPE", "action": "buy", "quantity": "1"},
+    ):
+        raw = json.dumps({**body, "clientId": str(time.time_ns())}).encode()
+        headers = {
+            "X-Bot-Id": bot["botId"],
+            "X-Signature": sign(bot["secret"], int(time.time()), raw),
+        }
+        answer = httpx.post(f"{running.url}/webhooks/signals", content=raw, headers=headers)
+        assert answer.status_code in (202, 422), answer.text
+    with running.database() as connection:
+        assert eventually(
+            lambda: (
+                (
+                    connection.execute(
+                        "select count(distinct status) as n from orders where account_id = %s",
+                        (bot["accountId"],),
+                    ).fetchone()
+                    or {}
+                ).get("n")
+                == 2
+            )
+        )
+
+
+@pytest.mark.parametrize("mine", TENANTS)
+@pytest.mark.parametrize("place", ["in their tenant", "in its own tenant"])
+def test_nothing_of_another_tenant_shows(street: Street, mine: str, place: str) -> None:
+    other = next(name for name in TENANTS if name != mine)
+    target = other if place == "in their tenant" else mine
+    wrong = []
+    sent = 0
+    with httpx.Client(base_url=street.made.url, timeout=20) as client:
+        for kind, credential in street.credentials[mine].items():
+            for probe in probes(
+                street.openapi, street.objects[mine], street.objects[other], target
+            ):
+                answer = send(client, probe, credential)
+                sent += 1
+                fault = _fault(probe, kind, answer, street.objects[other], target == other)
+                if fault is not None:
+                    wrong.append(f"{kind}: {probe} -> {answer.status_code}: {fault}")
+    assert not wrong, "\n".join(wrong[:40])
+    assert sent > 7 * 50
+
+
+def _fault(
+    probe: Probe, kind: str, answer: httpx.Response, other: Objects, theirs: bool
+) -> str | None:
+    """Say what is wrong with an answer, if anything is."""
+    if probe.route in PUBLIC_BY_DESIGN:
+        return None
+    # A refusal may repeat what the caller wrote into its body: pointer, expected, got.
+    said = json.dumps(probe.body) if answer.status_code == 422 else ""
+    repeated = set(markers_in(said, other.markers))
+    shown = markers_in(answer.text + str(answer.headers), other.markers - repeated)
+    if shown:
+        return f"shows {shown[:3]}"
+    allowed = _allowed(probe, kind, theirs=theirs)
+    return None if answer.status_code in allowed else f"expected one of {sorted(allowed)}"
+
+
+def _allowed(probe: Probe, kind: str, *, theirs: bool) -> set[int]:
+    """Say how a probe may end. Quotes of a symbol that both tenants have are both tenants'."""
+    if probe.tenanted and kind in ANONYMOUS:
+        return {401}
+    if probe.tenanted and theirs:
+        return {404}
+    if not probe.foreign:
+        return set(range(200, 500))
+    return {401, 403, 404, 422} | ({200} if "{symbol}" in probe.route else set())
+
+
+@pytest.mark.parametrize("mine", TENANTS)
+def test_what_others_have_looks_like_what_nobody_has(street: Street, mine: str) -> None:
+    """An answer does not tell whether an identifier exists elsewhere."""
+    own = street.objects[mine]
+    other = street.objects[next(name for name in TENANTS if name != mine)]
+    different = []
+    with httpx.Client(base_url=street.made.url, timeout=20) as client:
+        for kind in ("api key", "trader"):
+            credential = street.credentials[mine][kind]
+            pairs = zip(
+                probes(street.openapi, own, other, mine),
+                probes(street.openapi, own, nobodys(other), mine),
+                strict=True,
+            )
+            for theirs, nobodys_own in pairs:
+                if not theirs.foreign or theirs.path == nobodys_own.path == theirs.route:
+                    continue
+                one, two = (send(client, it, credential) for it in (theirs, nobodys_own))
+                if (one.status_code, _slug(one)) != (two.status_code, _slug(two)):
+                    different.append(f"{kind}: {theirs}: {one.text} and {two.text}")
+    assert not different, "\n".join(different)
+
+
+def _slug(answer: httpx.Response) -> object:
+    return answer.json().get("type") if answer.is_error else None
+
+
+@pytest.mark.parametrize("tenant_id", TENANTS)
+def test_the_owner_sees_what_the_other_does_not(street: Street, tenant_id: str) -> None:
+    """The same requests with the tenant's own key find their objects: the probe asks rightly."""
+    own = street.objects[tenant_id]
+    blind = []
+    shown = 0
+    with httpx.Client(base_url=street.made.url, timeout=20) as client:
+        for probe in probes(street.openapi, own, own, tenant_id):
+            if probe.method != "get" or not probe.tenanted:
+                continue
+            answer = send(client, probe, street.credentials[tenant_id]["api key"])
+            shown += bool(markers_in(answer.text, own.markers))
+            if answer.status_code != 200:
+                blind.append(f"{probe} -> {answer.status_code} {answer.text[:200]}")
+    assert not blind, "\n".join(blind)
+    assert shown >= 15
+
+
+@pytest.mark.parametrize("mine", TENANTS)
+async def test_no_channel_of_another_tenant(street: Street, mine: str) -> None:
+    other = street.objects[next(name for name in TENANTS if name != mine)]
+    channels = [f"account:{other.parameters['accountId']}", "quotes:EURUSD"]
+    for kind in PROVEN:
+        credential = street.credentials[mine][kind]
+        async with httpx.AsyncClient(base_url=street.made.url) as client:
+            ticket = (await client.post("/socket-tickets", headers=credential)).json()["ticket"]
+        url = street.made.url.replace("http", "ws", 1) + f"/ws?ticket={ticket}"
+        async with connect(url, close_timeout=1) as socket:
+            await socket.send(json.dumps({"action": "subscribe", "channels": channels}))
+            said = [json.loads(await asyncio.wait_for(socket.recv(), 10)) for _ in range(2)]
+        refused = next(one for one in said if one["type"] == "error")
+        assert (refused["code"], refused["channel"]) == ("not_found", channels[0])
+        assert all(one.get("channels", channels[1:]) == channels[1:] for one in said)
