@@ -8,8 +8,9 @@ from quantlab_app.use_cases import audit
 from quantlab_edge import observe
 
 FULL_TURN: Final = audit.BATCH_MAX
-# Nobody waits for the log, and a turn for one signal costs nearly what one for ten does.
-GATHER_S: Final = 0.2
+# Nobody waits for the log: a turn for one signal costs nearly what one for fifty does, and a wake a
+# commit would cost every listener of the database.
+SWEEP_EVERY_S: Final = 0.2
 
 
 async def waiting(ports: Ports) -> Sequence[str]:

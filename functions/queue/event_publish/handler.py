@@ -7,6 +7,7 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases import publishing
 
 FULL_TURN: Final = publishing.BATCH_MAX
+SWEEP_EVERY_S: Final = 0.5
 
 
 async def waiting(ports: Ports) -> Sequence[str]:

@@ -182,18 +182,20 @@ async def test_stopping_lets_a_running_drain_finish() -> None:
     assert scene.drained == ["alpha"]
 
 
-async def test_wakes_that_come_close_together_share_a_turn() -> None:
-    scene = Scene()
-    scene.runner.gather_s = 0.05
-    for _ in range(5):
-        scene.wakes.queue.put_nowait("alpha")
-    scene.wakes.queue.put_nowait("beta")
-    await asyncio.sleep(0.02)
-    assert scene.drained == []
+async def test_a_queue_that_is_not_woken_lives_from_its_sweeps() -> None:
+    wakes, stop = Wakes(), asyncio.Event()
+    drained: list[str] = []
+
+    async def drain(tenant_id: str) -> int:
+        drained.append(tenant_id)
+        return 0
+
+    async def waiting() -> Sequence[str]:
+        return ["alpha"] if len(drained) < 2 else []
+
+    runner = QueueRunner("orders", drain, waiting, 1, sweep_every_s=0.01, woken=False)
+    running = asyncio.create_task(runner.run(wakes, stop))
     await asyncio.sleep(0.1)
-    assert sorted(scene.drained) == ["alpha", "beta"]
-    scene.wakes.queue.put_nowait("alpha")
-    await asyncio.sleep(0.1)
-    assert sorted(scene.drained) == ["alpha", "alpha", "beta"]
-    scene.stop.set()
-    await scene.task
+    stop.set()
+    await running
+    assert (drained, wakes.attached) == (["alpha", "alpha"], 0)

@@ -29,8 +29,8 @@ class QueueRunner:
 
     A drain is one turn. When it settled full_turn rows there are perhaps more, and its tenant goes
     to the end of the line again, so that a busy tenant does not starve the others; what comes after
-    a smaller turn has a wake of its own. waiting names the tenants a sweep finds. gather_s is how
-    long a wake waits for others to share its turn, where nobody waits for the result.
+    a smaller turn has a wake of its own. waiting names the tenants a sweep finds; a queue that is
+    not woken lives from its sweeps alone.
     """
 
     queue: str
@@ -39,8 +39,7 @@ class QueueRunner:
     lanes: int
     full_turn: int = 1
     sweep_every_s: float = SWEEP_EVERY_S
-    gather_s: float = 0.0
-    _gathering: set[str] = field(default_factory=set)
+    woken: bool = True
     _line: dict[str, None] = field(default_factory=dict)
     _running: dict[str, asyncio.Task[int]] = field(default_factory=dict)
     _broken: asyncio.Future[None] | None = None
@@ -50,9 +49,9 @@ class QueueRunner:
         """Work until asked to stop, then let what is running finish."""
         self._broken = asyncio.get_running_loop().create_future()
         helpers = (
-            asyncio.create_task(self._listen(wakes), name="listen"),
             asyncio.create_task(self._sweep(), name="sweep"),
             asyncio.create_task(_wait(stop), name="stop"),
+            *([asyncio.create_task(self._listen(wakes), name="listen")] if self.woken else []),
         )
         try:
             done, _ = await asyncio.wait(
@@ -72,18 +71,6 @@ class QueueRunner:
         """Drain a tenant soon; a wake during its drain means one more drain after it."""
         self._line[tenant_id] = None
         self._fill()
-
-    def _gather(self, tenant_id: str) -> None:
-        if not self.gather_s:
-            self.wake(tenant_id)
-        elif tenant_id not in self._gathering:
-            self._gathering.add(tenant_id)
-            asyncio.get_running_loop().call_later(self.gather_s, self._gathered, tenant_id)
-
-    def _gathered(self, tenant_id: str) -> None:
-        self._gathering.discard(tenant_id)
-        if not self._stopping:
-            self.wake(tenant_id)
 
     def _fill(self) -> None:
         for tenant_id in list(self._line):
@@ -130,7 +117,7 @@ class QueueRunner:
         while True:
             try:
                 async for tenant_id in wakes.listen(self.queue):
-                    self._gather(tenant_id)
+                    self.wake(tenant_id)
             except Fault as fault:
                 _log.warning("listening failed", queue=self.queue, fault=type(fault).__name__)
             await asyncio.sleep(LISTEN_AGAIN_S)

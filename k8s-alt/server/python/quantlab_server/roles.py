@@ -64,14 +64,10 @@ def run_queue(settings: Settings, name: str) -> None:
             found: Sequence[str] = await waiting(ports)
             return found
 
-        runner = QueueRunner(
-            queue,
-            drain,
-            find,
-            manifest.concurrency,
-            _full_turn(manifest),
-            gather_s=_gather_s(manifest),
-        )
+        runner = QueueRunner(queue, drain, find, manifest.concurrency, _full_turn(manifest))
+        sweep_every_s = _sweep_every_s(manifest)
+        if sweep_every_s is not None:
+            runner.sweep_every_s, runner.woken = sweep_every_s, False
         await runner.run(ports.wakes, stop)
 
     _run(settings, f"queue:{name}", body)
@@ -123,9 +119,10 @@ def _full_turn(manifest: Manifest) -> int:
     return found
 
 
-def _gather_s(manifest: Manifest) -> float:
-    """Read how long a wake of a queue function may wait for others; not at all unless it says."""
-    return float(getattr(importlib.import_module(manifest.module), "GATHER_S", 0.0))
+def _sweep_every_s(manifest: Manifest) -> float | None:
+    """Read how often a queue function looks for itself, where nothing wakes it."""
+    found = getattr(importlib.import_module(manifest.module), "SWEEP_EVERY_S", None)
+    return None if found is None else float(found)
 
 
 async def counted(manifest: Manifest, run: Awaitable[Any]) -> Any:

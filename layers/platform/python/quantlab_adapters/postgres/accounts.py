@@ -93,7 +93,6 @@ class PostgresAccounts:
         async with self._database.tenant(scope.tenant_id) as connection:
             for new in accounts:
                 await _open(connection, scope.tenant_id, new)
-            await connection.execute("select pg_notify('audit', %s)", (scope.tenant_id,))
 
     async def find(self, scope: Scope, account_id: str) -> OwnedAccount | None:
         found = await self._accounts(

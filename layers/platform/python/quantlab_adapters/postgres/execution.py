@@ -5,38 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg import AsyncCursor
+from psycopg import AsyncRawCursor
 from psycopg.rows import tuple_row
 
 from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Command, Event
 from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab_adapters.postgres import execution_writes as writes
-from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
+from quantlab_adapters.postgres.database import Connection, Database, translated
 from quantlab_app.ports.errors import Fault
 from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
 
-_CLAIMED = "any(current_setting('app.claimed')::uuid[])"
-_CLAIM = "select accounts, notes from claim_accounts(%s)"
-_ACCOUNTS = f"""
-select account_id::text, status, status_reason, currency, currency_digits, account_type,
-  config_version, initial_balance_minor, balance_minor, carry_micro, high_water_minor, event_seq,
-  day_date::text, day_started_ns, day_next_reset_ns, day_start_balance_minor,
-  day_start_equity_minor, day_realised_minor, day_traded, raised,
-  (select json_agg(json_build_array(date::text, realised_minor, traded) order by date)
-    from account_day d where d.tenant_id = a.tenant_id and d.account_id = a.account_id),
-  (select json_agg(json_build_array(symbol, size_steps, cost, stop_loss_ticks, take_profit_ticks,
-      opened_at_ns, opened_seq))
-    from position p where p.tenant_id = a.tenant_id and p.account_id = a.account_id)
-from account a where tenant_id = current_tenant() and account_id = {_CLAIMED}
-"""  # noqa: S608 - constants only
-_COMMANDS = f"""
-select inbox_id, signal_id::text, account_id::text, source_kind, source_id, command, payload,
-  received_ns
-from inbox
-where tenant_id = current_tenant() and state = 0 and account_id = {_CLAIMED}
-order by inbox_id limit %s
-"""  # noqa: S608 - constants only
+_CLAIM = "select notes, accounts, commands from claim_batch($1, $2)"
 _NOTES = """
 select inbox_id, signal_id::text, null, source_kind, source_id, command, payload, received_ns,
   reason
@@ -50,8 +30,6 @@ from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
 where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 """
 _LOCK_TENANT = "select event_seq from tenant where tenant_id = current_tenant() for update"
-
-Row = tuple[Any, ...]
 
 
 class PostgresExecution:
@@ -87,7 +65,7 @@ class PostgresExecution:
                 outcomes = await decide(batch)
                 sent = self._sent.pop(tenant_id, {})
                 async with connection.pipeline():
-                    await writes.write_outcomes(connection, tenant_id, batch, outcomes, sent)
+                    await writes.write_outcomes(connection, batch, outcomes, sent)
                     await connection.execute("commit")
         except BaseException as error:
             await connection.close()
@@ -107,7 +85,7 @@ class PostgresExecution:
             commands = tuple(Command(*row[:8]) for row in rows)
             reasons = tuple(row[8] for row in rows)
             events = record(Notes(tenant_id, locked[0], commands, reasons))
-            await writes.write_events(connection, tenant_id, [(TENANT_STREAM, events)])
+            await writes.write_events(connection, [(TENANT_STREAM, events)])
             await connection.execute(
                 "update tenant set event_seq = %s where tenant_id = %s",
                 (events[-1].seq, tenant_id),
@@ -161,32 +139,21 @@ def _ends(seqs: list[int] | None) -> tuple[int | None, int | None]:
 
 
 async def _claim(connection: Connection, tenant_id: str, limit: int) -> tuple[Batch | None, bool]:
+    cursor: AsyncRawCursor[Any] = AsyncRawCursor(connection)
     async with connection.pipeline():
         await connection.execute("begin")
-        await connection.execute(SET_TENANT, (tenant_id,))
-        claim = await connection.execute(_CLAIM, (limit,))
-        accounts = await connection.execute(_ACCOUNTS)
-        commands = await connection.execute(_COMMANDS, (limit,))
-    claimed, notes = _one(await claim.fetchone())
-    if not claimed:
-        return None, notes
-    loaded = {row[0]: _account(tenant_id, row) for row in await _rows(accounts)}
-    pending = tuple(Command(*row) for row in await _rows(commands))
-    return (Batch(tenant_id, loaded, pending) if pending else None), notes
-
-
-async def _rows(cursor: AsyncCursor[Any]) -> list[Row]:
-    return await cursor.fetchall()
-
-
-def _one(row: Any) -> Row:
+        await cursor.execute(_CLAIM, (tenant_id, limit))
+    row = await cursor.fetchone()
     if row is None:
-        raise psycopg.InterfaceError("claim_accounts returned nothing")
-    found: Row = row
-    return found
+        raise psycopg.InterfaceError("claim_batch returned nothing")
+    notes, accounts, commands = row
+    if not commands:
+        return None, notes
+    loaded = {values[0]: _account(tenant_id, values) for values in accounts}
+    return Batch(tenant_id, loaded, tuple(Command(*values) for values in commands)), notes
 
 
-def _account(tenant_id: str, row: Row) -> Account:
+def _account(tenant_id: str, row: list[Any]) -> Account:
     positions = [Position(*values) for values in row[21] or ()]
     return Account(
         *(

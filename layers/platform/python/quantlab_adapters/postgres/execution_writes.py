@@ -98,13 +98,11 @@ _APPENDED = """ appended as (
   insert into event (tenant_id, stream_id, seq, event_type, occurred_ns, payload)
   select current_tenant(), x.* from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bigint[],
     %s::json[]) x
-), announced as (
-  insert into outbox (tenant_id, topic, stream_id, from_seq, to_seq)
-  select current_tenant(), t.topic, x.stream_id, x.from_seq, x.to_seq
-  from unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_seq),
-    (values (1::smallint), (2::smallint)) t(topic)
 )
-select pg_notify('audit', %s)
+insert into outbox (tenant_id, topic, stream_id, from_seq, to_seq)
+select current_tenant(), t.topic, x.stream_id, x.from_seq, x.to_seq
+from unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_seq),
+  (values (1::smallint), (2::smallint)) t(topic)
 """
 _ALL = numbered(f"{_OUTCOMES},{_APPENDED}")
 _EVENTS = numbered(f"with {_APPENDED}")
@@ -136,7 +134,6 @@ Streams = Sequence[tuple[str, Sequence[Event]]]
 
 async def write_outcomes(
     connection: Connection,
-    tenant_id: str,
     batch: Batch,
     outcomes: Sequence[Outcome],
     sent: dict[str, int],
@@ -164,15 +161,14 @@ async def write_outcomes(
             *columns(_DONE_SHAPE, [_done_row(outcome) for outcome in outcomes]),
             *columns(_SENT_SHAPE, list(sent.items())),
             *_events([(o.account.account_id, o.events) for o in outcomes if o.events]),
-            tenant_id,
         ),
     )
 
 
-async def write_events(connection: Connection, tenant_id: str, streams: Streams) -> None:
-    """Append events and the outbox rows that name them, and wake the audit appender."""
+async def write_events(connection: Connection, streams: Streams) -> None:
+    """Append events and the outbox rows that name them."""
     if any(events for _, events in streams):
-        await AsyncRawCursor(connection).execute(_EVENTS, (*_events(streams), tenant_id))
+        await AsyncRawCursor(connection).execute(_EVENTS, _events(streams))
 
 
 def _events(streams: Streams) -> list[Column]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import psycopg
@@ -24,20 +25,12 @@ from quantlab_app.ports.inbox import Accepted, Delivery, NewCommand
 
 GROUP_MAX = 200
 
-_INSERT = """
-insert into inbox (tenant_id, account_id, source_kind, source_id, idempotency_key, body_digest,
-  signal_id, command, payload, received_ns, outcome, reason)
-select current_tenant(), x.*
-from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::uuid[], $7::text[],
-  $8::json[], $9::bigint[], $10::text[], $11::text[]) x
-on conflict (tenant_id, source_kind, source_id, idempotency_key) do nothing
-returning signal_id::text
+_ACCEPT = """
+select accept_commands($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)::text as signal_id
 """
 _SHAPE = (
     uuids, texts, texts, byteas, byteas, uuids, texts, jsons, int8s, texts, texts,
 )  # fmt: skip
-# One statement for both: a notification goes out with the commit, whenever it was asked for.
-_BEGIN_TENANT = "select set_config('app.tenant', $1, true), pg_notify('orders', $1)"
 _FIND = """
 update inbox set duplicates = duplicates + (body_digest = %(digest)s)::int
 where tenant_id = %(tenant)s and source_kind = %(kind)s and source_id = %(source)s
@@ -120,7 +113,8 @@ class PostgresInbox:
     async def _settle(self, group: list[_Waiting]) -> None:
         try:
             inserted = await self._insert(group)
-        except (StoreUnavailable, psycopg.Error) as fault:
+        except (StoreUnavailable, psycopg.Error, TypeError, ValueError) as fault:
+            # The last two say that a command cannot be written as JSON or text.
             if len(group) > 1 and not isinstance(fault, StoreUnavailable):
                 for one in group:
                     await self._settle([one])
@@ -251,14 +245,16 @@ class PostgresInbox:
 
 
 async def _insert_group(connection: Connection, by_tenant: dict[str, list[NewCommand]]) -> set[str]:
-    cursors: list[AsyncRawCursor[dict[str, Any]]] = []
-    async with connection.pipeline():
-        await connection.execute("begin")
-        for tenant_id, commands in by_tenant.items():
-            await AsyncRawCursor(connection).execute(_BEGIN_TENANT, (tenant_id,))
-            cursor = AsyncRawCursor(connection)
-            cursors.append(await cursor.execute(_INSERT, columns(_SHAPE, _rows(commands))))
-        await connection.execute("commit")
+    """Insert in one transaction; a group of one tenant is a statement that needs no other."""
+    cursors = [AsyncRawCursor(connection) for _ in by_tenant]
+    async with AsyncExitStack() as several:
+        if len(by_tenant) > 1:
+            await several.enter_async_context(connection.pipeline())
+            await connection.execute("begin")
+        for cursor, (tenant_id, commands) in zip(cursors, by_tenant.items(), strict=True):
+            await cursor.execute(_ACCEPT, (tenant_id, *columns(_SHAPE, _rows(commands))))
+        if len(by_tenant) > 1:
+            await connection.execute("commit")
     return {row["signal_id"] for cursor in cursors for row in await cursor.fetchall()}
 
 
