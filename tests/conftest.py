@@ -6,7 +6,6 @@ import pytest
 import redis
 
 from tests.support import stack as stacks
-from tests.support.running_platform import Platform
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +26,3 @@ def redis_url(stack: stacks.Stack) -> str:
     with redis.Redis.from_url(stack.redis_url) as client:
         client.flushall()
     return stack.redis_url
-
-
-@pytest.fixture(scope="session")
-def running() -> Iterator[Platform]:
-    """The whole platform on replayed ticks, for tests that do not end it."""
-    from tests.support.load_house import load_platform
-
-    with load_platform() as made:
-        yield made

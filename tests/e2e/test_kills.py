@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pytest
+
 from tests.support.invariants import Ends
 from tests.support.load_house import (
     cleared,
@@ -71,7 +72,7 @@ async def _run_and_kill(doomed: Platform, attempts: int, rounds: int, per_second
     ends = ends_of(doomed).since(before)
     _assert_answered_are_counted(ends, log)
     _assert_acknowledged_once(doomed, log)
-    findings = invariants(doomed)
+    findings = await invariants(doomed)
     assert not findings, str(findings)
     assert await cleared(doomed)
     _assert_books_are_of_these_bots(doomed, bots)
@@ -152,7 +153,7 @@ async def _lose_the_supervisor(doomed: Platform) -> None:
         await sending.run(60, WORKERS)
     assert await settled(doomed), doomed.last_words()
     assert log.ends()[ACCEPTED] > 0
-    findings = invariants(doomed)
+    findings = await invariants(doomed)
     assert not findings, str(findings)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
 from tests.support.load_house import catalog_of, settled
 from tests.support.running_platform import Document, Platform
-from websockets.asyncio.client import ClientConnection, connect
 
 pytestmark = [
     pytest.mark.stack,

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from tests.support.load_house import (
     ALPHA,
     BETA,
@@ -12,6 +13,7 @@ from tests.support.load_house import (
     invariants,
     senders,
     settled,
+    triggered,
     unnoticed,
 )
 from tests.support.running_platform import Platform
@@ -77,6 +79,7 @@ async def _soak(running: Platform, attempts: int) -> None:
     before, log = ends_of(running), Log()
     async with senders(running, bots, log, SEED) as sending:
         await sending.run(attempts, WORKERS)
+    assert await triggered(running)
     assert await settled(running), running.last_words()
 
     assert not log.surprises, f"{len(log.surprises)}: " + "\n".join(log.surprises[:20])
@@ -94,7 +97,7 @@ async def _soak(running: Platform, attempts: int) -> None:
     assert ends.counted == log.counted()
     _assert_acknowledged_are_there(running, log)
 
-    findings = invariants(running)
+    findings = await invariants(running)
     assert not findings, str(findings)
     assert findings.checked["quote of a fill in the tick log"] > attempts / 4
     assert await cleared(running)

@@ -161,7 +161,7 @@ class Traffic:
         }
         price = self._prices()
         if price is not None and self._random.random() < 0.4:
-            away = self._random.choice((-1, 1)) * self._random.uniform(0.0002, 0.002)
+            away = self._random.choice((-1, 1)) * self._random.uniform(0.0001, 0.001)
             protective = "stopLoss" if (away < 0) == buys else "takeProfit"
             body[protective] = f"{price + away:.5f}"
         return body

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+
+from quantlab.webhooks.signature import sign
 from tests.support.probe import (
     PUBLIC_BY_DESIGN,
     Objects,
@@ -19,9 +22,6 @@ from tests.support.probe import (
     send,
 )
 from tests.support.running_platform import Document, Platform, eventually
-from websockets.asyncio.client import connect
-
-from quantlab.webhooks.signature import sign
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 TENANTS = ("northwind-capital", "blue-harbor")

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 import redis
 from psycopg import errors, sql
+
 from tests.support.load_house import ALPHA, BETA
 from tests.support.running_platform import Platform
 

@@ -85,7 +85,8 @@ def test_good_signals_are_read_and_their_payload_is_json_without_floats(
 @pytest.mark.parametrize(
     "raw",
     [b"", b"[]", b"1", b"{", b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":Infinity}', b"\xff\xfe",
-     b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}", b'{"a":' + b"9" * 5_000 + b"}"],
+     b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}", b'{"a":' + b"9" * 5_000 + b"}",
+     b'{"a":"\\ud800"}', b'{"\\udfff":1}', b'{"a":[{"b":"\\uD83D"}]}'],
 )  # fmt: skip
 def test_what_is_not_one_json_object_is_none(raw: bytes) -> None:
     assert parse_json(raw) is None

@@ -1,0 +1,1 @@
+"""What one tenant can never see of another."""
