@@ -1,5 +1,6 @@
 """The queue of orders: pending commands of a tenant become outcomes, in one transaction a batch."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -113,10 +114,11 @@ async def _publish(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) ->
         if outcome.events:
             streams.setdefault(outcome.account.account_id, []).extend(outcome.events)
     last = {outcome.account.account_id: outcome.account for outcome in outcomes}
+    messages = [(ACCOUNTS_TOPIC, accounts_message(last))]
+    if streams:
+        messages.insert(0, (EVENTS_TOPIC, events_message(tenant_id, streams)))
     try:
-        if streams:
-            await ports.event_bus.publish(EVENTS_TOPIC, events_message(tenant_id, streams))
-        await ports.event_bus.publish(ACCOUNTS_TOPIC, accounts_message(last))
+        await asyncio.gather(*(ports.event_bus.publish(*message) for message in messages))
         if any(outcome.touched_status for outcome in outcomes):
             await ports.stamps.renew(tenant_id)
     except StoreUnavailable as fault:

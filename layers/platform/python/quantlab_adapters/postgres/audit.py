@@ -38,9 +38,10 @@ where tenant_id = current_tenant() and stream_id = any($1::uuid[]) order by stre
 _EVENTS = """
 select e.stream_id::text, e.seq, e.event_type, e.occurred_ns, e.payload
 from unnest($1::uuid[], $2::bigint[], $3::bigint[]) s(stream_id, after_seq, to_seq)
-join event e on e.tenant_id = current_tenant() and e.stream_id = s.stream_id
-  and e.seq > s.after_seq and e.seq <= s.to_seq
-order by e.stream_id, e.seq
+cross join lateral (
+  select * from event e where e.tenant_id = current_tenant() and e.stream_id = s.stream_id
+    and e.seq > s.after_seq and e.seq <= s.to_seq
+  order by e.seq offset 0) e
 """
 _APPEND = """
 with moved as (

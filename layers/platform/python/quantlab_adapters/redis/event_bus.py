@@ -10,6 +10,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from quantlab_adapters.redis.client import Client, translated
+from quantlab_app.ports.errors import Fault
 
 SILENCE_S_MAX: Final = 5.0
 RETRY_S_MIN: Final = 0.05
@@ -18,15 +19,46 @@ RETRY_S_MAX: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
+_Waiting = tuple[str, bytes, asyncio.Future[None]]
+
+
 class RedisEventBus:
-    """EventBus port on Redis channels."""
+    """EventBus port on Redis channels; what waits for one round trip shares the next."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
+        self._waiting: list[_Waiting] = []
+        self._flusher: asyncio.Task[None] | None = None
 
     async def publish(self, topic: str, body: bytes) -> None:
-        with translated():
-            await self._redis.publish(topic, body)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((topic, body, future))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        await future
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            fault: Fault | None = None
+            try:
+                with translated():
+                    await self._send(group)
+            except Fault as error:
+                fault = error
+            for _, _, future in group:
+                if future.done():
+                    continue
+                if fault is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(fault)
+
+    async def _send(self, group: list[_Waiting]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for topic, body, _ in group:
+            pipeline.publish(topic, body)
+        await pipeline.execute()
 
     async def listen(
         self,
