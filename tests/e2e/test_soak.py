@@ -44,6 +44,8 @@ SABOTAGES = {
     " (account_id, symbol) = (select account_id, symbol from position limit 1)",
     "money of a fill": "update fill set realised_minor = realised_minor + 1 where fill_id ="
     " (select fill_id from fill limit 1)",
+    "rate of a fill": "update fill set rate_num = rate_num + 1 where fill_id ="
+    " (select fill_id from fill limit 1)",
     "price of a fill": "update fill set price_ticks = price_ticks + 1 where fill_id ="
     " (select fill_id from fill limit 1)",
     "quote of a fill in the tick log": "delete from tick where seq ="

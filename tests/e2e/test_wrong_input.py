@@ -1,6 +1,7 @@
 """Wrong input of every kind at the real server: its documented problem, nothing half written."""
 
 import json
+import re
 import signal
 import socket
 import time
@@ -308,6 +309,22 @@ def test_a_header_cannot_be_smuggled(house: House) -> None:
         assert b" 500 " not in answer, (head, answer)
         assert b"x-evil" not in answer.lower(), (head, answer)
     assert httpx.get(f"{house.made.url}/health").status_code == 200
+
+
+def test_a_sender_who_leaves_is_no_failure_of_ours(house: House) -> None:
+    before, counted = house.written(), _counted(house.made)
+    head = b"POST /webhooks/signals HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", house.made.port), timeout=2) as connection:
+        connection.sendall(head + b'{"symbol":')
+    log = house.made.state / "logs" / "server.log"
+    assert eventually(lambda: "/webhooks/signals status=400" in _plain(log.read_text()))
+    assert "unhandled" not in log.read_text()
+    assert (house.written(), _counted(house.made)) == (before, counted)
+
+
+def _plain(text: str) -> str:
+    """Return log lines without colours and quotes, path before status."""
+    return re.sub(r"\x1b\[[0-9;]*m|['\"]", "", text)
 
 
 def _raw(made: Platform, request: bytes) -> bytes:

@@ -18,6 +18,8 @@ from quantlab.kernel.arith import book, muldiv
 from quantlab.ledger.fills import gain_micro, net
 from quantlab.ledger.state import Position
 from quantlab.market.catalog import Catalog
+from quantlab.market.conversion import conversion_pair, conversion_rate
+from quantlab.market.quote import Quote
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -353,6 +355,9 @@ def _replayed(
             positions[fill["symbol"]] = Position(
                 fill["symbol"], netted.size_steps, netted.cost, None, None, 0, 0
             )
+        rate = _rate(account["currency"], fill, netted.gain, catalog)
+        recorded_rate = (fill["rate_num"], fill["rate_den"])
+        findings.expect(rate in (None, recorded_rate), "rate of a fill", (fill, rate))
         amounts = {"realised": 0, "commission": 0}
         for kind, micro in _bookings(fill, netted.gain, netted.closed_steps, instrument):
             amounts[kind], carry = book(micro, carry)
@@ -362,6 +367,18 @@ def _replayed(
         recorded = (fill["realised_minor"], fill["commission_minor"])
         findings.expect(recomputed == recorded, "money of a fill", (fill, recomputed))
     return entries, {symbol: (p.size_steps, p.cost) for symbol, p in positions.items()}
+
+
+def _rate(currency: str, fill: Row, gain: int, catalog: Catalog) -> tuple[int, int] | None:
+    """Compute a fill's rate from its own quote; None where another symbol's quote converts."""
+    instrument = catalog.instruments[fill["symbol"]]
+    conversion = conversion_pair(catalog, instrument.quote_currency, currency)
+    if conversion is None or conversion.symbol not in (None, fill["symbol"]):
+        return None
+    quote = Quote(
+        *(fill[name] for name in ("symbol", "bid_ticks", "ask_ticks", "quote_ts_ns", "quote_seq"))
+    )
+    return conversion_rate(conversion, quote, gain)
 
 
 def _bookings(

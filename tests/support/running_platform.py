@@ -76,7 +76,7 @@ class Platform:
                     *("--state", str(self.state), *arguments),
                 ),
                 cwd=self.home,
-                env={**os.environ, "QUANTLAB_LOG_LEVEL": "WARNING"},
+                env={**os.environ, "QUANTLAB_LOG_LEVEL": "INFO"},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,

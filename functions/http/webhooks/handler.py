@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from quantlab_app.use_cases.signals import BODY_BYTES_MAX, Attempt, Receipt, Refused, accept
@@ -104,6 +104,8 @@ async def _body(request: Request) -> bytes:
         if refused.status_code != 413:
             raise
         return bytes(BODY_BYTES_MAX + 1)
+    except ClientDisconnect:
+        raise ProblemError("malformed", "The sender left before the body ended.") from None
 
 
 async def _answer(request: Request, attempt: Attempt) -> Response:
