@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.invariants import Ends
 from tests.support.load_house import (
+    ALPHA,
     cleared,
     ends_of,
     fifty_bots,
@@ -18,8 +19,9 @@ from tests.support.load_house import (
     senders,
     settled,
 )
-from tests.support.running_platform import Platform, all_gone, eventually
+from tests.support.running_platform import Platform, all_gone, eventually, eventually_async
 from tests.support.signals_load import ACCEPTED, DUPLICATE, LoadBot, Log
+from tests.support.watcher import Watcher
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 VICTIMS = (
@@ -34,7 +36,8 @@ VICTIMS = (
     "postgres",
 )
 WORKERS = 12
-SEED = 7
+WATCHED, SEEN_WAIT_S = 5, 20
+SEED = int(os.environ.get("QUANTLAB_SEED", "7"))
 ROUNDS, ATTEMPTS, PER_SECOND, PAUSE_S = 1, 1_000, 40, 1.2
 FULL = int(os.environ.get("QUANTLAB_SOAK", "10000"))
 
@@ -61,11 +64,19 @@ async def test_no_kill_loses_or_doubles_a_signal_at_full_length(doomed: Platform
 async def _run_and_kill(doomed: Platform, attempts: int, rounds: int, per_second: float) -> None:
     bots = await fifty_bots(doomed)
     before, log = ends_of(doomed), Log()
-    async with senders(doomed, bots, log, SEED) as sending:
-        killing = asyncio.create_task(_kill_each(doomed, rounds))
-        await sending.run(attempts, WORKERS, per_second, killing.done)
-        assert await killing == Counter(VICTIMS * rounds)
-    assert await settled(doomed), doomed.last_words()
+    tenant = next(one for one in doomed.demo["tenants"] if one["tenantId"] == ALPHA)
+    watched = [bot.account_id for bot in bots if bot.tenant_id == ALPHA][:WATCHED]
+    watcher = Watcher(doomed, tenant["apiKey"], watched)
+    watching = asyncio.create_task(watcher.run())
+    try:
+        async with senders(doomed, bots, log, SEED) as sending:
+            killing = asyncio.create_task(_kill_each(doomed, rounds))
+            await sending.run(attempts, WORKERS, per_second, killing.done)
+            assert await killing == Counter(VICTIMS * rounds)
+        assert await settled(doomed), doomed.last_words()
+        await _assert_all_was_seen(doomed, watcher)
+    finally:
+        watching.cancel()
 
     assert not log.surprises, f"{len(log.surprises)}: " + "\n".join(log.surprises[:20])
     assert log.unknown > 0
@@ -76,6 +87,26 @@ async def _run_and_kill(doomed: Platform, attempts: int, rounds: int, per_second
     assert not findings, str(findings)
     assert await cleared(doomed)
     _assert_books_are_of_these_bots(doomed, bots)
+
+
+async def _assert_all_was_seen(doomed: Platform, watcher: Watcher) -> None:
+    """Every event of the watched accounts reached the socket, in order and once."""
+
+    def kept() -> dict[str, list[tuple[int, str]]]:
+        with doomed.database() as connection:
+            rows = connection.execute(
+                "select stream_id::text as id, seq, event_type from event"
+                " where stream_id = any(%s::uuid[]) order by 1, 2",
+                (watcher.account_ids,),
+            ).fetchall()
+        found: dict[str, list[tuple[int, str]]] = {}
+        for row in rows:
+            found.setdefault(row["id"], []).append((row["seq"], row["event_type"]))
+        return found
+
+    await eventually_async(lambda: kept() == watcher.events, SEEN_WAIT_S, "all events are seen")
+    assert watcher.faults == []
+    assert watcher.connections > 1
 
 
 async def _kill_each(doomed: Platform, rounds: int) -> Counter[str]:
@@ -147,8 +178,7 @@ async def _lose_the_supervisor(doomed: Platform) -> None:
     assert not set(doomed.pids().values()) & set(pids.values())
     assert ends_of(doomed) == before
     assert books <= _books(doomed)
-    bots = [bot for bot in await fifty_bots(doomed) if not bot.limited]
-    log = Log()
+    bots, log = await fifty_bots(doomed), Log()
     async with senders(doomed, bots, log, SEED + 1) as sending:
         await sending.run(60, WORKERS)
     assert await settled(doomed), doomed.last_words()
