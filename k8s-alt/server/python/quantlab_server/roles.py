@@ -24,6 +24,7 @@ from quantlab_server.refusal import Refusal
 from quantlab_server.role_logs import configure_logs
 from quantlab_server.schedule_runner import Job, run_schedules
 
+UNHURRIED: Final = 5
 GARBAGE_THRESHOLD: Final = 20_000
 Body = Callable[[Ports, asyncio.Event], Awaitable[None]]
 
@@ -68,6 +69,7 @@ def run_queue(settings: Settings, name: str) -> None:
         sweep_every_s = _sweep_every_s(manifest)
         if sweep_every_s is not None:
             runner.sweep_every_s, runner.woken = sweep_every_s, False
+            os.nice(UNHURRIED)  # nobody waits for it, others may wait for the core
         await runner.run(ports.wakes, stop)
 
     _run(settings, f"queue:{name}", body)

@@ -41,7 +41,8 @@ from unnest($1::uuid[], $2::bigint[], $3::bigint[]) s(stream_id, after_seq, to_s
 cross join lateral (
   select * from event e where e.tenant_id = current_tenant() and e.stream_id = s.stream_id
     and e.seq > s.after_seq and e.seq <= s.to_seq
-  order by e.seq offset 0) e
+  offset 0) e
+order by e.stream_id, e.seq
 """
 _APPEND = """
 with moved as (
