@@ -5,6 +5,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,11 @@ from tests.support.running_platform import Platform, all_gone, eventually, event
 from tests.support.signals_load import ACCEPTED, DUPLICATE, LoadBot, Log
 from tests.support.watcher import Watcher
 
-pytestmark = [pytest.mark.stack, pytest.mark.e2e]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.e2e,
+    pytest.mark.skipif(not Path("/proc").exists(), reason="needs the death signal of Linux"),
+]
 VICTIMS = (
     "server",
     "queue:order_execute",

@@ -33,7 +33,7 @@ Adjust = Callable[[Path], None]
 
 @dataclass
 class Platform:
-    """A group that runs on home/state with the configuration in home/agent/configs."""
+    """A group that runs on home/state with the configuration in home/configs."""
 
     home: Path
     feed: str
@@ -45,7 +45,7 @@ class Platform:
 
     @property
     def configs(self) -> Path:
-        return self.home / "agent" / "configs"
+        return self.home / "configs"
 
     @property
     def url(self) -> str:
@@ -76,7 +76,11 @@ class Platform:
                     *("--state", str(self.state), *arguments),
                 ),
                 cwd=self.home,
-                env={**os.environ, "QUANTLAB_LOG_LEVEL": "INFO"},
+                env={
+                    **os.environ,
+                    "QUANTLAB_LOG_LEVEL": "INFO",
+                    "QUANTLAB_CONFIGS": str(self.configs),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,

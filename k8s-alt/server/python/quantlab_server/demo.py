@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from quantlab_server.refusal import Refusal
 from quantlab_server.stores import StoreUrls
 
 FILE: Final = "demo.json"
-CONFIGS: Final = Path("agent/configs")
+CONFIGS: Final = "agent/configs"
 PASSWORD_BYTES: Final = 12
 PEOPLE: Final = (
     ("admin", "Alex Admin", Role.TENANT_ADMIN, 0),
@@ -54,7 +55,7 @@ def seed(urls: StoreUrls, state: Path) -> dict[str, Any]:
 
 async def _seed(urls: StoreUrls, state: Path) -> dict[str, Any]:
     settings = Settings(
-        database_url=urls.app_dsn, redis_url=urls.redis_url, state=state, configs=CONFIGS
+        database_url=urls.app_dsn, redis_url=urls.redis_url, state=state, configs=_folder()
     )
     ports = await build(settings)
     try:
@@ -91,9 +92,14 @@ def _kept(path: Path) -> dict[str, Any]:
     return document
 
 
+def _folder() -> Path:
+    """Name the folder of configurations that the roles are given too."""
+    return Path(os.environ.get("QUANTLAB_CONFIGS", CONFIGS))
+
+
 def _configs() -> list[TenantConfig]:
     configs = []
-    for file in read_tenants(read_configs(CONFIGS)):
+    for file in read_tenants(read_configs(_folder())):
         if file.config is None:
             raise Refusal(f"a tenant file does not hold: {'; '.join(map(str, file.problems))}")
         configs.append(file.config)
