@@ -3,6 +3,8 @@
 import os
 import platform
 import subprocess
+import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +16,24 @@ from bench.world import ROOT, World
 
 LIBRARIES: Final = ("fastapi", "uvicorn", "uvloop", "httptools", "psycopg", "redis", "orjson")
 SUPERVISOR: Final = "supervisor"
+CORES: Final = len(os.sched_getaffinity(0))
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A moment, and how long the cores have been busy until then, steal among it."""
+
+    at: float
+    busy_s: float
+
+    @classmethod
+    def read(cls) -> "Clock":
+        names = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"]
+        ticks = next((line.split()[1:9] for line in _lines("/proc/stat")), ["0"] * len(names))
+        counted = dict(zip(names, map(int, ticks), strict=True))
+        busy = sum(n for name, n in counted.items() if name not in ("idle", "iowait"))
+        return cls(time.monotonic(), busy / TICKS_PER_S)
 
 
 def machine() -> dict[str, Any]:
@@ -32,7 +51,7 @@ def machine() -> dict[str, Any]:
     )
     return {
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": CORES,
         "memory_gib": round(memory_kib / 2**20, 1),
         "kernel": f"{platform.system()} {platform.release()}",
         "load_before": os.getloadavg()[0],
@@ -73,6 +92,13 @@ def cpu_seconds(processes: dict[str, int]) -> dict[str, float]:
     if SUPERVISOR in processes:  # everything is its child
         found[SUPERVISOR] = _own(_stat(processes[SUPERVISOR])[:13])
     return found
+
+
+def busy_elsewhere(before: "Clock", used_s: float) -> float:
+    """Return the share of all cores that work other than ours has taken since a moment."""
+    now = Clock.read()
+    others_s = now.busy_s - before.busy_s - used_s
+    return round(max(0.0, others_s) / ((now.at - before.at) * CORES), 2)
 
 
 def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:

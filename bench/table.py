@@ -9,6 +9,8 @@ from rich.table import Table
 Figures = list[dict[str, Any]]
 LATENCY_RATIO_MAX: Final = 1.5
 RATE_RATIO_MIN: Final = 0.65
+# The client's Python starting, signing and reporting is among it.
+DISTURBED_SHARE: Final = 0.15
 # What the machine of the targets must hold, in milliseconds; elsewhere the ratios count.
 LIMITS: Final = {("accept_ms", "p99"): 5.0, ("event_ms", "p50"): 5.0, ("event_ms", "p99"): 12.0}
 NAMES: Final = {"accept_ms": "accept", "event_ms": "signal to event"}
@@ -73,6 +75,8 @@ def show(report: dict[str, Any], console: Console) -> None:
     _show_conditions(report, console)
     console.print(_figures(report))
     console.print(_costs(report))
+    if (words := disturbed(report)) is not None:
+        console.print(f"DISTURBED {words}", style="yellow")
     for fault in report["faults"]:
         console.print(f"FAULT {fault}", style="red")
     for name, holds in report["verdicts"].items():
@@ -123,6 +127,15 @@ def _figures(report: dict[str, Any]) -> Table:
         "highest rate with p99 < 100 ms, per s", str(ours["highest"]), str(highest or ""), ratio
     )
     return table
+
+
+def disturbed(report: dict[str, Any]) -> str | None:
+    """Say how much other work ran beside the measurement, when it was enough to spoil it."""
+    runs = [*report["ours"]["steady"], report["ours"]["sustained"]]
+    most = max(run["busy_elsewhere"] for run in runs)
+    if most < DISTURBED_SHARE:
+        return None
+    return f"other work took up to {most:.0%} of all cores meanwhile; measure on a quiet machine"
 
 
 def _spread_text(found: tuple[float, float, float] | None) -> str:
