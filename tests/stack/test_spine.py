@@ -198,3 +198,18 @@ async def test_disabled_bot_and_account_bite_at_once(small: World) -> None:
     refused = await small.send(bot, {**BUY, "id": "b"})
     assert isinstance(refused, Refused)
     assert refused.slug == "bot_disabled"
+
+
+async def test_events_that_were_sent_leave_the_outbox_before_the_sweep(small: World) -> None:
+    account_id = await small.account(ALPHA)
+    bot = await small.bot(ALPHA, account_id)
+    await small.quote("EURUSD", "1.08123", "1.08125")
+    await small.send(bot, BUY)
+    await small.settle(ALPHA)
+    scope, waiting = small.scope(ALPHA), small.ports.outbox.unpublished
+    assert len((await waiting(scope.tenant_id, 0.0, 10))[0]) > 0
+    async with asyncio.timeout(5):
+        while len((await waiting(scope.tenant_id, 0.0, 10))[0]) > 1:
+            await asyncio.sleep(0.1)
+    _, left = await waiting(scope.tenant_id, 0.0, 10)
+    assert [event.event_type for event in left[0].events] == ["account.created"]

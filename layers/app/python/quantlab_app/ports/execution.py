@@ -73,6 +73,6 @@ class Execution(Protocol):
         """Return tenants with pending commands, the longest waiting first."""
         ...
 
-    async def published(self, tenant_id: str, ranges: Sequence[tuple[str, int]]) -> None:
-        """Note that events up to a seq of these streams have reached the sockets."""
+    async def published(self, tenant_id: str, spans: Sequence[tuple[str, int, int]]) -> None:
+        """Note that these spans of events (stream, first and last seq) have reached the sockets."""
         ...

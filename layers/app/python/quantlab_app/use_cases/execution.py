@@ -125,7 +125,7 @@ async def _publish(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) ->
         _log.warning("publish_failed", tenant_id=tenant_id, cause=str(fault))
         return
     await ports.execution.published(
-        tenant_id, [(stream_id, events[-1].seq) for stream_id, events in streams.items()]
+        tenant_id, [(stream, events[0].seq, events[-1].seq) for stream, events in streams.items()]
     )
 
 
@@ -175,7 +175,9 @@ async def _record_notes(ports: Ports, tenant_id: str) -> int:
         except StoreUnavailable as fault:
             _log.warning("publish_failed", tenant_id=tenant_id, cause=str(fault))
         else:
-            await ports.execution.published(tenant_id, [(TENANT_STREAM, events[-1].seq)])
+            await ports.execution.published(
+                tenant_id, [(TENANT_STREAM, events[0].seq, events[-1].seq)]
+            )
     return settled
 
 

@@ -1,6 +1,7 @@
 """The order path's transaction: claim, load, decide, write; two round trips to the store."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from quantlab.engine.commands import Command, Event
 from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab_adapters.postgres import execution_writes as writes
 from quantlab_adapters.postgres.database import Connection, Database, translated
-from quantlab_app.ports.errors import Fault
+from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
 
 _CLAIM = "select notes, accounts, commands from claim_batch($1, $2)"
@@ -29,7 +30,14 @@ from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
   x(inbox_id, done_ns, from_seq, to_seq)
 where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 """
+_DROP_SENT = """
+delete from outbox o
+using unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_seq)
+where o.tenant_id = current_tenant() and o.topic = 2 and o.stream_id = x.stream_id
+  and o.from_seq >= x.from_seq and o.to_seq <= x.to_seq
+"""
 _LOCK_TENANT = "select event_seq from tenant where tenant_id = current_tenant() for update"
+DROP_AFTER_S = 1.0
 
 
 class PostgresExecution:
@@ -38,10 +46,14 @@ class PostgresExecution:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._idle: list[Connection] = []
-        self._sent: dict[str, dict[str, int]] = {}
+        self._sent: dict[str, list[writes.Span]] = {}
+        self._dropping: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
-        """Close the lanes' connections."""
+        """Close the lanes' connections; what was sent and not dropped is sent again by a sweep."""
+        for task in self._dropping.values():
+            task.cancel()
+        await asyncio.gather(*self._dropping.values(), return_exceptions=True)
         while self._idle:
             await self._idle.pop().close()
 
@@ -63,7 +75,7 @@ class PostgresExecution:
                     self._idle.append(connection)
                     return Ran((), notes)
                 outcomes = await decide(batch)
-                sent = self._sent.pop(tenant_id, {})
+                sent = self._sent.pop(tenant_id, [])
                 async with connection.pipeline():
                     await writes.write_outcomes(connection, batch, outcomes, sent)
                     await connection.execute("commit")
@@ -117,9 +129,25 @@ class PostgresExecution:
             cursor = await connection.execute("select t from pending_tenants() t")
             return [row["t"] for row in await cursor.fetchall()]
 
-    async def published(self, tenant_id: str, ranges: Sequence[tuple[str, int]]) -> None:
-        """Remember what was sent; the next transaction of the tenant drops its outbox rows."""
-        self._sent.setdefault(tenant_id, {}).update(ranges)
+    async def published(self, tenant_id: str, spans: Sequence[tuple[str, int, int]]) -> None:
+        """Remember what was sent; the tenant's next transaction drops its outbox rows.
+
+        Where none follows within a second, they are dropped before the sweep would send again.
+        """
+        self._sent.setdefault(tenant_id, []).extend(spans)
+        if tenant_id not in self._dropping:
+            self._dropping[tenant_id] = asyncio.create_task(self._drop_later(tenant_id))
+
+    async def _drop_later(self, tenant_id: str) -> None:
+        await asyncio.sleep(DROP_AFTER_S)
+        del self._dropping[tenant_id]
+        sent = self._sent.pop(tenant_id, [])
+        if sent:
+            with contextlib.suppress(StoreUnavailable):
+                async with self._database.tenant(tenant_id) as connection:
+                    await connection.execute(
+                        _DROP_SENT, [list(column) for column in zip(*sent, strict=True)]
+                    )
 
 
 def _spans(commands: Sequence[Command], events: Sequence[Event]) -> list[list[int | None]]:

@@ -90,9 +90,10 @@ with accounts as (
     %s::bigint[]) x(inbox_id, outcome, reason, result, done_ns, from_seq, to_seq)
   where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 ), published as (
-  delete from outbox o using unnest(%s::uuid[], %s::bigint[]) x(stream_id, to_seq)
+  delete from outbox o
+  using unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_seq)
   where o.tenant_id = current_tenant() and o.topic = 2 and o.stream_id = x.stream_id
-    and o.to_seq <= x.to_seq
+    and o.from_seq >= x.from_seq and o.to_seq <= x.to_seq
 )"""
 _APPENDED = """ appended as (
   insert into event (tenant_id, stream_id, seq, event_type, occurred_ns, payload)
@@ -125,22 +126,22 @@ _FILL_SHAPE = (
 _LEDGER_SHAPE = (uuids, int8s, texts, int8s, int8s, int8s, int8s)
 _VIOLATION_SHAPE = (uuids, int8s, texts, texts, jsons, int8s)
 _DONE_SHAPE = (int8s, texts, texts, jsons, int8s, int8s, int8s)
-_SENT_SHAPE = (uuids, int8s)
 _EVENT_SHAPE = (uuids, int8s, texts, int8s, jsons)
 _SPAN_SHAPE = (uuids, int8s, int8s)
 
 Streams = Sequence[tuple[str, Sequence[Event]]]
+Span = tuple[str, int, int]
 
 
 async def write_outcomes(
     connection: Connection,
     batch: Batch,
     outcomes: Sequence[Outcome],
-    sent: dict[str, int],
+    sent: Sequence[Span],
 ) -> None:
     """Write every table the outcomes touch and forget what was sent; the caller commits.
 
-    sent names, by stream, the last event that has reached the sockets.
+    sent names the spans of events that have reached the sockets.
     """
     if days := _day_rows(outcomes):
         await connection.execute(_DAYS, columns(_DAY_SHAPE, days))
@@ -159,7 +160,7 @@ async def write_outcomes(
             *columns(_FILL_SHAPE, _fill_rows(outcomes)),
             *columns(_LEDGER_SHAPE, _ledger_rows(outcomes)),
             *columns(_DONE_SHAPE, [_done_row(outcome) for outcome in outcomes]),
-            *columns(_SENT_SHAPE, list(sent.items())),
+            *columns(_SPAN_SHAPE, sent),
             *_events([(o.account.account_id, o.events) for o in outcomes if o.events]),
         ),
     )
