@@ -1,19 +1,19 @@
 """POST a signal: signed in headers, or with an unguessable address and a secret in the body."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from quantlab_app.use_cases.signals import BODY_BYTES_MAX, Attempt, Receipt, Refused, accept
-from quantlab_edge.http import PUBLIC, ApiModel, ports_of, source_of
+from quantlab_edge.http import PUBLIC, ApiModel, RawRoute, ports_of, source_of
 from quantlab_edge.observe import signals
 from quantlab_edge.problems import FieldError, ProblemError, correlation_id_of
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=RawRoute)
 
 
 class SignalIn(ApiModel):
@@ -82,17 +82,15 @@ async def post_signal(request: Request) -> Response:
 
 
 @router.post(
-    "/signals/{botToken}",
+    "/signals/{botToken}",  # noqa: FAST003 - a raw route reads its path itself
     status_code=202,
     responses=_ANSWERS,
     openapi_extra=_documented(SignalByToken),
 )
-async def post_signal_by_token(
-    request: Request,
-    bot_token: Annotated[str, Path(alias="botToken")],
-) -> Response:
+async def post_signal_by_token(request: Request) -> Response:
     """Queue a signal of a sender that cannot send headers, such as TradingView."""
-    attempt = Attempt(raw=await _body(request), source=source_of(request), token=bot_token)
+    token = request.path_params["botToken"]
+    attempt = Attempt(raw=await _body(request), source=source_of(request), token=token)
     return await _answer(request, attempt)
 
 

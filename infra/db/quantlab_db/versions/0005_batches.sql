@@ -1,19 +1,25 @@
 -- The order path in fewer statements: each has a price of its own in driver, protocol and server.
 
--- Queues commands of one tenant and wakes the executor; returns those that were not there before.
-create function accept_commands(_tenant text, _accounts uuid[], _source_kinds text[], _source_ids text[],
+-- Queues commands and wakes the executor; returns those that were not there before. One statement,
+-- one commit, for every tenant that has some: each tenant's rows are inserted under that tenant.
+create function accept_commands(_tenants text[], _accounts uuid[], _source_kinds text[], _source_ids text[],
     _keys bytea[], _digests bytea[], _signals uuid[], _commands text[], _payloads json[],
     _received_ns bigint[], _outcomes text[], _reasons text[])
   returns setof uuid language plpgsql set search_path = quantlab, pg_temp
 as $$
+declare current text;
 begin
-  perform set_config('app.tenant', _tenant, true), pg_notify('orders', _tenant);
-  return query insert into inbox (tenant_id, account_id, source_kind, source_id, idempotency_key, body_digest,
-      signal_id, command, payload, received_ns, outcome, reason)
-    select _tenant, x.* from unnest(_accounts, _source_kinds, _source_ids, _keys, _digests, _signals,
-      _commands, _payloads, _received_ns, _outcomes, _reasons) x
-    on conflict (tenant_id, source_kind, source_id, idempotency_key) do nothing
-    returning inbox.signal_id;
+  for current in select distinct t from unnest(_tenants) t loop
+    perform set_config('app.tenant', current, true), pg_notify('orders', current);
+    return query insert into inbox (tenant_id, account_id, source_kind, source_id, idempotency_key, body_digest,
+        signal_id, command, payload, received_ns, outcome, reason)
+      select x.* from unnest(_tenants, _accounts, _source_kinds, _source_ids, _keys, _digests, _signals,
+        _commands, _payloads, _received_ns, _outcomes, _reasons)
+        x(tenant, account, source_kind, source, key, digest, signal, command, payload, received_ns, outcome, reason)
+      where x.tenant = current
+      on conflict (tenant_id, source_kind, source_id, idempotency_key) do nothing
+      returning inbox.signal_id;
+  end loop;
 end $$;
 
 -- Locks the accounts of one tenant that have pending commands and nobody holds, then reads them and
@@ -57,6 +63,6 @@ begin
       order by i.inbox_id limit _max_rows) pending;
 end $$;
 
-grant execute on function claim_batch(text, integer), accept_commands(text, uuid[], text[], text[], bytea[],
+grant execute on function claim_batch(text, integer), accept_commands(text[], uuid[], text[], text[], bytea[],
   bytea[], uuid[], text[], json[], bigint[], text[], text[]) to quantlab_app;
 drop function claim_accounts(integer);

@@ -17,6 +17,8 @@ from quantlab_app.ports.errors import Fault
 
 SWEEP_EVERY_S: Final = 0.5
 LISTEN_AGAIN_S: Final = 0.5
+CROWDED: Final = 4.0
+MEMORY: Final = 0.1
 Drain = Callable[[str], Awaitable[int]]
 Waiting = Callable[[], Awaitable[Sequence[str]]]
 
@@ -29,8 +31,9 @@ class QueueRunner:
 
     A drain is one turn. When it settled full_turn rows there are perhaps more, and its tenant goes
     to the end of the line again, so that a busy tenant does not starve the others; what comes after
-    a smaller turn has a wake of its own. waiting names the tenants a sweep finds; a queue that is
-    not woken lives from its sweeps alone.
+    a smaller turn has a wake of its own. When turns settle CROWDED rows and more on average, one
+    lane is all: what waits meanwhile makes larger turns, where a row costs least. waiting names
+    the tenants a sweep finds; a queue that is not woken lives from its sweeps alone.
     """
 
     queue: str
@@ -40,6 +43,7 @@ class QueueRunner:
     full_turn: int = 1
     sweep_every_s: float = SWEEP_EVERY_S
     woken: bool = True
+    _rows_a_turn: float = 0.0
     _line: dict[str, None] = field(default_factory=dict)
     _running: dict[str, asyncio.Task[int]] = field(default_factory=dict)
     _broken: asyncio.Future[None] | None = None
@@ -73,8 +77,9 @@ class QueueRunner:
         self._fill()
 
     def _fill(self) -> None:
+        lanes = 1 if self._rows_a_turn >= CROWDED else self.lanes
         for tenant_id in list(self._line):
-            if len(self._running) >= self.lanes:
+            if len(self._running) >= lanes:
                 return
             if tenant_id not in self._running:
                 del self._line[tenant_id]
@@ -98,6 +103,7 @@ class QueueRunner:
             return
         bug = task.exception()
         if bug is None:
+            self._rows_a_turn += MEMORY * (task.result() - self._rows_a_turn)
             if task.result() >= self.full_turn and not self._stopping:
                 self._line[tenant_id] = None
             self._fill()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 
 import psycopg
@@ -29,6 +28,7 @@ _ACCEPT = """
 select accept_commands($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)::text as signal_id
 """
 _SHAPE = (
+    texts,
     uuids, texts, texts, byteas, byteas, uuids, texts, jsons, int8s, texts, texts,
 )  # fmt: skip
 _FIND = """
@@ -129,13 +129,12 @@ class PostgresInbox:
 
     async def _insert(self, group: list[_Waiting]) -> set[str]:
         """Insert a group in one transaction, each tenant's rows under that tenant."""
-        by_tenant: dict[str, list[NewCommand]] = {}
-        for tenant_id, command, _ in group:
-            by_tenant.setdefault(tenant_id, []).append(command)
         connection = await self._connected()
         try:
             with translated():
-                return await _insert_group(connection, by_tenant)
+                cursor = AsyncRawCursor(connection)
+                await cursor.execute(_ACCEPT, columns(_SHAPE, _rows(group)))
+                return {row["signal_id"] for row in await cursor.fetchall()}
         except BaseException:
             self._connection = None
             await connection.close()
@@ -244,23 +243,10 @@ class PostgresInbox:
             return cursor.rowcount
 
 
-async def _insert_group(connection: Connection, by_tenant: dict[str, list[NewCommand]]) -> set[str]:
-    """Insert in one transaction; a group of one tenant is a statement that needs no other."""
-    cursors = [AsyncRawCursor(connection) for _ in by_tenant]
-    async with AsyncExitStack() as several:
-        if len(by_tenant) > 1:
-            await several.enter_async_context(connection.pipeline())
-            await connection.execute("begin")
-        for cursor, (tenant_id, commands) in zip(cursors, by_tenant.items(), strict=True):
-            await cursor.execute(_ACCEPT, (tenant_id, *columns(_SHAPE, _rows(commands))))
-        if len(by_tenant) > 1:
-            await connection.execute("commit")
-    return {row["signal_id"] for cursor in cursors for row in await cursor.fetchall()}
-
-
-def _rows(commands: list[NewCommand]) -> list[tuple[Any, ...]]:
+def _rows(group: list[_Waiting]) -> list[tuple[Any, ...]]:
     return [
         (
+            tenant_id,
             command.account_id,
             command.source_kind,
             command.source_id,
@@ -273,7 +259,7 @@ def _rows(commands: list[NewCommand]) -> list[tuple[Any, ...]]:
             command.outcome,
             command.reason,
         )
-        for command in commands
+        for tenant_id, command, _ in group
     ]
 
 
