@@ -7,7 +7,7 @@ import importlib
 import json
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 import structlog
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quantlab_app.ports.container import Ports
 from quantlab_edge import observe, problems
+from quantlab_edge.http import RawRoute
 from quantlab_edge.settings import Settings
 from quantlab_server import hub
 
@@ -54,13 +55,25 @@ def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
     )  # fmt: skip
     app.state.ports = ports
     problems.install(app)
-    for router in _routers(manifests):
+    routers = _routers(manifests)
+    for router in routers:
         app.include_router(router)
     if ports is not None:
         hub.attach(app, ports, cast(Sequence[hub.Manifest], manifests))
     app.add_route("/openapi.json", _OpenApi(app).answer, include_in_schema=False)
-    app.add_middleware(Edge, ports=ports)
+    app.add_middleware(Edge, ports=ports, straight=_straight(routers))
     return app
+
+
+def _straight(routers: Iterable[APIRouter]) -> dict[tuple[str, str], RawRoute]:
+    """Return the raw routes of one fixed path: the edge calls them without asking the routers."""
+    return {
+        (method, route.path): route
+        for router in routers
+        for route in router.routes
+        if isinstance(route, RawRoute) and "{" not in route.path
+        for method in route.methods or ()
+    }
 
 
 def _routers(manifests: Iterable[Manifest]) -> list[APIRouter]:
@@ -153,17 +166,24 @@ class _OpenApi:
 class Edge:
     """One ASGI layer around every request: correlation id, body limit, log line, last resort."""
 
-    def __init__(self, app: ASGIApp, ports: Ports | None) -> None:
+    def __init__(
+        self, app: ASGIApp, ports: Ports | None, straight: Mapping[tuple[str, str], RawRoute]
+    ) -> None:
         self._app = app
         self._ports = ports
+        self._straight = straight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, receive, send, self._correlation_id(scope))
+        route = self._straight.get((scope["method"], scope["path"]))
+        if route is not None:
+            scope["route"] = route
+        app = self._app if route is None else route.handle
         try:
-            await self._app(scope, exchange.receive, exchange.send)
+            await app(scope, exchange.receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - the last resort of the edge
             await exchange.fail(error)
         finally:
