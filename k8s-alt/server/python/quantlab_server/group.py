@@ -13,7 +13,7 @@ from quantlab_server.private_files import (
     read_json_object,
     write_private_json,
 )
-from quantlab_server.processes import look_up
+from quantlab_server.processes import Process, look_up
 from quantlab_server.refusal import Refusal
 
 DOWN_WAIT_S: Final = 120.0
@@ -65,21 +65,27 @@ def stop_group(state: Path) -> bool:
     with path.open("r+", encoding="ascii") as file:
         if _lock(file):
             return False
-        _signal_supervisor(path, file.read())
+        supervisor = _signal_supervisor(path, file.read())
         deadline = time.monotonic() + DOWN_WAIT_S
-        while not _lock(file):
+        while not _lock(file) or _lives(supervisor):
             if time.monotonic() > deadline:
                 raise Refusal(f"the group on {state} did not end within {DOWN_WAIT_S:.0f} s.")
             time.sleep(POLL_EVERY_S)
     return True
 
 
-def _signal_supervisor(path: Path, text: str) -> None:
+def _signal_supervisor(path: Path, text: str) -> Process:
     pid, _, start = text.strip().partition(" ")
     process = look_up(int(pid)) if pid.isdigit() else None
     if process is None or process.start != start:
         raise Refusal(f"{path} does not name the process that holds it; end that process by hand.")
     os.kill(process.pid, signal.SIGTERM)
+    return process
+
+
+def _lives(process: Process) -> bool:
+    found = look_up(process.pid)
+    return found is not None and found.start == process.start
 
 
 def write_processes(state: Path, pids: dict[str, int]) -> None:
