@@ -199,3 +199,36 @@ async def test_a_queue_that_is_not_woken_lives_from_its_sweeps() -> None:
     stop.set()
     await running
     assert (drained, wakes.attached) == (["alpha", "alpha"], 0)
+
+
+@pytest.mark.parametrize(("rows", "most_after"), [(1, 3), (20, 1)])
+async def test_large_turns_leave_one_lane(rows: int, most_after: int) -> None:
+    running = most = 0
+    gate = asyncio.Event()
+    gate.set()
+
+    async def drain(_tenant_id: str) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await gate.wait()
+        await asyncio.sleep(0)
+        running -= 1
+        return rows
+
+    async def nobody() -> Sequence[str]:
+        return ()
+
+    runner = QueueRunner("orders", drain, nobody, lanes=3, full_turn=1000)
+    for _ in range(10):
+        runner.wake("acme")
+        await asyncio.sleep(0.001)
+    gate.clear()
+    most = 0
+    for tenant_id in ("a", "b", "c", "d"):
+        runner.wake(tenant_id)
+    await asyncio.sleep(0.01)
+    assert most == most_after
+    gate.set()
+    await asyncio.sleep(0.01)
+    assert running == 0
