@@ -249,7 +249,7 @@ async def test_a_wake_alone_brings_a_command_to_its_writer(small: World) -> None
     bot = await small.bot(ALPHA, account_id)
     runner = QueueRunner(
         "orders",
-        lambda tenant_id: order_execute.handle(ports, tenant_id),
+        lambda tenant_ids: order_execute.handle(ports, tenant_ids),
         lambda: order_execute.waiting(ports),
         lanes=2,
         full_turn=order_execute.FULL_TURN,

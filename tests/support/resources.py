@@ -104,7 +104,7 @@ class Site:
         async def work() -> None:
             while True:
                 for tenant_id in (ALPHA, BETA):
-                    await execute_pending(self.world.ports, tenant_id)
+                    await execute_pending(self.world.ports, [tenant_id])
                 await asyncio.sleep(0.005)
 
         task = asyncio.create_task(work())

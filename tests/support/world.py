@@ -145,7 +145,7 @@ class World:
     async def settle(self, *tenants: str) -> None:
         """Carry out everything that waits."""
         for tenant_id in tenants or (ALPHA, BETA):
-            while await execute_pending(self.ports, tenant_id):
+            while await execute_pending(self.ports, [tenant_id]):
                 pass
 
     async def find(self, tenant_id: str, account_id: str) -> Account:

@@ -1,4 +1,4 @@
-"""One batch of a tenant's events for the audit log."""
+"""One batch of events a tenant for the audit log."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -17,7 +17,7 @@ async def waiting(ports: Ports) -> Sequence[str]:
     return await ports.outbox.tenants_waiting("audit", 0.0)
 
 
-async def handle(ports: Ports, tenant_id: str) -> int:
-    added = await audit.append_pending(ports, tenant_id)
+async def handle(ports: Ports, tenant_ids: Sequence[str]) -> int:
+    added = sum([await audit.append_pending(ports, tenant_id) for tenant_id in tenant_ids])
     observe.audit_entries.inc(added)
     return added

@@ -1,4 +1,4 @@
-"""One batch of a tenant's events that may not have reached the sockets."""
+"""One batch of events a tenant that may not have reached the sockets."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,5 +14,10 @@ async def waiting(ports: Ports) -> Sequence[str]:
     return await ports.outbox.tenants_waiting("publish", publishing.UNSENT_S)
 
 
-async def handle(ports: Ports, tenant_id: str) -> int:
-    return await publishing.republish(ports, tenant_id, publishing.UNSENT_S)
+async def handle(ports: Ports, tenant_ids: Sequence[str]) -> int:
+    return sum(
+        [
+            await publishing.republish(ports, tenant_id, publishing.UNSENT_S)
+            for tenant_id in tenant_ids
+        ]
+    )

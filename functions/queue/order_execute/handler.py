@@ -1,4 +1,4 @@
-"""One batch of a tenant's pending commands."""
+"""One batch of pending commands a tenant."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,5 +13,5 @@ async def waiting(ports: Ports) -> Sequence[str]:
     return await ports.execution.pending_tenants()
 
 
-async def handle(ports: Ports, tenant_id: str) -> int:
-    return await execution.execute_pending(ports, tenant_id)
+async def handle(ports: Ports, tenant_ids: Sequence[str]) -> int:
+    return await execution.execute_pending(ports, tenant_ids)

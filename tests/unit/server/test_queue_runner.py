@@ -51,7 +51,8 @@ class Scene:
             raise self.sweep_fault
         return self.found
 
-    async def drain(self, tenant_id: str) -> int:
+    async def drain(self, tenant_ids: Sequence[str]) -> int:
+        (tenant_id,) = tenant_ids
         assert tenant_id not in self.running, "one drain of a tenant at a time"
         self.running.add(tenant_id)
         self.most = max(self.most, len(self.running))
@@ -186,8 +187,8 @@ async def test_a_queue_that_is_not_woken_lives_from_its_sweeps() -> None:
     wakes, stop = Wakes(), asyncio.Event()
     drained: list[str] = []
 
-    async def drain(tenant_id: str) -> int:
-        drained.append(tenant_id)
+    async def drain(tenant_ids: Sequence[str]) -> int:
+        drained.extend(tenant_ids)
         return 0
 
     async def waiting() -> Sequence[str]:
@@ -201,14 +202,20 @@ async def test_a_queue_that_is_not_woken_lives_from_its_sweeps() -> None:
     assert (drained, wakes.attached) == (["alpha", "alpha"], 0)
 
 
-@pytest.mark.parametrize(("rows", "most_after"), [(1, 3), (20, 1)])
-async def test_large_turns_leave_one_lane(rows: int, most_after: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "turns"), [(1, [["a"], ["b"], ["c"], ["d"]]), (20, [["a", "b", "c", "d"]])]
+)
+async def test_large_turns_leave_one_lane_that_takes_all_who_wait(
+    rows: int, turns: list[list[str]]
+) -> None:
     running = most = 0
+    seen: list[list[str]] = []
     gate = asyncio.Event()
     gate.set()
 
-    async def drain(_tenant_id: str) -> int:
+    async def drain(tenant_ids: Sequence[str]) -> int:
         nonlocal running, most
+        seen.append(list(tenant_ids))
         running += 1
         most = max(most, running)
         await gate.wait()
@@ -224,11 +231,13 @@ async def test_large_turns_leave_one_lane(rows: int, most_after: int) -> None:
         runner.wake("acme")
         await asyncio.sleep(0.001)
     gate.clear()
+    runner.wake("acme")
+    await asyncio.sleep(0.001)
+    seen.clear()
     most = 0
     for tenant_id in ("a", "b", "c", "d"):
         runner.wake(tenant_id)
-    await asyncio.sleep(0.01)
-    assert most == most_after
     gate.set()
     await asyncio.sleep(0.01)
-    assert running == 0
+    assert (sorted(seen), running) == (turns, 0)
+    assert most == (1 if rows > 1 else 3)

@@ -7,7 +7,6 @@ supervisor starts a new one.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import structlog
@@ -18,8 +17,9 @@ from quantlab_app.ports.errors import Fault
 SWEEP_EVERY_S: Final = 0.5
 LISTEN_AGAIN_S: Final = 0.5
 CROWDED: Final = 4.0
+TENANTS_A_TURN: Final = 16
 MEMORY: Final = 0.1
-Drain = Callable[[str], Awaitable[int]]
+Drain = Callable[[Sequence[str]], Awaitable[int]]
 Waiting = Callable[[], Awaitable[Sequence[str]]]
 
 _log = structlog.get_logger("quantlab.queue")
@@ -29,11 +29,12 @@ _log = structlog.get_logger("quantlab.queue")
 class QueueRunner:
     """Keep at most one drain of a tenant running, and at most `lanes` in all.
 
-    A drain is one turn. When it settled full_turn rows there are perhaps more, and its tenant goes
-    to the end of the line again, so that a busy tenant does not starve the others; what comes after
-    a smaller turn has a wake of its own. When turns settle CROWDED rows and more on average, one
-    lane is all: what waits meanwhile makes larger turns, where a row costs least. waiting names
-    the tenants a sweep finds; a queue that is not woken lives from its sweeps alone.
+    A drain is one turn of a tenant. When it settled full_turn rows there are perhaps more, and its
+    tenant goes to the end of the line again, so that a busy tenant does not starve the others; what
+    comes after a smaller turn has a wake of its own. When turns settle CROWDED rows and more on
+    average, one lane takes all who wait in one turn (TENANTS_A_TURN at most): what comes meanwhile
+    makes the next turn larger, and a row costs least in a large one. waiting names the tenants a
+    sweep finds; a queue that is not woken lives from its sweeps alone.
     """
 
     queue: str
@@ -45,7 +46,7 @@ class QueueRunner:
     woken: bool = True
     _rows_a_turn: float = 0.0
     _line: dict[str, None] = field(default_factory=dict)
-    _running: dict[str, asyncio.Task[int]] = field(default_factory=dict)
+    _turns: dict[asyncio.Task[int], list[str]] = field(default_factory=dict)
     _broken: asyncio.Future[None] | None = None
     _stopping: bool = False
 
@@ -69,7 +70,7 @@ class QueueRunner:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             self._line.clear()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            await asyncio.gather(*self._turns, return_exceptions=True)
 
     def wake(self, tenant_id: str) -> None:
         """Drain a tenant soon; a wake during its drain means one more drain after it."""
@@ -77,35 +78,37 @@ class QueueRunner:
         self._fill()
 
     def _fill(self) -> None:
-        lanes = 1 if self._rows_a_turn >= CROWDED else self.lanes
-        for tenant_id in list(self._line):
-            if len(self._running) >= lanes:
-                return
-            if tenant_id not in self._running:
+        crowded = self._rows_a_turn >= CROWDED
+        lanes, tenants = (1, TENANTS_A_TURN) if crowded else (self.lanes, 1)
+        running = {tenant_id for turn in self._turns.values() for tenant_id in turn}
+        ready = [tenant_id for tenant_id in self._line if tenant_id not in running]
+        while ready and len(self._turns) < lanes:
+            turn, ready = ready[:tenants], ready[tenants:]
+            for tenant_id in turn:
                 del self._line[tenant_id]
-                task = asyncio.create_task(self._drain(tenant_id))
-                self._running[tenant_id] = task
-                task.add_done_callback(partial(self._drained, tenant_id))
+            task = asyncio.create_task(self._drain(turn))
+            self._turns[task] = turn
+            task.add_done_callback(self._drained)
 
-    async def _drain(self, tenant_id: str) -> int:
+    async def _drain(self, tenant_ids: list[str]) -> int:
         try:
-            return await self.drain(tenant_id)
+            return await self.drain(tenant_ids)
         except Fault as fault:
             _log.warning(
-                "drain failed", queue=self.queue, tenant_id=tenant_id, fault=type(fault).__name__,
-                detail=str(fault),
+                "drain failed", queue=self.queue, tenant_ids=tenant_ids,
+                fault=type(fault).__name__, detail=str(fault),
             )  # fmt: skip
             return 0
 
-    def _drained(self, tenant_id: str, task: asyncio.Task[int]) -> None:
-        del self._running[tenant_id]
+    def _drained(self, task: asyncio.Task[int]) -> None:
+        tenant_ids = self._turns.pop(task)
         if task.cancelled():
             return
         bug = task.exception()
         if bug is None:
             self._rows_a_turn += MEMORY * (task.result() - self._rows_a_turn)
             if task.result() >= self.full_turn and not self._stopping:
-                self._line[tenant_id] = None
+                self._line.update(dict.fromkeys(tenant_ids))
             self._fill()
         elif self._broken is not None and not self._broken.done():
             self._broken.set_exception(bug)

@@ -57,8 +57,8 @@ def run_queue(settings: Settings, name: str) -> None:
     queue = wake.queue
 
     async def body(ports: Ports, stop: asyncio.Event) -> None:
-        async def drain(tenant_id: str) -> int:
-            handled: int = await counted(manifest, handle(ports, tenant_id))
+        async def drain(tenant_ids: Sequence[str]) -> int:
+            handled: int = await counted(manifest, handle(ports, tenant_ids))
             return handled
 
         async def find() -> Sequence[str]:

@@ -30,12 +30,12 @@ class Notes:
     reasons: tuple[str | None, ...]
 
 
-Decide = Callable[[Batch], Awaitable[Sequence[Outcome]]]
+Decide = Callable[[Sequence[Batch]], Awaitable[Sequence[Sequence[Outcome]]]]
 Record = Callable[[Notes], Sequence[Event]]
 
 
 class BatchFailed(Exception):
-    """Deciding or writing failed and was rolled back; names the commands of the batch."""
+    """Deciding or writing failed and was rolled back; names the commands of the batches."""
 
     def __init__(self, inbox_ids: tuple[int, ...], cause: BaseException) -> None:
         super().__init__(f"{len(inbox_ids)} commands: {type(cause).__name__}: {cause}")
@@ -45,19 +45,21 @@ class BatchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What one transaction did; notes_pending says whether notes wait as well."""
+    """What one transaction did for a tenant; notes_pending says whether notes wait as well."""
 
+    tenant_id: str
     outcomes: Sequence[Outcome]
     notes_pending: bool
 
 
 class Execution(Protocol):
-    """The transaction of the order path, one tenant at a time."""
+    """The transaction of the order path; each statement in it is one tenant's."""
 
-    async def run(self, tenant_id: str, limit: int, decide: Decide) -> Ran:
-        """Carry out up to limit pending commands of accounts nobody else holds.
+    async def run(self, tenant_ids: Sequence[str], limit: int, decide: Decide) -> Sequence[Ran]:
+        """Carry out up to limit pending commands a tenant, of accounts nobody else holds.
 
-        Raises BatchFailed when a command cannot be decided or written: nothing was written.
+        decide gets a batch for every tenant that has some, and answers in the same order. Raises
+        BatchFailed when a command cannot be decided or written: nothing was written, for nobody.
         """
         ...
 

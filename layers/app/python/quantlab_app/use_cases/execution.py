@@ -28,16 +28,23 @@ ACCOUNTS_TOPIC: Final = "accounts"
 _log = structlog.get_logger("quantlab.execution")
 
 
-async def execute_pending(ports: Ports, tenant_id: str) -> int:
-    """Carry out one batch of a tenant's commands; return how many rows it settled."""
+async def execute_pending(ports: Ports, tenant_ids: Sequence[str]) -> int:
+    """Carry out one batch of commands a tenant; return how many rows that settled.
+
+    One transaction serves them all. Where it fails, each tenant gets one of its own, so that
+    nobody is held up by another's command; where that fails, each command.
+    """
     try:
-        ran = await _run(ports, tenant_id, BATCH_MAX)
+        rans = await _run(ports, tenant_ids, BATCH_MAX)
     except BatchFailed as failure:
-        _log.warning("batch_failed", tenant_id=tenant_id, cause=str(failure))
-        return await _one_by_one(ports, tenant_id, len(failure.inbox_ids))
-    settled = len(ran.outcomes)
-    if ran.notes_pending:
-        settled += await _record_notes(ports, tenant_id)
+        _log.warning("batch_failed", tenant_ids=list(tenant_ids), cause=str(failure))
+        if len(tenant_ids) > 1:
+            return sum([await execute_pending(ports, [tenant_id]) for tenant_id in tenant_ids])
+        return await _one_by_one(ports, tenant_ids[0], len(failure.inbox_ids))
+    settled = sum(len(ran.outcomes) for ran in rans)
+    for ran in rans:
+        if ran.notes_pending:
+            settled += await _record_notes(ports, ran.tenant_id)
     return settled
 
 
@@ -45,7 +52,7 @@ async def _one_by_one(ports: Ports, tenant_id: str, count: int) -> int:
     """Give each command a transaction of its own; one that fails again is counted and buried."""
     for _ in range(count):
         try:
-            if not (await _run(ports, tenant_id, 1)).outcomes:
+            if not any(ran.outcomes for ran in await _run(ports, [tenant_id], 1)):
                 break
         except BatchFailed as failure:
             _log.error("command_failed", tenant_id=tenant_id, cause=str(failure))
@@ -54,24 +61,31 @@ async def _one_by_one(ports: Ports, tenant_id: str, count: int) -> int:
     return count
 
 
-async def _run(ports: Ports, tenant_id: str, limit: int) -> Ran:
-    async def decide(batch: Batch) -> Sequence[Outcome]:
-        return await _decide(ports, batch)
+async def _run(ports: Ports, tenant_ids: Sequence[str], limit: int) -> Sequence[Ran]:
+    async def decide(batches: Sequence[Batch]) -> list[list[Outcome]]:
+        market, now_ns = await _market(ports)
+        return [await _decide(ports, batch, market, now_ns) for batch in batches]
 
-    ran = await ports.execution.run(tenant_id, limit, decide)
-    if ran.outcomes:
-        await _publish(ports, tenant_id, ran.outcomes)
-    return ran
+    rans = await ports.execution.run(tenant_ids, limit, decide)
+    await asyncio.gather(
+        *(_publish(ports, ran.tenant_id, ran.outcomes) for ran in rans if ran.outcomes)
+    )
+    return rans
 
 
-async def _decide(ports: Ports, batch: Batch) -> list[Outcome]:
-    """Read the market of this moment and carry out the commands in order, state carried on."""
+async def _market(ports: Ports) -> tuple[Market, int]:
+    """Read the market of this moment; without a living feed nothing in it can be traded."""
     catalog = ports.catalog
     quotes, clock = await ports.quotes.latest_with_clock(tuple(catalog.instruments))
     now_ns = ports.clock.now_ns()
     market = Market(catalog, quotes, now_ns if clock is None else clock.at(now_ns))
     if clock is None or clock.is_silent(now_ns):
         market = market.suspended()
+    return market, now_ns
+
+
+async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> list[Outcome]:
+    """Carry out the commands in order, each account's state carried on."""
     accounts = dict(batch.accounts)
     contexts: dict[str, Context] = {}
     outcomes = []

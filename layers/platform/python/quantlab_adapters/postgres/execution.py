@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -10,13 +10,14 @@ from psycopg import AsyncRawCursor
 from psycopg.rows import tuple_row
 
 from quantlab.audit.chain import TENANT_STREAM
-from quantlab.engine.commands import Command, Event
+from quantlab.engine.commands import Command, Event, Outcome
 from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab_adapters.postgres import execution_writes as writes
 from quantlab_adapters.postgres.database import Connection, Database, translated
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
 
+_SET_TENANT = "select set_config('app.tenant', $1, true)"
 _CLAIM = "select notes, accounts, commands from claim_batch($1, $2)"
 _NOTES = """
 select inbox_id, signal_id::text, null, source_kind, source_id, command, payload, received_ns,
@@ -64,28 +65,49 @@ class PostgresExecution:
                 return connection
         return await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
 
-    async def run(self, tenant_id: str, limit: int, decide: Decide) -> Ran:
+    async def run(self, tenant_ids: Sequence[str], limit: int, decide: Decide) -> Sequence[Ran]:
         connection = await self._take()
-        batch: Batch | None = None
+        batches: list[Batch] = []
+        outcomes: dict[str, Sequence[Outcome]] = {}
         try:
             with translated():
-                batch, notes = await _claim(connection, tenant_id, limit)
-                if batch is None:
+                claims = await _claim(connection, tenant_ids, limit)
+                batches = [batch for batch, _ in claims.values() if batch is not None]
+                if batches:
+                    decided = await decide(batches)
+                    outcomes = {
+                        batch.tenant_id: found
+                        for batch, found in zip(batches, decided, strict=True)
+                    }
+                    await self._write(connection, batches, outcomes)
+                else:
                     await connection.execute("rollback")
-                    self._idle.append(connection)
-                    return Ran((), notes)
-                outcomes = await decide(batch)
-                sent = self._sent.pop(tenant_id, [])
-                async with connection.pipeline():
-                    await writes.write_outcomes(connection, batch, outcomes, sent)
-                    await connection.execute("commit")
         except BaseException as error:
             await connection.close()
-            if batch is None or isinstance(error, (Fault, asyncio.CancelledError)):
+            if not batches or isinstance(error, (Fault, asyncio.CancelledError)):
                 raise
-            raise BatchFailed(tuple(c.inbox_id for c in batch.commands), error) from error
+            commands = (command for batch in batches for command in batch.commands)
+            raise BatchFailed(tuple(c.inbox_id for c in commands), error) from error
         self._idle.append(connection)
-        return Ran(outcomes, notes)
+        return [
+            Ran(tenant_id, outcomes.get(tenant_id, ()), notes)
+            for tenant_id, (_, notes) in claims.items()
+        ]
+
+    async def _write(
+        self,
+        connection: Connection,
+        batches: Sequence[Batch],
+        outcomes: Mapping[str, Sequence[Outcome]],
+    ) -> None:
+        async with connection.pipeline():
+            for batch in batches:
+                tenant_id = batch.tenant_id
+                if len(batches) > 1:
+                    await AsyncRawCursor(connection).execute(_SET_TENANT, (tenant_id,))
+                sent = self._sent.pop(tenant_id, [])
+                await writes.write_outcomes(connection, batch, outcomes[tenant_id], sent)
+            await connection.execute("commit")
 
     async def run_notes(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
         async with self._database.tenant(tenant_id) as connection:
@@ -166,12 +188,21 @@ def _ends(seqs: list[int] | None) -> tuple[int | None, int | None]:
     return (seqs[0], seqs[-1]) if seqs else (None, None)
 
 
-async def _claim(connection: Connection, tenant_id: str, limit: int) -> tuple[Batch | None, bool]:
-    cursor: AsyncRawCursor[Any] = AsyncRawCursor(connection)
+async def _claim(
+    connection: Connection, tenant_ids: Sequence[str], limit: int
+) -> dict[str, tuple[Batch | None, bool]]:
+    cursors: list[AsyncRawCursor[Any]] = [AsyncRawCursor(connection) for _ in tenant_ids]
     async with connection.pipeline():
         await connection.execute("begin")
-        await cursor.execute(_CLAIM, (tenant_id, limit))
-    row = await cursor.fetchone()
+        for tenant_id, cursor in zip(tenant_ids, cursors, strict=True):
+            await cursor.execute(_CLAIM, (tenant_id, limit))
+    return {
+        tenant_id: _claimed(tenant_id, await cursor.fetchone())
+        for tenant_id, cursor in zip(tenant_ids, cursors, strict=True)
+    }
+
+
+def _claimed(tenant_id: str, row: tuple[Any, ...] | None) -> tuple[Batch | None, bool]:
     if row is None:
         raise psycopg.InterfaceError("claim_batch returned nothing")
     notes, accounts, commands = row

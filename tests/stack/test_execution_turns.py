@@ -1,0 +1,83 @@
+"""One turn carries out the commands of several tenants; one's bad command holds up nobody."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.support.stack import Stack, fresh_database
+from tests.support.world import ALPHA, BETA, Bot, World, world
+
+from quantlab_app.ports.inbox import NewCommand
+from quantlab_app.use_cases.execution import ATTEMPTS_MAX, execute_pending
+from quantlab_app.use_cases.signals import Receipt
+
+pytestmark = pytest.mark.stack
+TENANTS = (ALPHA, BETA)
+
+
+@pytest.fixture
+async def small(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    with fresh_database(stack) as database:
+        async with world(database.app_dsn, redis_url, tmp_path) as made:
+            await made.quote("BTCUSD", "60000.00", "60001.00")
+            yield made
+
+
+async def _sent(small: World, bot: Bot, name: str) -> str:
+    body = {"id": name, "symbol": "BTCUSD", "action": "buy", "quantity": "0.10"}
+    receipt = await small.send(bot, body)
+    assert isinstance(receipt, Receipt)
+    return receipt.signal_id
+
+
+async def _bots(small: World) -> dict[str, Bot]:
+    return {
+        tenant_id: await small.bot(tenant_id, await small.account(tenant_id))
+        for tenant_id in TENANTS
+    }
+
+
+async def _status(small: World, tenant_id: str, signal_id: str) -> str:
+    delivery = await small.ports.inbox.delivery(small.scope(tenant_id), signal_id)
+    assert delivery is not None
+    return delivery.status
+
+
+async def test_a_turn_settles_several_tenants_each_under_its_own_rows(small: World) -> None:
+    bots = await _bots(small)
+    sent = {
+        tenant_id: [await _sent(small, bot, f"{n}") for n in range(3)]
+        for tenant_id, bot in bots.items()
+    }
+    assert await execute_pending(small.ports, TENANTS) == 6
+    for tenant_id, bot in bots.items():
+        account = await small.find(tenant_id, bot.account_id)
+        assert list(account.positions) == ["BTCUSD"]
+        statuses = [await _status(small, tenant_id, one) for one in sent[tenant_id]]
+        assert statuses == ["executed"] * 3
+        other = small.scope(BETA if tenant_id == ALPHA else ALPHA)
+        assert await small.ports.accounts.find(other, bot.account_id) is None
+    assert await execute_pending(small.ports, TENANTS) == 0
+
+
+async def test_a_bad_command_of_one_tenant_holds_up_nobody(small: World) -> None:
+    bots = await _bots(small)
+    bad = NewCommand(
+        signal_id=small.ports.ids.new_id(),
+        account_id=bots[ALPHA].account_id,
+        source_kind="bot",
+        source_id="test",
+        idempotency_key=small.ports.ids.random_bytes(32),
+        body_digest=bytes(32),
+        name="no_such_command",
+        payload={},
+        received_ns=1,
+    )
+    await small.ports.inbox.accept(small.scope(ALPHA), bad)
+    good = {tenant_id: await _sent(small, bot, "good") for tenant_id, bot in bots.items()}
+    await execute_pending(small.ports, TENANTS)
+    assert await _status(small, BETA, good[BETA]) == "executed"
+    for _ in range(ATTEMPTS_MAX):
+        await execute_pending(small.ports, TENANTS)
+    assert await _status(small, ALPHA, bad.signal_id) == "dead"
+    assert await _status(small, ALPHA, good[ALPHA]) == "executed"
