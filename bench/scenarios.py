@@ -3,17 +3,21 @@
 import json
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
 from bench.checks import after_run
 from bench.machine import Clock, busy_elsewhere, cpu_seconds, spent
-from bench.world import ROOT, SYMBOLS, World
+from bench.world import HOST, ROOT, SYMBOLS, World
 
 P99_MS_MAX: Final = 100.0
 SHARE_REACHED_MIN: Final = 0.97
 DRAIN_S_MAX: Final = 0.5
+QUOTE_WAIT_S: Final = 10.0
 _runs: Final = count(1)
 
 
@@ -38,12 +42,28 @@ def tradable(world: World) -> list[str]:
     """Name the symbols whose market is open now: a closed one would refuse, not execute."""
     found = []
     for symbol in SYMBOLS:
+        _await_quote(world, symbol)
         answer = _load(world, [symbol], 10, 0.2)
         if answer["rejected"] == 0 and answer["events_lost"] == 0:
             found.append(symbol)
     if not found:
         sys.exit("no symbol of the bench can be traded now")
     return found
+
+
+def _await_quote(world: World, symbol: str) -> None:
+    tenant = world.tenants[0]
+    request = urllib.request.Request(
+        f"http://{HOST}:{world.port}/tenants/{tenant['tenantId']}/market/{symbol}/quote",
+        headers={"X-Api-Key": tenant["apiKey"]},
+    )
+    deadline = time.monotonic() + QUOTE_WAIT_S
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(request, timeout=5):  # noqa: S310 - loopback
+                return
+        except urllib.error.HTTPError:
+            time.sleep(0.1)
 
 
 def measured(world: World, symbols: list[str], rate: float, seconds: float) -> dict[str, Any]:

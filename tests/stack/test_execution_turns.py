@@ -1,13 +1,16 @@
 """One turn carries out the commands of several tenants; one's bad command holds up nobody."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 from tests.support.stack import Stack, fresh_database
 from tests.support.world import ALPHA, BETA, Bot, World, world
 
+from quantlab.engine.commands import Outcome
+from quantlab_app.ports.execution import Batch, BatchFailed
 from quantlab_app.ports.inbox import NewCommand
+from quantlab_app.use_cases import execution
 from quantlab_app.use_cases.execution import ATTEMPTS_MAX, execute_pending
 from quantlab_app.use_cases.signals import Receipt
 
@@ -81,3 +84,27 @@ async def test_a_bad_command_of_one_tenant_holds_up_nobody(small: World) -> None
         await execute_pending(small.ports, TENANTS)
     assert await _status(small, ALPHA, bad.signal_id) == "dead"
     assert await _status(small, ALPHA, good[ALPHA]) == "executed"
+
+
+async def test_a_turn_in_which_one_tenant_waits_writes_under_that_one(small: World) -> None:
+    bots = await _bots(small)
+    signal_id = await _sent(small, bots[ALPHA], "alone")
+    assert await execute_pending(small.ports, TENANTS) == 1
+    assert await _status(small, ALPHA, signal_id) == "executed"
+    assert await small.event_types(BETA, bots[ALPHA].account_id) == []
+    assert "order.filled" in await small.event_types(ALPHA, bots[ALPHA].account_id)
+
+
+async def test_what_would_be_written_under_another_tenant_is_not_written(small: World) -> None:
+    bots = await _bots(small)
+    await _sent(small, bots[ALPHA], "one")
+
+    async def decide(batches: Sequence[Batch]) -> list[list[Outcome]]:
+        market, now_ns = await execution._market(small.ports)
+        decided = [await execution._decide(small.ports, one, market, now_ns) for one in batches]
+        object.__setattr__(batches[0], "tenant_id", BETA)
+        return decided
+
+    with pytest.raises(BatchFailed, match="expected 1 rows, found 0"):
+        await small.ports.execution.run([ALPHA], 10, decide)
+    assert await execute_pending(small.ports, TENANTS) == 1

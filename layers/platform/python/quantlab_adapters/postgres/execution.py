@@ -103,8 +103,7 @@ class PostgresExecution:
         async with connection.pipeline():
             for batch in batches:
                 tenant_id = batch.tenant_id
-                if len(batches) > 1:
-                    await AsyncRawCursor(connection).execute(_SET_TENANT, (tenant_id,))
+                await AsyncRawCursor(connection).execute(_SET_TENANT, (tenant_id,))
                 sent = self._sent.pop(tenant_id, [])
                 await writes.write_outcomes(connection, batch, outcomes[tenant_id], sent)
             await connection.execute("commit")

@@ -52,6 +52,7 @@ with accounts as (
       high_water_minor, event_seq, day_date, day_started_ns, day_next_reset_ns,
       day_start_balance_minor, day_start_equity_minor, day_realised_minor, day_traded, raised)
   where a.tenant_id = current_tenant() and a.account_id = x.account_id
+  returning a.account_id
 ), positions as (
   insert into position select current_tenant(), x.* from unnest(
     %s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
@@ -105,7 +106,9 @@ select current_tenant(), t.topic, x.stream_id, x.from_seq, x.to_seq
 from unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_seq),
   (values (1::smallint), (2::smallint)) t(topic)
 """
-_ALL = numbered(f"{_OUTCOMES},{_APPENDED}")
+# What is written without its accounts would be another tenant's: then nothing is.
+_WHOLE = " where expect_rows((select count(*) from accounts), cardinality($1))"
+_ALL = numbered(f"{_OUTCOMES},{_APPENDED}{_WHOLE}")
 _EVENTS = numbered(f"with {_APPENDED}")
 
 _ACCOUNT_SHAPE = (
