@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final, cast
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -111,9 +112,11 @@ class _Exchange(asyncio.Protocol):
 class Subscriber(asyncio.Protocol):
     """One WebSocket that listens to accounts and notes when each signal's last event arrives."""
 
-    def __init__(self, port: int, ticket: str, accounts: list[str], tally: Tally) -> None:
+    def __init__(self, url: str, ticket: str, accounts: list[str], tally: Tally) -> None:
+        address = urlsplit(url)
         self._hello = (
-            f"GET /ws?ticket={ticket} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+            f"GET {address.path}?ticket={ticket} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+            "Upgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n"
         ).encode()

@@ -14,6 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import uvloop
 
@@ -30,7 +31,8 @@ POLL_S: Final = 0.01
 class Order:
     """What to send where. tenants: apiKey, accounts[]; bots: botId, secret, in sending order."""
 
-    port: int
+    url: str
+    ws_url: str
     rate: float
     seconds: float
     run: str
@@ -43,6 +45,7 @@ class Order:
 def prepared(order: Order) -> list[bytes]:
     """Write and sign every request beforehand: signing is the sender's cost, not the platform's."""
     now_s = int(time.time())
+    address = urlsplit(order.url)
     total = int(order.rate * order.seconds)
     requests = []
     for number in range(total):
@@ -57,7 +60,7 @@ def prepared(order: Order) -> list[bytes]:
             }
         ).encode()
         head = (
-            "POST /webhooks/signals HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"POST {address.path}/webhooks/signals HTTP/1.1\r\nHost: {address.netloc}\r\n"
             "Content-Type: application/json\r\n"
             f"X-Bot-Id: {bot['botId']}\r\nX-Signature: {sign(bot['secret'], now_s, body)}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
@@ -74,7 +77,7 @@ async def run(order: Order) -> dict[str, Any]:
     tally = Tally()
     requests = Requests(tally)
     subscribers = await _subscribed(order, tally)
-    await requests.connect(order.port, order.connections)
+    await requests.connect(urlsplit(order.url).port or 80, order.connections)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -97,22 +100,22 @@ async def _subscribed(order: Order, tally: Tally) -> list[Subscriber]:
     loop = asyncio.get_running_loop()
     subscribers = []
     for tenant in order.tenants:
-        ticket = await asyncio.to_thread(_ticket, order.port, tenant["apiKey"])
+        ticket = await asyncio.to_thread(_ticket, order.url, tenant["apiKey"])
         _, subscriber = await loop.create_connection(
             lambda ticket=ticket, tenant=tenant: Subscriber(  # type: ignore[misc]
-                order.port, ticket, tenant["accounts"], tally
+                order.ws_url, ticket, tenant["accounts"], tally
             ),
             "127.0.0.1",
-            order.port,
+            urlsplit(order.ws_url).port,
         )
         subscribers.append(subscriber)
     await asyncio.wait_for(asyncio.gather(*(one.ready for one in subscribers)), 10)
     return subscribers
 
 
-def _ticket(port: int, api_key: str) -> str:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/socket-tickets", method="POST", headers={"X-Api-Key": api_key}
+def _ticket(url: str, api_key: str) -> str:
+    request = urllib.request.Request(  # noqa: S310 - the platform under measurement
+        f"{url}/socket-tickets", method="POST", headers={"X-Api-Key": api_key}
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
         return str(json.load(answer)["ticket"])

@@ -119,7 +119,8 @@ def _keeps_up(answer: dict[str, Any]) -> bool:
 
 def _load(world: World, symbols: list[str], rate: float, seconds: float) -> dict[str, Any]:
     order = {
-        "port": world.port,
+        "url": f"http://{HOST}:{world.port}",
+        "ws_url": f"ws://{HOST}:{world.port}/ws",
         "rate": rate,
         "seconds": seconds,
         "run": f"run-{next(_runs)}",
