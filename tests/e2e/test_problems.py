@@ -84,7 +84,7 @@ CASES: dict[str, tuple[Ask, int, str, str, Document]] = {
         {},
     ),
     "no signature": (
-        lambda doors: {"method": "POST", "url": "/webhooks/signals", "content": BODY},
+        lambda _: {"method": "POST", "url": "/webhooks/signals", "content": BODY},
         401,
         "bad_signature",
         "expected the header X-Bot-Id, was absent",
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[Ask, int, str, str, Document]] = {
         {},
     ),
     "an unknown token": (
-        lambda doors: {"method": "POST", "url": "/webhooks/signals/nobody", "content": BODY},
+        lambda _: {"method": "POST", "url": "/webhooks/signals/nobody", "content": BODY},
         404,
         "unknown_token",
         "no bot receives signals at this address",
@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Ask, int, str, str, Document]] = {
         "No such object.",
         {},
     ),
-    "an unknown route": (lambda doors: get("/nowhere/at/all"), 404, "not_found", NOTHING, {}),
+    "an unknown route": (lambda _: get("/nowhere/at/all"), 404, "not_found", NOTHING, {}),
     "an unknown route below a known one": (
         lambda doors: get(f"{doors.account}/nothing", **{"X-Api-Key": doors.alpha["apiKey"]}),
         404,
@@ -137,7 +137,7 @@ CASES: dict[str, tuple[Ask, int, str, str, Document]] = {
         {},
     ),
     "a method that is none": (
-        lambda doors: {"method": "DELETE", "url": "/webhooks/signals"},
+        lambda _: {"method": "DELETE", "url": "/webhooks/signals"},
         405,
         "method_not_allowed",
         "The route does not take this method.",
