@@ -1,5 +1,6 @@
 """One child process: started on a leash, its lines carried away, stopped by its own signal."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,6 +27,8 @@ class Program:
     environment: Mapping[str, str]
     stop_signal: signal.Signals
     stop_wait_s: float
+    # What the program started itself, in its session, is killed once the program has ended.
+    sweeps: bool = False
 
 
 class Child:
@@ -88,6 +91,9 @@ class Child:
             ended = False
             self._process.kill()
             self._process.wait(KILL_WAIT_S)
+        if self.program.sweeps:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         if self._lines is not None:
             self._lines.join(LINES_WAIT_S)
         self._process = None

@@ -90,12 +90,17 @@ def _lives(process: Process) -> bool:
 
 def write_processes(state: Path, pids: dict[str, int]) -> None:
     """Say which process has which role."""
-    write_private_json(state / "processes.json", pids)
+    write_private_json(_processes_file(state), pids)
+
+
+def forget_processes(state: Path) -> None:
+    """Say that nothing runs any more."""
+    _processes_file(state).unlink(missing_ok=True)
 
 
 def end_leftovers(state: Path) -> None:
     """Wait for roles that a lost supervisor left behind; they end by themselves on Linux."""
-    path = state / "processes.json"
+    path = _processes_file(state)
     if not path.exists():
         return
     pids = [pid for pid in read_json_object(path).values() if isinstance(pid, int)]
@@ -114,6 +119,10 @@ def end_leftovers(state: Path) -> None:
 def _is_ours(pid: int) -> bool:
     process = look_up(pid)
     return process is not None and f"{PROGRAM} role " in process.command
+
+
+def _processes_file(state: Path) -> Path:
+    return state / "processes.json"
 
 
 def _pid_file(state: Path) -> Path:
