@@ -7,14 +7,22 @@ from pathlib import Path
 
 import pytest
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
 from quantlab_app.ports.container import Ports
-from quantlab_manifest import HttpWake, Manifest, load_all
+from quantlab_manifest import EVERYTHING_ELSE, HttpWake, Manifest, load_all
 from quantlab_server.plan import roles_of
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = load_all(ROOT / "functions")
-ENTRY = {"socket": "handle", "queue": "handle", "schedule": "handle", "worker": "run"}
+ENTRY = {
+    "socket": "handle",
+    "queue": "handle",
+    "schedule": "handle",
+    "worker": "run",
+    "gateway": "handle",
+    "deploy": "handle",
+}
 
 
 def names(manifest: Manifest) -> str:
@@ -33,7 +41,31 @@ def test_the_handler_has_what_its_kind_promises(manifest: Manifest) -> None:
         return
     router = getattr(handler, manifest.wake.router, None)
     assert isinstance(router, APIRouter)
-    assert router.routes
+    assert bool(router.routes) == (manifest.wake.prefixes != (EVERYTHING_ELSE,))
+
+
+def test_one_function_answers_what_no_other_does() -> None:
+    wakes = [manifest.wake for manifest in MANIFESTS]
+    prefixes = [wake.prefixes for wake in wakes if isinstance(wake, HttpWake)]
+    assert prefixes.count((EVERYTHING_ELSE,)) == 1
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [m for m in MANIFESTS if isinstance(m.wake, HttpWake) and m.wake.public],
+    ids=names,
+)
+def test_a_public_function_has_only_public_routes(manifest: Manifest) -> None:
+    assert isinstance(manifest.wake, HttpWake)
+    router = getattr(importlib.import_module(manifest.module), manifest.wake.router)
+    asking = [route.path for route in router.routes if not _is_public(route)]
+    assert asking == []
+
+
+def _is_public(route: APIRoute) -> bool:
+    """A public route says so in the description, and depends on nobody's credentials."""
+    depends = [dependency.call for dependency in route.dependant.dependencies]
+    return (route.openapi_extra or {}).get("security") == [] and not depends
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=names)
@@ -57,4 +89,5 @@ def test_its_routes_stand_below_its_prefixes(manifest: Manifest) -> None:
 def test_every_function_has_a_process() -> None:
     roles = {role.name for role in roles_of(MANIFESTS)}
     hosts = {"http": "server", "socket": "server", "schedule": "scheduler"}
-    assert {hosts.get(m.kind, f"{m.kind}:{m.name}") for m in MANIFESTS} == roles
+    here = [manifest for manifest in MANIFESTS if manifest.runs_on("selfhost")]
+    assert {hosts.get(m.kind, f"{m.kind}:{m.name}") for m in here} == roles

@@ -3,10 +3,15 @@
 from quantlab_manifest.loader import FILE, ManifestError, load, load_all
 from quantlab_manifest.model import (
     ALARMS,
+    AWS_KINDS,
+    EVERYTHING_ELSE,
     KINDS,
+    DeployWake,
+    GatewayWake,
     HttpWake,
     Kind,
     Manifest,
+    Profile,
     QueueWake,
     ScheduleWake,
     SocketWake,
@@ -16,12 +21,17 @@ from quantlab_manifest.model import (
 
 __all__ = [
     "ALARMS",
+    "AWS_KINDS",
+    "EVERYTHING_ELSE",
     "FILE",
     "KINDS",
+    "DeployWake",
+    "GatewayWake",
     "HttpWake",
     "Kind",
     "Manifest",
     "ManifestError",
+    "Profile",
     "QueueWake",
     "ScheduleWake",
     "SocketWake",

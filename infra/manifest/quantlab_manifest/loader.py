@@ -12,9 +12,12 @@ from quantlab_manifest.model import (
     ALARMS,
     KINDS,
     Alarm,
+    DeployWake,
+    GatewayWake,
     HttpWake,
     Kind,
     Manifest,
+    Profile,
     QueueWake,
     ScheduleWake,
     SocketWake,
@@ -24,11 +27,12 @@ from quantlab_manifest.model import (
 
 FILE: Final = "function.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-HTTP_PREFIX: Final = re.compile(r"/|(/([a-z0-9._-]+|\{[a-z][A-Za-z]*\}))+")
+HTTP_PREFIX: Final = re.compile(r"\$default|/|(/([a-z0-9._-]+|\{[a-z][A-Za-z]*\}))+")
 SOCKET_ROUTE: Final = re.compile(r"\$connect|\$disconnect|\$default|[a-z][a-z_]*")
 MEMORY_MB: Final = range(128, 10_241)
 TIMEOUT_S: Final = range(1, 901)
 CONCURRENCY: Final = range(1, 1_001)
+PROFILES: Final[tuple[Profile, ...]] = ("selfhost", "aws")
 KEYS: Final = frozenset(
     {
         "name", "kind", "description", "memory_mb", "timeout_s", "concurrency", "ports", "alarms",
@@ -89,6 +93,13 @@ class _Table:
         if value not in allowed:
             expected = f"a whole number from {allowed.start} to {allowed.stop - 1}"
             raise ManifestError(self.file, self.path + key, expected, value)
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Take true or false; what is not there is false."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise ManifestError(self.file, self.path + key, "true or false", value)
         return value
 
     def names(self, key: str) -> tuple[str, ...]:
@@ -169,8 +180,9 @@ def _wake_table(table: _Table, kind: Kind) -> _Table:
 
 
 def _http(table: _Table) -> Wake:
-    table.only(frozenset({"prefix", "router"}))
-    return HttpWake(table.texts("prefix", HTTP_PREFIX), table.text("router", NAME))
+    table.only(frozenset({"prefix", "router", "public"}))
+    prefixes = table.texts("prefix", HTTP_PREFIX)
+    return HttpWake(prefixes, table.text("router", NAME), public=table.flag("public"))
 
 
 def _socket(table: _Table) -> Wake:
@@ -193,8 +205,23 @@ def _schedule(table: _Table) -> Wake:
 
 
 def _worker(table: _Table) -> Wake:
-    table.only(frozenset())
-    return WorkerWake()
+    table.only(frozenset({"only"}))
+    if "only" not in table.values:
+        return WorkerWake()
+    only = table.take("only", str)
+    if only not in PROFILES:
+        raise ManifestError(table.file, "wake.only", f"one of {', '.join(PROFILES)}", only)
+    return WorkerWake(only)
+
+
+def _gateway(table: _Table) -> Wake:
+    table.only(frozenset({"asks"}))
+    return GatewayWake(table.text("asks", NAME))
+
+
+def _deploy(table: _Table) -> Wake:
+    table.only(frozenset({"resource"}))
+    return DeployWake(table.text("resource", NAME))
 
 
 WAKES: Final[dict[Kind, Callable[[_Table], Wake]]] = {
@@ -203,6 +230,8 @@ WAKES: Final[dict[Kind, Callable[[_Table], Wake]]] = {
     "queue": _queue,
     "schedule": _schedule,
     "worker": _worker,
+    "gateway": _gateway,
+    "deploy": _deploy,
 }
 
 
@@ -215,13 +244,18 @@ def _each_once(manifests: tuple[Manifest, ...]) -> None:
     """Refuse two functions woken by the same thing: only one of them would ever run."""
     seen: dict[object, Manifest] = {}
     for manifest in manifests:
-        if not isinstance(manifest.wake, QueueWake | SocketWake):
-            continue
-        other = seen.setdefault(manifest.wake, manifest)
-        if other is not manifest:
-            raise ManifestError(
-                manifest.folder / FILE,
-                "wake",
-                f"something that wakes {other.name} not",
-                manifest.wake,
-            )
+        for woken_by in _exclusive(manifest.wake):
+            other = seen.setdefault(woken_by, manifest)
+            if other is not manifest:
+                raise ManifestError(
+                    manifest.folder / FILE,
+                    "wake",
+                    f"something that wakes {other.name} not",
+                    woken_by,
+                )
+
+
+def _exclusive(wake: Wake) -> tuple[object, ...]:
+    if isinstance(wake, HttpWake):
+        return wake.prefixes
+    return () if isinstance(wake, ScheduleWake | WorkerWake) else (wake,)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from quantlab_manifest import (
+    DeployWake,
+    GatewayWake,
     HttpWake,
     ManifestError,
     QueueWake,
@@ -32,6 +34,8 @@ WAKES = {
     "queue": 'queue = "orders"',
     "schedule": 'every = "PT5M"',
     "worker": "",
+    "gateway": 'asks = "authorizer"',
+    "deploy": 'resource = "tenant"',
 }
 
 
@@ -56,6 +60,8 @@ def write(root: Path, *, kind: str = "queue", name: str = "order_execute", **cha
         ("queue", QueueWake("orders")),
         ("schedule", ScheduleWake(300_000)),
         ("worker", WorkerWake()),
+        ("gateway", GatewayWake("authorizer")),
+        ("deploy", DeployWake("tenant")),
     ],
 )
 def test_each_kind_is_read(tmp_path: Path, kind: str, wake: object) -> None:
@@ -124,6 +130,40 @@ def test_a_path_that_is_none_is_a_fault(tmp_path: Path, prefix: str) -> None:
         load(write(tmp_path, kind="http", wake=wake))
 
 
+def test_a_function_may_be_public_and_answer_what_no_other_does(tmp_path: Path) -> None:
+    wake = 'prefix = "$default"\nrouter = "router"\npublic = true'
+    manifest = load(write(tmp_path, kind="http", wake=wake))
+    assert manifest.wake == HttpWake(("$default",), "router", public=True)
+
+
+@pytest.mark.parametrize("flag", ["1", '"yes"'])
+def test_what_is_neither_true_nor_false_is_a_fault(tmp_path: Path, flag: str) -> None:
+    wake = f'prefix = "/oauth2"\nrouter = "router"\npublic = {flag}'
+    with pytest.raises(ManifestError, match=r"wake\.public: expected true or false"):
+        load(write(tmp_path, kind="http", wake=wake))
+
+
+def test_a_worker_may_be_of_one_profile(tmp_path: Path) -> None:
+    manifest = load(write(tmp_path, kind="worker", wake='only = "aws"'))
+    assert manifest.wake == WorkerWake("aws")
+    assert manifest.runs_on("aws")
+    assert not manifest.runs_on("selfhost")
+
+
+def test_a_profile_that_is_none_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(
+        ManifestError, match=r"wake\.only: expected one of selfhost, aws, got 'gcp'"
+    ):
+        load(write(tmp_path, kind="worker", wake='only = "gcp"'))
+
+
+@pytest.mark.parametrize("kind", ["gateway", "deploy"])
+def test_what_a_gateway_or_a_deployment_asks_is_only_on_aws(tmp_path: Path, kind: str) -> None:
+    manifest = load(write(tmp_path, kind=kind))
+    assert manifest.runs_on("aws")
+    assert not manifest.runs_on("selfhost")
+
+
 def test_a_missing_manifest_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "queue" / "bare").mkdir(parents=True)
     (tmp_path / "queue" / "bare" / "handler.py").touch()
@@ -148,6 +188,14 @@ def test_all_are_read_in_order_of_kind_and_name(tmp_path: Path) -> None:
         "order_execute",
         "market_feed",
     ]
+
+
+@pytest.mark.parametrize("kind", ["http", "gateway", "deploy", "socket"])
+def test_two_functions_of_one_path_or_question_are_a_fault(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, kind=kind, name="first")
+    write(tmp_path, kind=kind, name="second")
+    with pytest.raises(ManifestError, match=r"wake: expected something that wakes first not"):
+        load_all(tmp_path)
 
 
 def test_two_functions_of_one_queue_are_a_fault(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from quantlab_manifest import (
+    DeployWake,
+    GatewayWake,
     HttpWake,
     Kind,
     Manifest,
@@ -42,6 +44,16 @@ def test_one_process_each_for_queues_and_workers_and_one_for_the_rest() -> None:
 
 def test_no_schedule_means_no_scheduler() -> None:
     assert [role.name for role in roles_of(ALL[2:3])] == ["queue:order_execute"]
+
+
+def test_what_is_only_on_aws_has_no_process() -> None:
+    only = (
+        manifest("gateway", "authorizer", GatewayWake("authorizer")),
+        manifest("deploy", "tenant", DeployWake("tenant")),
+        manifest("worker", "socket_push", WorkerWake("aws")),
+    )
+    assert roles_of(only) == ()
+    assert roles_of((*ALL, *only)) == roles_of(ALL)
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:

@@ -29,7 +29,7 @@ def functions_folder() -> Path:
 
 
 def manifests() -> tuple[Manifest, ...]:
-    """Read all manifests of this installation."""
+    """Read all manifests of this installation, those that are only for AWS as well."""
     try:
         return load_all(functions_folder())
     except ManifestError as error:
@@ -38,6 +38,7 @@ def manifests() -> tuple[Manifest, ...]:
 
 def roles_of(functions: tuple[Manifest, ...]) -> tuple[Role, ...]:
     """Name the processes: one server, one scheduler, one for each queue function and worker."""
+    functions = tuple(function for function in functions if function.runs_on("selfhost"))
     kinds = {function.kind for function in functions}
     roles = [
         Role(f"{function.kind}:{function.name}", (function.kind, function.name))

@@ -5,9 +5,10 @@ It must not know any resource.
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Final, NoReturn, cast
+from typing import Annotated, Any, Final, Literal, NoReturn, cast
 
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
@@ -24,10 +25,12 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.sessions import Credential
 from quantlab_app.use_cases import identity
+from quantlab_edge.gateway import read_context
 from quantlab_edge.problems import ProblemError, correlation_id_of
 
 PUBLIC: Final[dict[str, Any]] = {"security": []}
 NUMBER_CHARS_MAX: Final = 60
+_NO_CREDENTIAL: Final = "Expected an access token that stands, or an API key that stands."
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 
 RawEndpoint = Callable[[Request], Awaitable[Response]]
@@ -160,30 +163,76 @@ def source_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The credentials of a request, as they came."""
+
+    scheme: Literal["bearer", "api_key", "both"]
+    text: str = field(repr=False)
+
+
+async def credentials_of(request: Request) -> Sent | None:
+    """Read what a request brings to prove who is asking."""
+    return _sent(await _bearer(request), await _api_key(request))
+
+
+def _sent(bearer: HTTPAuthorizationCredentials | None, api_key: str | None) -> Sent | None:
+    if bearer is not None:
+        both = api_key is not None
+        return Sent("both", "") if both else Sent("bearer", bearer.credentials)
+    return None if api_key is None else Sent("api_key", api_key)
+
+
+async def prove(ports: Ports, sent: Sent | None, correlation_id: str) -> Credential:
+    """Hold credentials against what stands; the problem `unauthorized` when they do not."""
+    found: Credential | None = None
+    if sent is None:
+        raise ProblemError("unauthorized", _NO_CREDENTIAL)
+    if sent.scheme == "both":
+        raise ProblemError("unauthorized", "Send either a bearer token or X-Api-Key, not both.")
+    if sent.scheme == "bearer":
+        found = await identity.authenticate_token(ports, sent.text, correlation_id)
+    else:
+        found = await identity.authenticate_api_key(ports, sent.text, correlation_id)
+    if found is None:
+        raise ProblemError("unauthorized", _NO_CREDENTIAL)
+    return found
+
+
 async def credential(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
     api_key: Annotated[str | None, Depends(_api_key)] = None,
 ) -> Credential:
-    """Authenticate the request and hold it to the tenant in its path."""
-    ports = ports_of(request)
+    """Authenticate the request and hold it to the tenant in its path.
+
+    Behind a gateway its authorizer has looked at the credentials, and only what it says counts.
+    """
     correlation_id = correlation_id_of(request)
-    if bearer is not None and api_key is not None:
-        raise ProblemError("unauthorized", "Send either a bearer token or X-Api-Key, not both.")
-    found: Credential | None = None
-    if bearer is not None:
-        found = await identity.authenticate_token(ports, bearer.credentials, correlation_id)
-    elif api_key is not None:
-        found = await identity.authenticate_api_key(ports, api_key, correlation_id)
-    if found is None:
-        detail = "Expected an access token that stands, or an API key that stands."
-        raise ProblemError("unauthorized", detail)
+    if behind_gateway(request):
+        told = read_context(_gateway_context(request), correlation_id)
+        if told is None:
+            raise ProblemError("unauthorized", _NO_CREDENTIAL)
+        found = told
+    else:
+        found = await prove(ports_of(request), _sent(bearer, api_key), correlation_id)
     actor = found.scope.actor
     request.state.log = {"tenant": found.scope.tenant_id, "actor": f"{actor.kind}:{actor.id}"}
     tenant_id = request.path_params.get("tenantId")
     if tenant_id is not None and tenant_id != found.scope.tenant_id:
         raise ProblemError("not_found", "No such object.")
     return found
+
+
+def behind_gateway(request: Request) -> bool:
+    """Say whether this application stands behind a gateway, as its maker has told it."""
+    return bool(getattr(request.app.state, "behind_gateway", False))
+
+
+def _gateway_context(request: Request) -> Mapping[str, Any] | None:
+    event = request.scope.get("aws.event", {})
+    authorizer = event.get("requestContext", {}).get("authorizer") or {}
+    return cast(Mapping[str, Any] | None, authorizer.get("lambda"))
 
 
 CredentialDep = Annotated[Credential, Depends(credential)]
