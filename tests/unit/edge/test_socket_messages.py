@@ -147,3 +147,37 @@ def test_server_messages_are_written_as_the_contract_says() -> None:
     }
     hint = {"type": "resync", "channel": "account:x", "fromSeq": 7}
     assert json.loads(socket.resync_text("account:x", 7)) == hint
+
+
+def test_control_messages_are_read_as_they_were_written() -> None:
+    account, quotes = parse_channel(f"account:{ACCOUNT}"), parse_channel("quotes:ES")
+    assert account is not None
+    assert quotes is not None
+    granted = (Grant(account, 57, 41), Grant(account, 57, None), Grant(quotes))
+    control = socket.Control("c-1=", "acme", granted, ("bars:ES:1m",))
+    assert socket.read_control(socket.control_text(control)) == control
+    assert json.loads(socket.control_text(control)) == {
+        "connectionId": "c-1=",
+        "tenantId": "acme",
+        "granted": [
+            {"channel": f"account:{ACCOUNT}", "headSeq": 57, "afterSeq": 41},
+            {"channel": f"account:{ACCOUNT}", "headSeq": 57, "afterSeq": None},
+            {"channel": "quotes:ES", "headSeq": 0, "afterSeq": 0},
+        ],
+        "dropped": ["bars:ES:1m"],
+        "closed": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"connectionId":"c","tenantId":"t","granted":[{"channel":"x"}],"dropped":[]}',
+    ],
+)
+def test_other_control_messages_are_refused(body: bytes) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        socket.read_control(body)

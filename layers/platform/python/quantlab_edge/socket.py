@@ -25,6 +25,8 @@ CONNECT: Final = "$connect"
 DISCONNECT: Final = "$disconnect"
 SUBSCRIBE: Final = "subscribe"
 DEFAULT: Final = "$default"
+# The bus topic of control messages.
+SOCKETS: Final = "sockets"
 
 MESSAGE_BYTES_MAX: Final = 4096
 CHANNEL_CHARS_MAX: Final = 64
@@ -75,6 +77,20 @@ class SocketReply:
     granted: tuple[Grant, ...] = ()
     dropped: tuple[str, ...] = ()
     misuse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What a function tells the process that posts to its connection, by the topic `sockets`.
+
+    All empty it says that the connection has opened.
+    """
+
+    connection_id: str
+    tenant_id: str
+    granted: tuple[Grant, ...] = ()
+    dropped: tuple[str, ...] = ()
+    closed: bool = False
 
 
 class _Message(BaseModel):
@@ -160,6 +176,42 @@ def route_of(body: str) -> str:
         return DEFAULT
     wanted = isinstance(message, dict) and message.get("action") == SUBSCRIBE
     return SUBSCRIBE if wanted else DEFAULT
+
+
+def control_text(control: Control) -> bytes:
+    """Write a control message for the bus."""
+    granted = [
+        {"channel": g.channel.name, "headSeq": g.head_seq, "afterSeq": g.after_seq}
+        for g in control.granted
+    ]
+    return orjson.dumps(
+        {
+            "connectionId": control.connection_id,
+            "tenantId": control.tenant_id,
+            "granted": granted,
+            "dropped": control.dropped,
+            "closed": control.closed,
+        }
+    )
+
+
+def read_control(body: bytes) -> Control:
+    """Read a control message; ValueError, KeyError or TypeError for anything else."""
+    message = orjson.loads(body)
+    return Control(
+        connection_id=message["connectionId"],
+        tenant_id=message["tenantId"],
+        granted=tuple(_read_grant(grant) for grant in message["granted"]),
+        dropped=tuple(message["dropped"]),
+        closed=message["closed"],
+    )
+
+
+def _read_grant(grant: Mapping[str, Any]) -> Grant:
+    channel = parse_channel(grant["channel"])
+    if channel is None:
+        raise ValueError(f"expected a channel, got {grant['channel']!r}")
+    return Grant(channel, grant["headSeq"], grant["afterSeq"])
 
 
 def refused_connect(refusal: SocketRefusal) -> SocketReply:
