@@ -6,19 +6,12 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
-    """Variables with the prefix QUANTLAB_; an unknown or missing one is named at start."""
+class PlatformSettings(BaseSettings):
+    """What every profile asks for, in variables with the prefix QUANTLAB_."""
 
     model_config = SettingsConfigDict(env_prefix="QUANTLAB_", frozen=True)
 
-    database_url: SecretStr
-    redis_url: SecretStr
-    state: Path
-    configs: Path = Path("agent/configs")
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=1, le=65535)
     public_url: str = ""
-    trusted_proxies: str = ""
     issuer: str = "https://quantlab.example"
     audience: str = "quantlab"
     argon2_time_cost: int = Field(default=2, ge=1)
@@ -30,6 +23,18 @@ class Settings(BaseSettings):
     log_json: bool = False
     log_level: str = "INFO"
     mail_sender: str = "QuantLab <no-reply@quantlab.example>"
+
+
+class Settings(PlatformSettings):
+    """The variables of self-hosting; a wrong or missing one is named at start."""
+
+    database_url: SecretStr
+    redis_url: SecretStr
+    state: Path
+    configs: Path = Path("agent/configs")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65535)
+    trusted_proxies: str = ""
     smtp_url: SecretStr | None = None
 
     @property

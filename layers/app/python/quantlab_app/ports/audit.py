@@ -88,6 +88,10 @@ class Outbox(Protocol):
 class Wakes(Protocol):
     """Hints that work has come; lost ones are made good by a sweep."""
 
+    async def wake(self, queue: str, tenant_id: str, account_id: str | None = None) -> None:
+        """Hint that a tenant, or one account of it, has work; never fails what was done before."""
+        ...
+
     def listen(self, queue: str) -> AsyncIterator[str]:
         """Yield the tenant of every wake of a queue, for as long as it is iterated."""
         ...

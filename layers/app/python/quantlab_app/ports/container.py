@@ -33,10 +33,10 @@ from quantlab_app.ports.market import (
     TickSource,
 )
 from quantlab_app.ports.metrics import MetricsBoard, Probe
-from quantlab_app.ports.secrets import Keys, Secrets
+from quantlab_app.ports.secrets import Keys, Secrets, Vault
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
 from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
-from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
+from quantlab_app.ports.sockets import EventBus, EventLog, Pushes, Subscriptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class Ports:
     rulebooks: Rulebooks
     secrets: Secrets
     keys: Keys
+    vault: Vault
     mail: Mail
     accounts: Accounts
     bots: Bots
@@ -75,6 +76,7 @@ class Ports:
     event_bus: EventBus
     event_log: EventLog
     subscriptions: Subscriptions
+    pushes: Pushes
     identity_policy: IdentityPolicy
     directory: Directory
     users: Users

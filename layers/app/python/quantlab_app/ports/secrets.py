@@ -39,6 +39,18 @@ class Secrets(Protocol):
         ...
 
 
+class Vault(Protocol):
+    """Where a deployment keeps what it makes itself, each once; cloud profiles only."""
+
+    async def keep(self, reference: str, secret: str, *, tenant_id: str | None) -> bool:
+        """Store a secret under a free reference; False, and nothing stored, when it is taken."""
+        ...
+
+    async def make_first_keys(self) -> bool:
+        """Make the keys of a new platform; False when it has some."""
+        ...
+
+
 class Keys(Protocol):
     """Data keys per tenant for secrets at rest, and signing keys."""
 

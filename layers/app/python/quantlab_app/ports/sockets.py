@@ -118,3 +118,15 @@ class EventBus(Protocol):
         may be lost.
         """
         ...
+
+
+class Pushes(Protocol):
+    """The open sockets of a gateway that holds them for us."""
+
+    async def post(self, connection_id: str, text: str) -> bool:
+        """Send a message to a connection; False when it is gone."""
+        ...
+
+    async def drop(self, connection_id: str) -> None:
+        """Close a connection; one that is gone stays so."""
+        ...

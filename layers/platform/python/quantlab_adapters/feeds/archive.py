@@ -19,14 +19,14 @@ class FolderTickArchive:
         self._folder = folder
 
     async def store(self, object_key: str, quotes: Sequence[Quote]) -> str:
-        content = await asyncio.to_thread(_encode, quotes)
+        content = await asyncio.to_thread(encode, quotes)
         await asyncio.to_thread(_write, self._path(object_key), content)
         return hashlib.sha256(content).hexdigest()
 
     async def load(self, object_key: str) -> Sequence[Quote]:
         path = self._path(object_key)
         try:
-            return await asyncio.to_thread(_decode, path)
+            return await asyncio.to_thread(decode, path)
         except FileNotFoundError as error:
             raise NotFound(f"tick archive: {object_key}") from error
 
@@ -37,16 +37,18 @@ class FolderTickArchive:
         return path
 
 
-def _encode(quotes: Sequence[Quote]) -> bytes:
+def encode(quotes: Sequence[Quote]) -> bytes:
+    """Write a segment."""
     from quantlab_adapters.feeds import parquet  # noqa: PLC0415 - 40 MB only the feed needs
 
     return parquet.encode(quotes)
 
 
-def _decode(path: Path) -> list[Quote]:
+def decode(segment: Path | bytes) -> list[Quote]:
+    """Read a segment: of its file, or of its bytes."""
     from quantlab_adapters.feeds import parquet  # noqa: PLC0415 - 40 MB only the feed needs
 
-    return parquet.decode(path)
+    return parquet.decode(segment)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -84,9 +84,10 @@ def encode(quotes: Sequence[Quote]) -> bytes:
     return buffer.getvalue()
 
 
-def decode(path: Path) -> list[Quote]:
-    """Read the quotes of a segment file."""
-    rows = pq.read_table(path).to_pylist()
+def decode(segment: Path | bytes) -> list[Quote]:
+    """Read the quotes of a segment: of its file, or of its bytes."""
+    source = segment if isinstance(segment, Path) else pa.BufferReader(segment)
+    rows = pq.read_table(source).to_pylist()
     return [Quote(r["symbol"], r["bid_ticks"], r["ask_ticks"], r["ts_ns"], r["seq"]) for r in rows]
 
 

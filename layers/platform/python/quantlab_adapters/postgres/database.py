@@ -1,7 +1,7 @@
 """Connections, transactions and the tenant of a transaction."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,8 +25,16 @@ SET_TENANT = "select set_config('app.tenant', %s, true)"
 class Database:
     """A pool of connections of the application role, which owns nothing and bypasses nothing."""
 
-    def __init__(self, dsn: str, *, min_size: int = 1, max_size: int = 8) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 8,
+        session: Mapping[str, str] | None = None,
+    ) -> None:
         self._dsn = dsn
+        self._options = _connect_options(session or {})
         self._checked_at = 0.0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             dsn,
@@ -35,7 +43,7 @@ class Database:
             open=False,
             timeout=5,
             reconnect_timeout=5,
-            kwargs=_connect_options(),
+            kwargs=self._options,
             check=self._check,
         )
 
@@ -59,7 +67,7 @@ class Database:
     async def connect(self, **options: Any) -> Connection:
         """Open a connection outside the pool, for a listener or a long-lived lane."""
         with translated():
-            return await AsyncConnection.connect(self._dsn, **{**_connect_options(), **options})
+            return await AsyncConnection.connect(self._dsn, **{**self._options, **options})
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
@@ -77,12 +85,13 @@ class Database:
                 yield connection
 
 
-def _connect_options() -> dict[str, Any]:
+def _connect_options(session: Mapping[str, str]) -> dict[str, Any]:
+    wanted = {"search_path": "quantlab", "application_name": "quantlab", **session}
     return {
         "autocommit": True,
         "prepare_threshold": 1,
         "row_factory": dict_row,
-        "options": "-c search_path=quantlab -c application_name=quantlab",
+        "options": " ".join(f"-c {name}={value}" for name, value in wanted.items()),
     }
 
 

@@ -44,8 +44,9 @@ DROP_AFTER_S = 1.0
 class PostgresExecution:
     """Execution port. Lanes keep their own connections, so that statements stay prepared."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, drop_after_s: float = DROP_AFTER_S) -> None:
         self._database = database
+        self._drop_after_s = drop_after_s
         self._idle: list[Connection] = []
         self._sent: dict[str, list[writes.Span]] = {}
         self._dropping: dict[str, asyncio.Task[None]] = {}
@@ -156,12 +157,17 @@ class PostgresExecution:
         Where none follows within a second, they are dropped before the sweep would send again.
         """
         self._sent.setdefault(tenant_id, []).extend(spans)
-        if tenant_id not in self._dropping:
+        if self._drop_after_s == 0:
+            await self._drop(tenant_id)
+        elif tenant_id not in self._dropping:
             self._dropping[tenant_id] = asyncio.create_task(self._drop_later(tenant_id))
 
     async def _drop_later(self, tenant_id: str) -> None:
-        await asyncio.sleep(DROP_AFTER_S)
+        await asyncio.sleep(self._drop_after_s)
         del self._dropping[tenant_id]
+        await self._drop(tenant_id)
+
+    async def _drop(self, tenant_id: str) -> None:
         sent = self._sent.pop(tenant_id, [])
         if sent:
             with contextlib.suppress(StoreUnavailable):

@@ -21,6 +21,9 @@ class PostgresWakes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def wake(self, queue: str, tenant_id: str, account_id: str | None = None) -> None:
+        """Do nothing: accepting notifies in its own transaction, the other queues are swept."""
+
     async def listen(self, queue: str) -> AsyncIterator[str]:
         """Yield the tenant of every wake of a queue, for as long as it is iterated."""
         while True:

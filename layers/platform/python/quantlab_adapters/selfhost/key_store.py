@@ -5,40 +5,27 @@ The highest number is in use; the others still open and verify what they made.
 """
 
 import asyncio
-import base64
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
+from quantlab_adapters.sealing import (
+    VERSION_MAX,
+    checked_master,
+    new_master,
+    new_signing_key,
+    seal,
+    signing_key,
+    unseal,
 )
-
-from quantlab.kernel.canonical import Json, canonical_json
-from quantlab.kernel.check import check
 from quantlab_adapters.selfhost.private_files import private_folder, read_private, write_private
 from quantlab_app.ports.errors import Conflict, Misconfigured, NotFound
-from quantlab_app.ports.secrets import DecryptionRefused, SigningKey, SigningPurpose
+from quantlab_app.ports.secrets import SigningKey, SigningPurpose
 
-_KEY_BYTES = 32
-_NONCE_BYTES = 12
-_TAG_BYTES = 16
-_VERSION_MAX = 255
 _MASTER_NAME = re.compile(r"master(?:\.([1-9]\d{0,2}))?\.key\Z")
 _SIGNING_NAME = re.compile(r"(\d{4})\.pem\Z")
-_SALT = b"quantlab tenant data key"
 
 T = TypeVar("T")
 
@@ -55,28 +42,11 @@ class FileKeys:
         }
 
     async def encrypt(self, tenant_id: str, purpose: str, plaintext: bytes) -> bytes:
-        masters = await self._masters.get()
-        version = max(masters)
-        nonce = os.urandom(_NONCE_BYTES)
-        cipher = AESGCM(_tenant_key(masters[version], tenant_id))
-        sealed = cipher.encrypt(nonce, plaintext, _context(version, tenant_id, purpose))
-        return bytes([version]) + nonce + sealed
+        return seal(await self._masters.get(), tenant_id, purpose, plaintext)
 
     async def decrypt(self, tenant_id: str, purpose: str, ciphertext: bytes) -> bytes:
-        if len(ciphertext) < 1 + _NONCE_BYTES + _TAG_BYTES:
-            raise DecryptionRefused(f"expected a sealed secret, was {len(ciphertext)} bytes")
-        version, nonce = ciphertext[0], ciphertext[1 : 1 + _NONCE_BYTES]
-        master = (await self._masters.get()).get(version)
-        if master is None:
-            raise DecryptionRefused(f"expected master key version {version} in {self._folder}")
-        cipher = AESGCM(_tenant_key(master, tenant_id))
-        context = _context(version, tenant_id, purpose)
-        try:
-            return cipher.decrypt(nonce, ciphertext[1 + _NONCE_BYTES :], context)
-        except InvalidTag as error:
-            raise DecryptionRefused(
-                f"a {purpose} secret of tenant {tenant_id} was altered or sealed elsewhere"
-            ) from error
+        masters = await self._masters.get()
+        return unseal(masters, tenant_id, purpose, ciphertext, str(self._folder))
 
     async def signing_keys(self, purpose: SigningPurpose = "jwt") -> tuple[SigningKey, ...]:
         await self._masters.get()
@@ -85,10 +55,10 @@ class FileKeys:
     async def rotate_master_key(self) -> int:
         """Add a master key that encrypts from now on; return its version."""
         version = max(await self._masters.get()) + 1
-        if version > _VERSION_MAX:
-            raise Misconfigured(f"expected at most {_VERSION_MAX} master keys")
+        if version > VERSION_MAX:
+            raise Misconfigured(f"expected at most {VERSION_MAX} master keys")
         path = self._folder / f"master.{version}.key"
-        if not await asyncio.to_thread(write_private, path, os.urandom(_KEY_BYTES)):
+        if not await asyncio.to_thread(write_private, path, new_master()):
             raise Conflict(f"{path} was made by somebody else at the same time")
         return version
 
@@ -97,7 +67,7 @@ class FileKeys:
         await self.signing_keys(purpose)
         folder = self._folder / purpose
         number = max(await asyncio.to_thread(_signing_files, folder)) + 1
-        key = _new_signing_key()
+        key = new_signing_key()
         path = folder / f"{number:04d}.pem"
         if not await asyncio.to_thread(write_private, path, key.private_pem):
             raise Conflict(f"{path} was made by somebody else at the same time")
@@ -120,7 +90,7 @@ class FileKeys:
                     f"expected {path} beside the other keys: restore it from your backup, "
                     "what it sealed cannot be opened without it"
                 )
-            write_private(path, os.urandom(_KEY_BYTES))
+            write_private(path, new_master())
         return dict(_master(path, name) for path, name in _named(self._folder, _MASTER_NAME))
 
 
@@ -157,27 +127,15 @@ def _read_key(path: Path) -> bytes:
 
 
 def _master(path: Path, name: re.Match[str]) -> tuple[int, bytes]:
-    key = _read_key(path)
     version = int(name[1] or 1)
-    if len(key) != _KEY_BYTES or version > _VERSION_MAX:
-        raise Misconfigured(f"expected {_KEY_BYTES} bytes at {path}, was {len(key)}")
-    return version, key
-
-
-def _tenant_key(master: bytes, tenant_id: str) -> bytes:
-    return HKDF(hashes.SHA256(), _KEY_BYTES, _SALT, tenant_id.encode()).derive(master)
-
-
-def _context(version: int, tenant_id: str, purpose: str) -> bytes:
-    check(tenant_id and purpose, "a secret is sealed for a tenant and a purpose")
-    return canonical_json([version, tenant_id, purpose])
+    return version, checked_master(_read_key(path), version, str(path))
 
 
 def _signing_loader(folder: Path) -> Callable[[], tuple[SigningKey, ...]]:
     def load() -> tuple[SigningKey, ...]:
         files = _signing_files(folder)
         if not files:
-            write_private(folder / "0001.pem", _new_signing_key().private_pem)
+            write_private(folder / "0001.pem", new_signing_key().private_pem)
             files = _signing_files(folder)
         newest_first = sorted(files, reverse=True)
         return tuple(_signing_key(files[number]) for number in newest_first)
@@ -198,34 +156,4 @@ def _delete_signing_key(folder: Path, kid: str) -> None:
 
 
 def _signing_key(path: Path) -> SigningKey:
-    try:
-        key = load_pem_private_key(_read_key(path), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise Misconfigured(f"expected an Ed25519 private key in PEM at {path}") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise Misconfigured(f"expected an Ed25519 private key at {path}")
-    return _described(key)
-
-
-def _new_signing_key() -> SigningKey:
-    return _described(Ed25519PrivateKey.generate())
-
-
-def _described(key: Ed25519PrivateKey) -> SigningKey:
-    public = key.public_key()
-    public_raw = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return SigningKey(
-        kid=_thumbprint(public_raw),
-        private_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-        public_pem=public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-        public_raw=public_raw,
-    )
-
-
-def _thumbprint(public_raw: bytes) -> str:
-    jwk: Json = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(public_raw)}
-    return _base64url(hashlib.sha256(canonical_json(jwk)).digest())
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+    return signing_key(_read_key(path), str(path))
