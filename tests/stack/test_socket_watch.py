@@ -10,7 +10,7 @@ from tests.support import sockets
 from tests.support.sockets import ACCOUNT, COLLEAGUES_ACCOUNT, FOREIGN_ACCOUNT, House
 from tests.support.stack import FreshDatabase
 
-from quantlab_server import hub_filler
+from quantlab_edge import hub_filler
 from quantlab_server.cli.watch import Login, Watcher
 from quantlab_server.refusal import Refusal
 

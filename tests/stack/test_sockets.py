@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from quantlab.tenancy.permissions import Role
-from quantlab_server import hub_connection
+from quantlab_edge import hub_connection
 
 pytestmark = pytest.mark.stack
 

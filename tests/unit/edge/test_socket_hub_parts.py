@@ -9,8 +9,8 @@ import orjson
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope
 from quantlab_app.ports.sessions import TicketHolder
-from quantlab_server import hub_connection
-from quantlab_server.hub_connection import (
+from quantlab_edge import hub_connection
+from quantlab_edge.hub_connection import (
     QUEUE_MAX,
     REPLIES_MAX,
     ROOM,

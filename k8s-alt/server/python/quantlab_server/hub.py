@@ -21,6 +21,8 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Misconfigured, StoreUnavailable
 from quantlab_app.use_cases import identity, sockets
 from quantlab_edge import observe
+from quantlab_edge.hub_connection import Connection
+from quantlab_edge.hub_fanout import Fanout
 from quantlab_edge.socket import (
     CLOSE_NORMAL,
     CLOSE_OVERLOADED,
@@ -38,8 +40,6 @@ from quantlab_edge.socket import (
     malformed_reply,
     route_of,
 )
-from quantlab_server.hub_connection import Connection
-from quantlab_server.hub_fanout import Fanout
 
 PATH: Final = "/ws"
 # What the hub needs of the server: its own pings find dead peers, and texts this short and this

@@ -14,8 +14,8 @@ from quantlab.tenancy.scope import system_scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.sockets import LoggedEvent
+from quantlab_edge.hub_connection import ROOM, AccountFeed
 from quantlab_edge.socket import CLOSE_OVERLOADED, event_text
-from quantlab_server.hub_connection import ROOM, AccountFeed
 
 READS_AT_ONCE: Final = 2
 REPLAY_MAX: Final = 10_000

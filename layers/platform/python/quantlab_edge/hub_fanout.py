@@ -13,9 +13,9 @@ import structlog
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.sockets import BARS, EVENTS, QUOTES, ChannelKind
 from quantlab_app.use_cases.sockets import Grant
+from quantlab_edge.hub_connection import AccountFeed, Connection
+from quantlab_edge.hub_filler import Filler
 from quantlab_edge.socket import bar_text, event_text, quote_text
-from quantlab_server.hub_connection import AccountFeed, Connection
-from quantlab_server.hub_filler import Filler
 
 TOPICS: Final = (EVENTS, QUOTES, BARS)
 
