@@ -22,7 +22,7 @@ from quantlab.webhooks.signature import sign, standard_key
 from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.accounts import open_account
 from quantlab_app.use_cases.bots import create_bot
-from quantlab_server.app import BODY_BYTES_MAX
+from quantlab_edge.asgi import BODY_BYTES_MAX
 
 TYPE_BASE = "https://errors.quantlab.example/"
 ANSWER_WAIT_S = 10

@@ -15,10 +15,11 @@ from pydantic import Field
 
 from quantlab_app.ports.errors import Conflict, NotFound, StoreUnavailable
 from quantlab_edge import observe
+from quantlab_edge.asgi import BODY_BYTES_MAX
 from quantlab_edge.http import ApiModel, loads_exact, router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, encode_cursor, page
 from quantlab_edge.problems import FieldError, ProblemError
-from quantlab_server.app import BODY_BYTES_MAX, create_app
+from quantlab_server.app import create_app
 
 FAULTS: dict[str, Exception] = {
     "store": StoreUnavailable("PostgreSQL: OperationalError"),
