@@ -1,0 +1,9 @@
+"""The entry of every Lambda: the function that QUANTLAB_FUNCTION names, woken by its kind's events.
+
+Settings and function are read at cold start, so that what is wrong shows before the first call.
+"""
+
+from quantlab_edge.lambdas_entry import make_handler
+from quantlab_edge.settings_aws import read_aws_settings
+
+handler = make_handler(read_aws_settings())

@@ -1,0 +1,81 @@
+"""From a function's name to the handler that Lambda calls."""
+
+import importlib
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from quantlab_app.ports.errors import Misconfigured
+from quantlab_edge.lambdas_calls import DeployFunction, GatewayFunction, ScheduleFunction
+from quantlab_edge.lambdas_observe import Calls
+from quantlab_edge.lambdas_sandbox import Function, Sandbox
+from quantlab_edge.settings_aws import AwsSettings
+
+Handler = Callable[[Any, Any], Any]
+
+# Neither needs a right of its own: correlation ids and the credentials' ends ask for them.
+ALWAYS: Final = frozenset({"clock", "ids"})
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+
+
+def make_handler(settings: AwsSettings) -> Handler:
+    """Import a function and wrap it for the events of its kind."""
+    kind, _, name = settings.function.partition("/")
+    module = importlib.import_module(f"functions.{kind}.{name}.handler")
+    manifest = _manifest(module)
+    sandbox = Sandbox(settings, ALWAYS | set(manifest["ports"]))
+    calls = Calls(settings)
+    function = _wrapped(kind, module, manifest["wake"], sandbox)
+
+    def handler(event: Any, context: Any) -> Any:
+        with calls.one(context) as call, sandbox.call():
+            return function(event, context, call)
+
+    return _traced(handler) if _asks_for_traces() else handler
+
+
+def _wrapped(kind: str, module: ModuleType, wake: dict[str, Any], sandbox: Sandbox) -> Function:
+    match kind:
+        case "http":
+            from quantlab_edge.lambdas_http import HttpFunction
+
+            return HttpFunction(getattr(module, wake["router"]), sandbox)
+        case "socket":
+            from quantlab_edge.lambdas_socket import SocketFunction
+
+            return SocketFunction(module.handle, wake["route"], sandbox)
+        case "queue":
+            from quantlab_edge.lambdas_queue import QueueFunction
+
+            return QueueFunction(module.handle, module.waiting, module.FULL_TURN, sandbox)
+        case "schedule":
+            return ScheduleFunction(module.handle, sandbox)
+        case "gateway":
+            return GatewayFunction(module.handle, sandbox)
+        case "deploy":
+            return DeployFunction(module.handle, sandbox)
+    raise Misconfigured(f"QUANTLAB_FUNCTION: no Lambda runs functions of the kind {kind}")
+
+
+def _manifest(module: ModuleType) -> dict[str, Any]:
+    file = Path(module.__file__ or "").with_name("function.toml")
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise Misconfigured(f"expected a manifest at {file}: {error}") from error
+
+
+def _asks_for_traces() -> bool:
+    return os.environ.get("POWERTOOLS_TRACE_ENABLED", "").lower() in _TRUE
+
+
+def _traced(handler: Handler) -> Handler:
+    from aws_lambda_powertools import Tracer
+
+    traced: Handler = Tracer(service="quantlab").capture_lambda_handler(
+        handler, capture_response=False
+    )
+    return traced

@@ -1,0 +1,108 @@
+"""What a Lambda says of itself: one JSON line a call, and numbers in the embedded metric format."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from quantlab_edge.settings_aws import AwsSettings
+
+NAMESPACE: Final = "QuantLab"
+SERVICE: Final = "quantlab"
+FAILED: Final = "failed"
+DONE: Final = "done"
+
+
+class Call:
+    """What is known of one call, for its line."""
+
+    def __init__(self, correlation_id: str) -> None:
+        self.outcome = DONE
+        self.fields: dict[str, Any] = {"correlation_id": correlation_id}
+
+    def note(self, _event: str, **fields: Any) -> None:
+        """Add to the line."""
+        self.fields.update(fields)
+
+    def fail(self, **fields: Any) -> None:
+        """Say that the call did not do what it should, though it answered."""
+        self.outcome = FAILED
+        self.fields.update(fields)
+
+
+class Calls:
+    """Write the line and the numbers of each call."""
+
+    def __init__(self, settings: AwsSettings) -> None:
+        self._function = settings.function
+        self._cold = True
+        self._log = Logger(
+            service=SERVICE, level=settings.log_level.upper(), location=None, use_rfc3339=True,
+            utc=True,
+        )  # fmt: skip
+        self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
+        self._metrics.set_default_dimensions(function=settings.function, stage=settings.stage)
+        _configure_lines(settings)
+
+    @contextmanager
+    def one(self, context: Any) -> Iterator[Call]:
+        """Watch one call; what it raises is written down and goes on."""
+        request_id = str(getattr(context, "aws_request_id", ""))
+        structlog.contextvars.bind_contextvars(function=self._function, request_id=request_id)
+        call, started = Call(request_id), time.perf_counter()
+        try:
+            yield call
+        except BaseException as error:
+            call.fail(exception=type(error).__name__)
+            self._log.exception("the call failed", function=self._function, request_id=request_id)
+            raise
+        finally:
+            self._write(call, request_id, (time.perf_counter() - started) * 1000)
+            structlog.contextvars.clear_contextvars()
+
+    def _write(self, call: Call, request_id: str, duration_ms: float) -> None:
+        line = {
+            **call.fields,
+            "function": self._function,
+            "request_id": request_id,
+            "outcome": call.outcome,
+            "duration_ms": round(duration_ms, 2),
+            "cold_start": self._cold,
+        }
+        self._log.info("call", **line)
+        metrics = self._metrics
+        metrics.add_metric("calls", MetricUnit.Count, 1)
+        metrics.add_metric("errors", MetricUnit.Count, int(call.outcome == FAILED))
+        metrics.add_metric("duration", MetricUnit.Milliseconds, duration_ms)
+        metrics.flush_metrics()
+        self._cold = False
+
+
+def _configure_lines(settings: AwsSettings) -> None:
+    """Make our own lines, and those of libraries, JSON objects beside those of the calls."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LambdaPowertoolsFormatter(service=SERVICE, utc=True, use_rfc3339=True))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # Mangum's lines of requests hold addresses with tokens in them.
+    root.setLevel(max(level, logging.WARNING))
