@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from quantlab.tenancy.permissions import Role
+from quantlab_app.ports.sockets import Progress
 from quantlab_edge import hub_connection
 
 pytestmark = pytest.mark.stack
@@ -331,6 +332,10 @@ async def test_subscription_state_is_kept_and_cleaned(house: House) -> None:
     await sockets.eventually(gone)
 
 
+def channels(*names: str) -> dict[str, Progress]:
+    return dict.fromkeys(names, Progress())
+
+
 async def test_limits_of_connections_and_subscriptions(house: House) -> None:
     subscriptions = house.ports.subscriptions
     holder = await house.ports.tickets.redeem(await house.ticket())
@@ -341,9 +346,9 @@ async def test_limits_of_connections_and_subscriptions(house: House) -> None:
     assert not await subscriptions.open(holder, "three", 2)
     await subscriptions.close(holder, "one")
     assert await subscriptions.open(holder, "three", 2)
-    assert await subscriptions.add(holder, "two", ["a", "b"], 3)
-    assert not await subscriptions.add(holder, "two", ["b", "c", "d"], 3)
+    assert await subscriptions.add(holder, "two", channels("a", "b"), 3)
+    assert not await subscriptions.add(holder, "two", channels("b", "c", "d"), 3)
     assert await subscriptions.channels(holder.scope, "two") == {"a", "b"}
-    assert await subscriptions.add(holder, "two", ["b", "c"], 3)
+    assert await subscriptions.add(holder, "two", channels("b", "c"), 3)
     await subscriptions.remove(holder, "two", ["a"])
     assert await subscriptions.subscribers(holder.scope, "a") == frozenset()

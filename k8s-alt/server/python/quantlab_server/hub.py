@@ -18,14 +18,11 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from quantlab_app.ports.container import Ports
-from quantlab_app.ports.errors import Misconfigured, StoreUnavailable
-from quantlab_app.use_cases import identity, sockets
-from quantlab_edge import observe
+from quantlab_app.ports.errors import Misconfigured
 from quantlab_edge.hub_connection import Connection
 from quantlab_edge.hub_fanout import Fanout
+from quantlab_edge.hub_room import Room
 from quantlab_edge.socket import (
-    CLOSE_NORMAL,
-    CLOSE_OVERLOADED,
     CLOSE_POLICY,
     CLOSE_UNAUTHORIZED,
     CONNECT,
@@ -51,9 +48,6 @@ SERVER_OPTIONS: Final[dict[str, Any]] = {
     "ws_ping_timeout": 20.0,
     "ws_per_message_deflate": False,
 }
-WATCH_S: Final = 1.0
-SESSION_CHECK_S: Final = 4.0
-CHECKS_UNANSWERED_MAX: Final = 3
 RATE_LIMITED: Final = error_text("rate_limited", "expected fewer messages a second")
 
 SocketFunction = Callable[[Ports, SocketEvent], Awaitable[SocketReply]]
@@ -114,9 +108,9 @@ class Hub:
     def __init__(self, ports: Ports, functions: Mapping[str, SocketFunction]) -> None:
         self._ports = ports
         self._functions = functions
-        self._connections: dict[str, Connection] = {}
-        self._fanout = Fanout(ports, self._restore)
+        self._room = Room(ports, Fanout(ports, self._on_attached))
         self._tasks: set[asyncio.Task[None]] = set()
+        self._restoring: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket from handshake to end."""
@@ -128,35 +122,36 @@ class Hub:
         if reply.holder is None:
             await _deny(send, reply)
             return
-        loop = asyncio.get_running_loop()
-        connection = Connection(connection_id, reply.holder, send, loop.time())
-        left_s = (reply.holder.expires_ns - self._ports.clock.now_ns()) / 1e9
-        end = loop.call_later(left_s, connection.close, CLOSE_UNAUTHORIZED, "token ended")
+        now_s = asyncio.get_running_loop().time()
+        connection = Connection(connection_id, reply.holder, send, now_s)
+        self._join(connection)
         try:
             await send({"type": "websocket.accept"})
-            self._join(connection)
-            await self._serve(connection, receive)
+            await self._room.serve(connection, self._read(connection, receive))
         finally:
-            end.cancel()
             self._leave(connection)
             event = SocketEvent(connection_id, DISCONNECT, holder=connection.holder)
             await self._functions[DISCONNECT](self._ports, event)
 
-    async def _serve(self, connection: Connection, receive: Receive) -> None:
-        reader = asyncio.create_task(self._read(connection, receive))
-        sender = asyncio.create_task(connection.run_sender())
-        connection.tasks |= {reader, sender}
-        try:
-            done, _ = await asyncio.wait({reader, sender}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            tasks = tuple(connection.tasks)
-            for task in tasks:
+    def _join(self, connection: Connection) -> None:
+        self._room.join(connection)
+        if not self._tasks:
+            for work in self._room.works():
+                task = asyncio.create_task(work)
+                task.add_done_callback(_report)
+                self._tasks.add(task)
+
+    def _leave(self, connection: Connection) -> None:
+        self._room.leave(connection)
+        if not self._room.connections:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            # A client that is gone shows as OSError where the server sends to it.
-            if not task.cancelled() and not isinstance(task.exception(), OSError):
-                task.result()
+            self._tasks.clear()
+            self._room.fanout.rest()
+
+    def _on_attached(self, again: bool) -> None:
+        if again:
+            self._restoring = asyncio.create_task(self._room.restore())
 
     async def _read(self, connection: Connection, receive: Receive) -> None:
         loop = asyncio.get_running_loop()
@@ -182,81 +177,15 @@ class Hub:
         return await self._functions[route](self._ports, event)
 
     def _apply(self, connection: Connection, reply: SocketReply) -> None:
+        fanout = self._room.fanout
         for name in reply.dropped:
-            self._fanout.drop(connection, name)
+            fanout.drop(connection, name)
         for text in reply.messages:
             connection.reply(text)
         for grant in reply.granted:
-            self._fanout.add(connection, grant)
+            fanout.begin(connection, grant.channel, grant.start, grant.head_seq)
         if reply.status == 401:
             connection.close(CLOSE_UNAUTHORIZED, "token ended")
-
-    def _join(self, connection: Connection) -> None:
-        self._connections[connection.connection_id] = connection
-        observe.sockets_open.set(len(self._connections))
-        if not self._tasks:
-            for work in (self._fanout.run(), self._watch(), self._check_sessions()):
-                task = asyncio.create_task(work)
-                task.add_done_callback(_report)
-                self._tasks.add(task)
-
-    def _leave(self, connection: Connection) -> None:
-        self._connections.pop(connection.connection_id, None)
-        observe.sockets_open.set(len(self._connections))
-        for name in connection.channels:
-            self._fanout.drop(connection, name)
-        if not self._connections:
-            for task in self._tasks:
-                task.cancel()
-            self._tasks.clear()
-            self._fanout.rest()
-
-    async def _watch(self) -> None:
-        """Send idle clients away, and cut off those that no longer take anything."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(WATCH_S)
-            now_s = loop.time()
-            for connection in list(self._connections.values()):
-                if connection.idle(now_s):
-                    connection.close(CLOSE_NORMAL, "idle")
-                if connection.stalled(now_s):
-                    _log.warning("socket_stalled", connection_id=connection.connection_id)
-                    for task in tuple(connection.tasks):
-                        task.cancel()
-
-    async def _check_sessions(self) -> None:
-        """Close sockets whose session or key has ended, within five seconds of its end."""
-        while True:
-            await asyncio.sleep(SESSION_CHECK_S)
-            for connection in list(self._connections.values()):
-                await self._check_session(connection)
-
-    async def _check_session(self, connection: Connection) -> None:
-        try:
-            stands = await identity.still_stands(self._ports, connection.holder)
-        except StoreUnavailable:
-            connection.checks_unanswered += 1
-            if connection.checks_unanswered >= CHECKS_UNANSWERED_MAX:
-                connection.close(CLOSE_OVERLOADED, "credentials cannot be checked")
-            return
-        connection.checks_unanswered = 0
-        if not stands:
-            connection.close(CLOSE_UNAUTHORIZED, "session ended")
-
-    async def _restore(self) -> None:
-        """Record every open socket again after the store of subscriptions may have lost it."""
-        for connection in list(self._connections.values()):
-            try:
-                await sockets.restore_socket(
-                    self._ports,
-                    connection.holder,
-                    connection.connection_id,
-                    connection.channels,
-                )
-            except StoreUnavailable as error:
-                _log.warning("sockets_not_restored", error=str(error))
-                return
 
 
 def _report(task: asyncio.Task[None]) -> None:

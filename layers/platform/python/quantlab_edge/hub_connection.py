@@ -1,4 +1,4 @@
-"""One open socket of the hub: what waits to be sent, what may be left out, what its client may do.
+"""One open socket: what waits to be sent, what may be left out, what its client may do.
 
 It must not read a store, and nothing in it waits for a client except its own sender.
 """
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from quantlab_app.ports.sessions import TicketHolder
+from quantlab_app.ports.sockets import Progress
 from quantlab_edge import observe
 from quantlab_edge.socket import CLOSE_OVERLOADED, resync_text
 
@@ -76,6 +77,7 @@ class Connection:
         self._queue: deque[str] = deque()
         self._conflated: dict[ConflationKey, str] = {}
         self._overflowed: dict[str, int] = {}
+        self._sending = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._ending: tuple[int, str] | None = None
@@ -89,6 +91,16 @@ class Connection:
     @property
     def channels(self) -> list[str]:
         return [*self.feeds, *self.symbols]
+
+    @property
+    def flushed(self) -> bool:
+        """Say whether every event queued so far has been sent."""
+        return not self._queue and not self._sending
+
+    def progress(self) -> dict[str, Progress]:
+        """Return how far each channel is, as it may be recorded."""
+        feeds = {name: Progress(feed.sent, loose=True) for name, feed in self.feeds.items()}
+        return {**feeds, **dict.fromkeys(self.symbols, Progress())}
 
     def reply(self, text: str) -> None:
         """Queue an answer; a client that asks and does not read is sent away."""
@@ -167,11 +179,13 @@ class Connection:
     async def _send_burst(self) -> None:
         queue, conflated = self._queue, self._conflated
         sent_before = self.sent
+        self._sending = True
         for _ in range(min(BURST, len(queue))):
             if self._ending is not None:
                 return
             await self._send({"type": "websocket.send", "text": queue.popleft()})
             self.sent += 1
+        self._sending = False
         for _ in range(min(BURST, len(conflated))):
             if self._ending is not None or not conflated:
                 return

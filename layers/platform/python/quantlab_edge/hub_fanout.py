@@ -3,19 +3,17 @@
 It must not wait for a client or a store: what comes from the bus is handed on at once.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
 
 from quantlab_app.ports.container import Ports
-from quantlab_app.ports.sockets import BARS, EVENTS, QUOTES, ChannelKind
-from quantlab_app.use_cases.sockets import Grant
+from quantlab_app.ports.sockets import BARS, EVENTS, QUOTES, Channel, ChannelKind, Progress
 from quantlab_edge.hub_connection import AccountFeed, Connection
 from quantlab_edge.hub_filler import Filler
-from quantlab_edge.socket import bar_text, event_text, quote_text
+from quantlab_edge.socket import SOCKETS, bar_text, event_text, quote_text
 
 TOPICS: Final = (EVENTS, QUOTES, BARS)
 
@@ -26,32 +24,43 @@ _log = structlog.get_logger(__name__)
 
 
 class Fanout:
-    """Who listens to what in this process."""
+    """Who listens to what in this process.
 
-    def __init__(self, ports: Ports, restore: Callable[[], Awaitable[None]]) -> None:
+    on_attached learns whenever listening begins, and whether it had begun before; on_control,
+    where given, gets the control messages of the functions.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        on_attached: Callable[[bool], None],
+        on_control: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._ports = ports
-        self._restore = restore
+        self._note_attached = on_attached
+        self._on_control = on_control
         self._filler = Filler(ports)
         self._feeds: dict[tuple[str, str], set[AccountFeed]] = {}
         self._listeners: dict[str, set[Connection]] = {}
         self._latest: dict[str, Mapping[str, Any]] = {}
-        self._restoring: asyncio.Task[None] | None = None
         self._attached = False
 
     async def run(self) -> None:
         """Hand messages of the bus on until cancelled."""
-        await self._ports.event_bus.listen(TOPICS, self._on_message, self._on_attached)
+        topics = TOPICS if self._on_control is None else (*TOPICS, SOCKETS)
+        await self._ports.event_bus.listen(topics, self._on_message, self._on_attached)
 
     def rest(self) -> None:
         """Forget what grows stale while nobody listens."""
         self._attached = False
         self._latest.clear()
 
-    def add(self, connection: Connection, grant: Grant) -> None:
-        """Begin a channel: from its past on for an account, with the newest one for a symbol."""
-        channel = grant.channel
+    def begin(
+        self, connection: Connection, channel: Channel, progress: Progress, head_seq: int
+    ) -> None:
+        """Begin a channel: an account goes on from its progress, a symbol with its newest one."""
         if channel.kind is ChannelKind.ACCOUNT:
-            self._add_feed(connection, grant)
+            self._begin_feed(connection, channel, progress, head_seq)
             return
         connection.symbols.add(channel.name)
         self._listeners.setdefault(channel.name, set()).add(connection)
@@ -61,16 +70,16 @@ class Fanout:
             )
             connection.conflate((channel.name, ""), text)
 
-    def _add_feed(self, connection: Connection, grant: Grant) -> None:
-        channel = grant.channel
+    def _begin_feed(
+        self, connection: Connection, channel: Channel, progress: Progress, head_seq: int
+    ) -> None:
         self.drop(connection, channel.name)
-        sent = grant.head_seq if grant.after_seq is None else grant.after_seq
-        feed = AccountFeed(connection, channel.key, channel.name, sent, grant.head_seq)
+        feed = AccountFeed(connection, channel.key, channel.name, progress.seq, head_seq)
         connection.feeds[channel.name] = feed
         key = (connection.holder.scope.tenant_id, channel.key)
         self._feeds.setdefault(key, set()).add(feed)
-        if grant.after_seq is None:
-            connection.offer_resync(channel.name, 1)
+        if progress.loose:
+            feed.skip()
         self._filler.fill(feed)
 
     def drop(self, connection: Connection, name: str) -> None:
@@ -89,8 +98,7 @@ class Fanout:
         for feeds in self._feeds.values():
             for feed in feeds:
                 self._filler.fill(feed)
-        if self._attached:
-            self._restoring = asyncio.ensure_future(self._restore())
+        self._note_attached(self._attached)
         self._attached = True
 
     def _on_message(self, topic: str, body: bytes) -> None:
@@ -100,8 +108,10 @@ class Fanout:
                 self._on_events(message)
             elif topic == QUOTES:
                 self._on_quote(message)
-            else:
+            elif topic == BARS:
                 self._on_bar(message)
+            elif self._on_control is not None:
+                self._on_control(body)
         except (ValueError, KeyError, TypeError) as error:
             _log.error("bus_message_unreadable", topic=topic, error=repr(error))
 

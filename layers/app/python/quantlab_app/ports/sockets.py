@@ -31,6 +31,27 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a connection is served in a channel: the events up to seq have been sent.
+
+    loose says that later ones may have been sent too, so that no one can go on from here without
+    a gap or a duplicate. Channels of symbols stay at the default.
+    """
+
+    seq: int = 0
+    loose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """A recorded connection with its channels."""
+
+    connection_id: str
+    holder: TicketHolder
+    channels: Mapping[str, Progress]
+
+
+@dataclass(frozen=True, slots=True)
 class StreamHead:
     """An account's newest event, and the user who owns the account."""
 
@@ -75,9 +96,22 @@ class Subscriptions(Protocol):
         ...
 
     async def add(
-        self, holder: TicketHolder, connection_id: str, channels: Sequence[str], limit: int
+        self,
+        holder: TicketHolder,
+        connection_id: str,
+        channels: Mapping[str, Progress],
+        limit: int,
     ) -> bool:
         """Record channels; False, and nothing recorded, when there would be more than the limit."""
+        ...
+
+    async def advance(
+        self,
+        holder: TicketHolder,
+        connection_id: str,
+        steps: Mapping[str, tuple[Progress, Progress]],
+    ) -> frozenset[str]:
+        """Replace progress, each from and to, where it is still the former; return where it was."""
         ...
 
     async def remove(
@@ -92,6 +126,14 @@ class Subscriptions(Protocol):
 
     async def channels(self, scope: Scope, connection_id: str) -> frozenset[str]:
         """Return the channels a connection listens to."""
+        ...
+
+    async def connection(self, tenant_id: str, connection_id: str) -> OpenConnection | None:
+        """Return a recorded connection; None when it is unknown or has ended."""
+        ...
+
+    async def connections(self) -> Sequence[OpenConnection]:
+        """Return every recorded connection of every tenant."""
         ...
 
     async def subscribers(self, scope: Scope, channel: str) -> frozenset[str]:

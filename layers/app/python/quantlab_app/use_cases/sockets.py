@@ -14,7 +14,7 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound
 from quantlab_app.ports.sessions import TicketHolder
-from quantlab_app.ports.sockets import Channel, ChannelKind, LoggedEvent, StreamHead
+from quantlab_app.ports.sockets import Channel, ChannelKind, LoggedEvent, Progress, StreamHead
 from quantlab_app.use_cases import identity
 
 CONNECTIONS_PER_TENANT_MAX: Final = 1_000
@@ -47,6 +47,11 @@ class Grant:
     channel: Channel
     head_seq: int = 0
     after_seq: int | None = 0
+
+    @property
+    def start(self) -> Progress:
+        """Return where the channel begins."""
+        return Progress(0, loose=True) if self.after_seq is None else Progress(self.after_seq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +106,10 @@ async def subscribe(
             granted.append(Grant(channel))
         else:
             refused[channel.name] = SocketRefusal.NOT_FOUND
-    names = [grant.channel.name for grant in granted]
-    if names and not await ports.subscriptions.add(holder, connection_id, names, SUBSCRIPTIONS_MAX):
-        full = dict.fromkeys(names, SocketRefusal.TOO_MANY_SUBSCRIPTIONS)
+    starts = {grant.channel.name: grant.start for grant in granted}
+    add = ports.subscriptions.add
+    if starts and not await add(holder, connection_id, starts, SUBSCRIPTIONS_MAX):
+        full = dict.fromkeys(starts, SocketRefusal.TOO_MANY_SUBSCRIPTIONS)
         return Subscribed((), {**refused, **full})
     return Subscribed(tuple(granted), refused)
 
@@ -153,7 +159,7 @@ async def close_socket(ports: Ports, holder: TicketHolder, connection_id: str) -
 
 
 async def restore_socket(
-    ports: Ports, holder: TicketHolder, connection_id: str, channels: Sequence[str]
+    ports: Ports, holder: TicketHolder, connection_id: str, channels: Mapping[str, Progress]
 ) -> None:
     """Record again a connection that is still open, after the store may have lost it."""
     await ports.subscriptions.open(holder, connection_id, CONNECTIONS_PER_TENANT_MAX)
