@@ -1,0 +1,1 @@
+"""Make a tenant of a deployment and keep it current."""

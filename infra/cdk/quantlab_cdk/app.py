@@ -1,0 +1,36 @@
+"""The app: the stage from the context, the functions from their manifests, two stacks."""
+
+from aws_cdk import App, Tags, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from quantlab_cdk.code import gather
+from quantlab_cdk.places import FUNCTIONS
+from quantlab_cdk.spine import Spine
+from quantlab_cdk.stage import stage_of
+from quantlab_cdk.tenants import Tenants
+from quantlab_manifest import Manifest, load_all
+
+
+def lambdas() -> tuple[Manifest, ...]:
+    """Return the manifests of what runs as a Lambda: everything but workers."""
+    return tuple(m for m in load_all(FUNCTIONS) if m.kind != "worker")
+
+
+def build(app: App) -> tuple[Spine, Tenants]:
+    """Add the stacks of the stage that the context names."""
+    stage = stage_of(app.node)
+    manifests = lambdas()
+    code = gather(manifests, stage.python, stage.platform)
+    spine = Spine(app, stage, manifests, code)
+    tenants = Tenants(app, stage, manifests)
+    tenants.add_stack_dependency(spine)
+    Tags.of(app).add("quantlab:stage", stage.name)
+    return spine, tenants
+
+
+def synthesize() -> None:
+    """Write the assembly; cdk-nag judges it on the way."""
+    app = App()
+    build(app)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    app.synth()

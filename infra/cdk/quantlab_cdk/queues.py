@@ -1,0 +1,60 @@
+"""A FIFO queue per queue manifest, with its dead letters."""
+
+from aws_cdk import Duration
+from aws_cdk.aws_lambda import Function
+from aws_cdk.aws_lambda_event_sources import SqsEventSource
+from aws_cdk.aws_sqs import DeadLetterQueue, Queue, QueueEncryption
+from constructs import Construct
+
+from quantlab_cdk.functions import pascal
+from quantlab_cdk.stage import Stage
+from quantlab_manifest import Manifest, QueueWake
+
+# While a message is being handled it must not come again: six times the timeout, as the service
+# asks of queues that feed Lambdas.
+VISIBILITY_PER_TIMEOUT = 6
+TRIES = 3
+BATCH = 10
+KEPT_DAYS = 4
+DEAD_KEPT_DAYS = 14
+CONCURRENCY_MIN = 2  # the least an event source mapping can be told
+
+
+class WakeQueue(Construct):
+    """What wakes one queue function."""
+
+    def __init__(self, scope: Construct, stage: Stage, manifest: Manifest, wake: QueueWake) -> None:
+        super().__init__(scope, f"{pascal(wake.queue)}Queue")
+        self.name = wake.queue
+        self._manifest = manifest
+        self.dead = Queue(
+            self,
+            "Dead",
+            queue_name=f"{stage.prefix}-{wake.queue}-dead.fifo",
+            fifo=True,
+            encryption=QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(DEAD_KEPT_DAYS),
+        )
+        self.queue = Queue(
+            self,
+            "Queue",
+            queue_name=f"{stage.prefix}-{wake.queue}.fifo",
+            fifo=True,
+            encryption=QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(KEPT_DAYS),
+            visibility_timeout=Duration.seconds(VISIBILITY_PER_TIMEOUT * manifest.timeout_s),
+            dead_letter_queue=DeadLetterQueue(queue=self.dead, max_receive_count=TRIES),
+        )
+
+    def feed(self, function: Function) -> None:
+        """Give batches to the function, which says which messages failed."""
+        function.add_event_source(
+            SqsEventSource(
+                self.queue,
+                batch_size=BATCH,
+                max_concurrency=max(CONCURRENCY_MIN, self._manifest.concurrency),
+                report_batch_item_failures=True,
+            )
+        )
