@@ -1,6 +1,5 @@
 """The ports on AWS: a function gets those its manifest names, and nothing else is imported."""
 
-import importlib.util
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -16,6 +15,7 @@ from quantlab_app.ports.market import TickArchive
 from quantlab_app.ports.secrets import Keys, Secrets, Vault
 from quantlab_app.ports.sockets import EventBus, Pushes
 from quantlab_edge.composition import PORT_NAMES, part
+from quantlab_edge.packed import packed_configs
 from quantlab_edge.settings_aws import AwsSettings
 from quantlab_edge.store_ports import StorePorts
 
@@ -56,10 +56,7 @@ class OnAws(StorePorts):
     def catalogue_file(self) -> Path:
         if self._own.configs is not None:
             return self._own.configs / "instruments.json"
-        packed = importlib.util.find_spec("quantlab_configs")
-        if packed is None or not packed.submodule_search_locations:
-            return Path("agent/configs/instruments.json")
-        return Path(packed.submodule_search_locations[0]) / "instruments.json"
+        return packed_configs() / "instruments.json"
 
     def public_url(self) -> str:
         return self._own.public_url

@@ -7,6 +7,7 @@ import structlog
 from starlette.requests import Request
 
 from quantlab_app.ports.container import Ports
+from quantlab_edge.deployments import Resource, ResourceRequest, answer
 from quantlab_edge.gateway import Context, refused_context
 from quantlab_edge.lambdas_observe import Call
 from quantlab_edge.lambdas_sandbox import Sandbox
@@ -53,17 +54,23 @@ class GatewayFunction:
 
 
 class DeployFunction:
-    """Hands the event of a custom resource on as it came."""
+    """Makes, changes or ends a resource of a deployment, and tells the deployment how it went."""
 
     def __init__(
-        self, handle: Callable[[Ports, Any, Any], Awaitable[Any]], sandbox: Sandbox
+        self, handle: Callable[[Ports, ResourceRequest], Awaitable[Resource]], sandbox: Sandbox
     ) -> None:
         self._handle = handle
         self._sandbox = sandbox
 
-    def __call__(self, event: Any, context: Any, call: Call) -> Any:
+    def __call__(self, event: Any, context: Any, call: Call) -> dict[str, str]:  # noqa: ARG002
         call.note("deploy", request=event.get("RequestType"), resource=event.get("ResourceType"))
-        return self._sandbox.run(lambda ports: self._handle(ports, event, context))
+        status = answer(event, self._made)
+        if status == "FAILED":
+            call.fail(status=status)
+        return {"status": status}
+
+    def _made(self, request: ResourceRequest) -> Resource:
+        return self._sandbox.run(lambda ports: self._handle(ports, request))
 
 
 def _request(event: Any, correlation_id: str) -> Request:

@@ -99,8 +99,13 @@ def read_configs(folder: Path) -> Configs:
 
 def read_tenant(path: Path, configs: Configs) -> TenantFile:
     """Read one tenant file and check all of it."""
+    return check_tenant(path, _content(path), configs)
+
+
+def check_tenant(path: Path, content: bytes, configs: Configs) -> TenantFile:
+    """Check what a tenant file of that name holds, wherever it was read."""
     try:
-        source = read_json(_content(path))
+        source = read_json(content)
     except JsonSyntaxError as error:
         syntax = FileProblem(error.line, error.column, "(file)", "", error.expected, error.got)
         return TenantFile(path, None, (syntax,))

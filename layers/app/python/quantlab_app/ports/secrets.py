@@ -42,6 +42,10 @@ class Secrets(Protocol):
 class Vault(Protocol):
     """Where a deployment keeps what it makes itself, each once; cloud profiles only."""
 
+    async def holds(self, reference: str, *, tenant_id: str | None) -> bool:
+        """Say whether there is a secret under a reference."""
+        ...
+
     async def keep(self, reference: str, secret: str, *, tenant_id: str | None) -> bool:
         """Store a secret under a free reference; False, and nothing stored, when it is taken."""
         ...

@@ -62,6 +62,10 @@ class ManagedVault:
         self._prefix = prefix
         self._keys_secret = keys_secret
 
+    async def holds(self, reference: str, *, tenant_id: str | None) -> bool:
+        name = secret_id(self._prefix, reference, tenant_id)
+        return bool(await self._values.read_if_any(name))
+
     async def keep(self, reference: str, secret: str, *, tenant_id: str | None) -> bool:
         name = secret_id(self._prefix, reference, tenant_id)
         owner = "the platform" if tenant_id is None else f"tenant {tenant_id}"
