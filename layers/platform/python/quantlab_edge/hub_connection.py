@@ -94,8 +94,8 @@ class Connection:
 
     @property
     def flushed(self) -> bool:
-        """Say whether every event queued so far has been sent."""
-        return not self._queue and not self._sending
+        """Say whether every event so far has been sent, or the hint that stands for it."""
+        return not self._queue and not self._sending and not self._overflowed
 
     def progress(self) -> dict[str, Progress]:
         """Return how far each channel is, as it may be recorded."""

@@ -73,6 +73,8 @@ class Room:
     async def restore(self) -> None:
         """Record every open socket again after the store of subscriptions may have lost it."""
         for connection in list(self.connections.values()):
+            if connection.closing:
+                continue
             try:
                 await sockets.restore_socket(
                     self._ports,
