@@ -3,7 +3,7 @@
 Settings and function are read at cold start, so that what is wrong shows before the first call.
 """
 
-from quantlab_edge.lambdas_entry import make_handler
+from quantlab_edge.lambdas_entry import Entry
 from quantlab_edge.settings_aws import read_aws_settings
 
-handler = make_handler(read_aws_settings())
+handler = Entry(read_aws_settings())

@@ -1,4 +1,4 @@
-"""From a function's name to the handler that Lambda calls."""
+"""From a function's name to what Lambda calls."""
 
 import importlib
 import os
@@ -21,20 +21,28 @@ ALWAYS: Final = frozenset({"clock", "ids"})
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 
 
-def make_handler(settings: AwsSettings) -> Handler:
-    """Import a function and wrap it for the events of its kind."""
-    kind, _, name = settings.function.partition("/")
-    module = importlib.import_module(f"functions.{kind}.{name}.handler")
-    manifest = _manifest(module)
-    sandbox = Sandbox(settings, ALWAYS | set(manifest["ports"]))
-    calls = Calls(settings)
-    function = _wrapped(kind, module, manifest["wake"], sandbox)
+class Entry:
+    """One function as the handler that Lambda calls."""
 
-    def handler(event: Any, context: Any) -> Any:
-        with calls.one(context) as call, sandbox.call():
-            return function(event, context, call)
+    def __init__(self, settings: AwsSettings) -> None:
+        kind, _, name = settings.function.partition("/")
+        module = importlib.import_module(f"functions.{kind}.{name}.handler")
+        manifest = _manifest(module)
+        self._sandbox = Sandbox(settings, ALWAYS | set(manifest["ports"]))
+        self._calls = Calls(settings)
+        self._function = _wrapped(kind, module, manifest["wake"], self._sandbox)
+        self._run: Handler = _traced(self._one) if _asks_for_traces() else self._one
 
-    return _traced(handler) if _asks_for_traces() else handler
+    def __call__(self, event: Any, context: Any) -> Any:
+        return self._run(event, context)
+
+    def close(self) -> None:
+        """Give back what was kept for the next call."""
+        self._sandbox.close()
+
+    def _one(self, event: Any, context: Any) -> Any:
+        with self._calls.one(context) as call, self._sandbox.call():
+            return self._function(event, context, call)
 
 
 def _wrapped(kind: str, module: ModuleType, wake: dict[str, Any], sandbox: Sandbox) -> Function:

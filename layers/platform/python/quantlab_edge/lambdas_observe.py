@@ -102,6 +102,7 @@ def _configure_lines(settings: AwsSettings) -> None:
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LambdaPowertoolsFormatter(service=SERVICE, utc=True, use_rfc3339=True))
+    logging.getLogger(SERVICE).propagate = False  # its lines are written by a handler of its own
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # Mangum's lines of requests hold addresses with tokens in them.

@@ -86,14 +86,13 @@ class Sandbox:
 
 
 async def _clear(loop: asyncio.AbstractEventLoop, ports: Ports | None) -> None:
+    if ports is not None:
+        try:
+            await asyncio.wait_for(ports.close(), CLEARING_S)
+        except Exception as error:  # noqa: BLE001 - what cannot be closed ends with the process
+            _log.warning("not_closed", cause=repr(error))
     left = asyncio.all_tasks(loop) - {asyncio.current_task()}
     for task in left:
         task.cancel()
     if left:
         await asyncio.wait(left, timeout=CLEARING_S)
-    if ports is None:
-        return
-    try:
-        await asyncio.wait_for(ports.close(), CLEARING_S)
-    except Exception as error:  # noqa: BLE001 - what cannot be closed is left to the process's end
-        _log.warning("not_closed", cause=repr(error))
