@@ -5,8 +5,11 @@ STATE ?= .state
 FEED ?= synthetic
 TESTS ?= tests
 SIGNALS ?= 10000
+AWS_STATE ?= .state-aws
+AWS_PORT ?= 4566
 
 UV_VERSION := 0.13.9
+AWS_GROUPS := --no-dev --group aws --group cdk
 BIN := .venv/bin
 UV := .venv/uv/bin/uv
 export UV_PYTHON_DOWNLOADS := never
@@ -14,12 +17,13 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test soak check bench clean openapi
+.PHONY: help setup up down aws-local aws-local-down aws-environments test soak check bench clean openapi
 
 help: ## Show what there is
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make up PORT=8080 STATE=.state FEED=synthetic    FEED is synthetic or replay:FILE[:speed=10][:loop=1]"
+	@echo "  make aws-local AWS_PORT=4566 AWS_STATE=.state-aws FEED=synthetic"
 
 setup: .venv/.dev ## Make the environment in .venv from the lock file, with the tools of development
 
@@ -28,6 +32,13 @@ up: .venv/.run ## Start the whole platform; Ctrl-C ends it
 
 down: .venv/.run ## End the platform that runs on STATE
 	@$(BIN)/quantlab down --state "$(STATE)"
+
+aws-local: ## Deploy the same functions to a local cloud on AWS_PORT and leave it running
+	@$(MAKE) --no-print-directory --jobs=3 aws-environments
+	@$(BIN)/quantlab aws-local up --port "$(AWS_PORT)" --state "$(AWS_STATE)" --feed "$(FEED)"
+
+aws-local-down: .venv/.run ## End the local cloud that runs on AWS_STATE; its database stays
+	@$(BIN)/quantlab aws-local down --state "$(AWS_STATE)"
 
 test: .venv/.dev ## Run the tests
 	$(BIN)/pytest $(TESTS)
@@ -53,15 +64,36 @@ clean: ## Remove what tools leave behind; the environment and the state stay
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/out
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-# Once the tools of development are in, running the platform must not take them out again.
+# What is in stays in: running the platform must not take out the tools of development or of AWS.
 .venv/.run: pyproject.toml uv.lock $(UV)
-	@if [ -e .venv/.dev ]; then $(UV) sync --quiet --frozen --compile-bytecode; \
-	else $(UV) sync --quiet --frozen --compile-bytecode --no-dev; fi
+	@if [ -e .venv/.dev ]; then groups=; elif [ -e .venv/.aws ]; then groups="$(AWS_GROUPS)"; else groups=--no-dev; fi; \
+	$(UV) sync --quiet --frozen --compile-bytecode $$groups
 	@touch $@
+
+.venv/.aws: pyproject.toml uv.lock $(UV)
+	@if [ -e .venv/.dev ]; then groups=; else groups="$(AWS_GROUPS)"; fi; \
+	$(UV) sync --quiet --frozen --compile-bytecode $$groups
+	@touch .venv/.run $@
 
 .venv/.dev: pyproject.toml uv.lock $(UV)
 	@$(UV) sync --quiet --frozen --compile-bytecode
-	@touch .venv/.run $@
+	@touch .venv/.run .venv/.aws $@
+
+aws-environments: .venv/.aws .venv/.ministack .venv/.cdk
+
+.venv/.ministack: infra/aws_local/pyproject.toml infra/aws_local/uv.lock $(UV)
+	@echo "installing MiniStack in .venv/aws-local"
+	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/.venv/aws-local" \
+	  $(UV) sync --quiet --frozen --compile-bytecode --project infra/aws_local --python "$(CURDIR)/$(BIN)/python"
+	@touch $@
+
+.venv/.cdk: infra/cdk/package.json infra/cdk/package-lock.json $(UV)
+	@command -v npm >/dev/null && command -v node >/dev/null || { \
+	  echo "npm and Node.js 20 or later are needed for the CDK; on Debian and Ubuntu: apt-get install nodejs npm" >&2; exit 1; }
+	@echo "installing the CDK command line in infra/cdk/node_modules"
+	@npm ci --prefix infra/cdk --no-audit --no-fund >.venv/npm.log 2>&1 \
+	  || { echo "npm could not install the CDK; see .venv/npm.log" >&2; exit 1; }
+	@touch $@
 
 # uv has an environment of its own: a sync removes from .venv what the lock file does not name.
 $(UV):

@@ -29,6 +29,7 @@ class Program:
     stop_wait_s: float
     # What the program started itself, in its session, is killed once the program has ended.
     sweeps: bool = False
+    folder: Path | None = None
 
 
 class Child:
@@ -60,6 +61,7 @@ class Child:
         )
         self._process = subprocess.Popen(  # noqa: S603
             (*leash, *self.program.argv),
+            cwd=self.program.folder,
             env=dict(self.program.environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

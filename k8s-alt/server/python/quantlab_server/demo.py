@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,16 +60,20 @@ async def _seed(urls: StoreUrls, state: Path) -> dict[str, Any]:
     )
     ports = await build(settings)
     try:
-        return await _provisioned(ports, state / FILE)
+        for config in _configs():
+            await provision(ports, provisioning_scope(config), config)
+        return await contents(ports, state / FILE, lambda scope: _fresh_key(ports, scope))
     finally:
         await ports.close()
 
 
-async def _provisioned(ports: Ports, path: Path) -> dict[str, Any]:
+async def contents(
+    ports: Ports, path: Path, api_key: Callable[[Scope], Awaitable[str]]
+) -> dict[str, Any]:
+    """Make users, accounts and bots of every provisioned tenant whose credentials are not kept."""
     document = _kept(path)
     for config in _configs():
-        scope = system_scope(config.tenant_id, "provisioning", derive_id("demo", config.version))
-        await provision(ports, scope, config)
+        scope = provisioning_scope(config)
         if any(tenant["tenantId"] == config.tenant_id for tenant in document["tenants"]):
             continue
         if await ports.users.page(scope, 1, None):
@@ -76,10 +81,22 @@ async def _provisioned(ports: Ports, path: Path) -> dict[str, Any]:
                 f"the demo tenant {config.tenant_id} exists but its credentials are not in {path}; "
                 "restore the file, or start anew with make clean"
             )
-        document["tenants"].append(await _fill(ports, scope, config))
+        document["tenants"].append(await _fill(ports, scope, config, await api_key(scope)))
         write_private(path, json.dumps(document, indent=2))
     document["symbols"] = list(ports.catalog.instruments)
     return document
+
+
+def provisioning_scope(config: TenantConfig) -> Scope:
+    """Say for whom the demo's contents of a tenant are made."""
+    return system_scope(config.tenant_id, "provisioning", derive_id("demo", config.version))
+
+
+async def _fresh_key(ports: Ports, scope: Scope) -> str:
+    made = await create_api_key(ports, scope, name="provisioning", role=Role.TENANT_ADMIN)
+    if not isinstance(made, tuple):
+        raise Refusal(f"no API key for {scope.tenant_id}: {made}")
+    return made[1]
 
 
 def _kept(path: Path) -> dict[str, Any]:
@@ -106,13 +123,10 @@ def _configs() -> list[TenantConfig]:
     return configs
 
 
-async def _fill(ports: Ports, scope: Scope, config: TenantConfig) -> dict[str, Any]:
-    made = await create_api_key(ports, scope, name="provisioning", role=Role.TENANT_ADMIN)
-    if not isinstance(made, tuple):
-        raise Refusal(f"no API key for {config.tenant_id}: {made}")
+async def _fill(ports: Ports, scope: Scope, config: TenantConfig, api_key: str) -> dict[str, Any]:
     tenant: dict[str, Any] = {
         "tenantId": config.tenant_id,
-        "apiKey": made[1],
+        "apiKey": api_key,
         "users": [],
         "accounts": [],
         "bots": [],
@@ -155,12 +169,19 @@ async def _user(ports: Ports, scope: Scope, login: str, name: str, role: Role) -
     }
 
 
-def addressed(document: dict[str, Any], state: Path, url: str) -> dict[str, Any]:
+def addressed(
+    document: dict[str, Any], state: Path, url: str, ws_url: str | None = None
+) -> dict[str, Any]:
     """Write the addresses of this run into STATE/demo.json and return the document."""
-    document = {**document, "url": url, "wsUrl": url.replace("http", "ws", 1) + "/ws"}
+    document = {**document, "url": url, "wsUrl": ws_url or ws_url_of(url)}
     document["curl"] = pasted_curl(document)
     write_private(state / FILE, json.dumps(document, indent=2))
     return document
+
+
+def ws_url_of(url: str) -> str:
+    """Return where a server of our own takes sockets."""
+    return url.replace("http", "ws", 1) + "/ws"
 
 
 def pasted_curl(document: dict[str, Any]) -> str:
@@ -169,8 +190,8 @@ def pasted_curl(document: dict[str, Any]) -> str:
     return CURL.format(url=document["url"], quantity="0.10", **bot)
 
 
-def block(document: dict[str, Any]) -> str:
-    """Return what `make up` shows: address, logins, keys, a curl and how to watch."""
+def block(document: dict[str, Any], *options: str) -> str:
+    """Return what `make up` shows: address, logins, keys, a curl and how to watch with options."""
     lines = ["", f"QuantLabEngine is ready: {document['url']}", f"WebSocket: {document['wsUrl']}"]
     for tenant in document["tenants"]:
         lines += ["", f"Tenant {tenant['tenantId']}    X-Api-Key: {tenant['apiKey']}"]
@@ -192,5 +213,6 @@ def block(document: dict[str, Any]) -> str:
         "",
         "Watch its events (in another shell):",
     ]
-    lines += ["", f".venv/bin/quantlab watch --account {bot['accountId']}", ""]
+    watch = " ".join(("quantlab watch", *options, "--account", bot["accountId"]))
+    lines += ["", f".venv/bin/{watch}", ""]
     return "\n".join(lines)

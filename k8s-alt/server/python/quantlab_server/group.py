@@ -19,7 +19,7 @@ from quantlab_server.refusal import Refusal
 DOWN_WAIT_S: Final = 120.0
 LEFTOVER_WAIT_S: Final = 15.0
 POLL_EVERY_S: Final = 0.05
-PROGRAM: Final = "quantlab_server"
+OURS: Final = ("quantlab_server role ", "-m ministack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,16 @@ def take_lock(state: Path) -> Lock:
     file.write(f"{os.getpid()} {'' if us is None else us.start}\n")
     file.flush()
     return Lock(file)
+
+
+def supervisor_of(state: Path) -> int | None:
+    """Return the process that supervises a state folder now, if there is one."""
+    path = _pid_file(state)
+    if not path.exists():
+        return None
+    with path.open("r+", encoding="ascii") as file:
+        pid = file.read().partition(" ")[0]
+        return None if _lock(file) or not pid.isdigit() else int(pid)
 
 
 def stop_group(state: Path) -> bool:
@@ -118,7 +128,7 @@ def end_leftovers(state: Path) -> None:
 
 def _is_ours(pid: int) -> bool:
     process = look_up(pid)
-    return process is not None and f"{PROGRAM} role " in process.command
+    return process is not None and any(words in process.command for words in OURS)
 
 
 def _processes_file(state: Path) -> Path:

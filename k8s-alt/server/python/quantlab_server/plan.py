@@ -28,6 +28,11 @@ def functions_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
+def root_folder() -> Path:
+    """Find the repository: a local cloud is deployed from it, never from a wheel."""
+    return functions_folder().parent
+
+
 def manifests() -> tuple[Manifest, ...]:
     """Read all manifests of this installation, those that are only for AWS as well."""
     try:

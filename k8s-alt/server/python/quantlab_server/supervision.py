@@ -22,6 +22,8 @@ from quantlab_server.watch import Watch
 POLL_EVERY_S: Final = 0.1
 RESTARTS_BEFORE_READY_MAX: Final = 3
 NAME: Final = "supervisor"
+FAILED: Final = "\N{CROSS MARK}"  # how the CDK begins to say what went wrong
+FAILED_LINES: Final = 4
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -82,6 +84,33 @@ class Supervision:
         self._write_processes()
         return child
 
+    def complete(self, *programs: Program, wait_s: float) -> None:
+        """Run programs beside each other to their ends; Refusal names the first that fails."""
+        running = [Child(program, self.output) for program in programs]
+        deadline = time.monotonic() + wait_s
+        try:
+            for child in running:
+                child.start()
+            while running:
+                self._look_at_platform()
+                for child in [child for child in running if child.exit_code() is not None]:
+                    running.remove(child)
+                    self._settle(child)
+                if running and time.monotonic() > deadline:
+                    raise self.not_ready(running[0].name, f"did not end in {wait_s:.0f} s")
+                time.sleep(POLL_EVERY_S)
+        finally:
+            for child in running:
+                child.ask_to_stop()
+            for child in running:
+                child.finish()
+
+    def _settle(self, child: Child) -> None:
+        code = child.exit_code()
+        child.finish()
+        if code != 0:
+            raise self.not_ready(child.name, f"failed with exit code {code}")
+
     def start_roles(self, programs: tuple[Program, ...]) -> None:
         """Start the roles; from now on look_after starts again what ends."""
         self._roles = tuple(Child(program, self.output) for program in programs)
@@ -92,7 +121,8 @@ class Supervision:
         self._write_processes()
 
     def look_after(self) -> None:
-        """Start again what has ended, and wait a moment."""
+        """Start again what has ended, and wait a moment; Refusal when the platform has ended."""
+        self._look_at_platform()
         if self._watch is not None and self._watch.look():
             self._write_processes()
         time.sleep(POLL_EVERY_S)
@@ -111,7 +141,7 @@ class Supervision:
     def not_ready(self, name: str, what: str) -> Refusal:
         """Say what went wrong with a child, with its last words."""
         path = self.output.path(name)
-        said = next((line.strip() for line in reversed(tail(path, 20)) if line.strip()), "nothing")
+        said = _last_words(tail(path, 60))
         return Refusal(f"{name} {what}; it last said: {said} (all of it: {path})")
 
     def pids(self) -> dict[str, int]:
@@ -122,6 +152,12 @@ class Supervision:
             NAME: os.getpid(),
             **{name: pid for name, pid in children.items() if pid is not None},
         }
+
+    def _look_at_platform(self) -> None:
+        for child in self._platform:
+            code = child.exit_code()
+            if code is not None:
+                raise self.not_ready(child.name, f"ended with exit code {code}")
 
     def _say_restart(self, child: Child, code: int, wait_s: float) -> None:
         cause = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -144,3 +180,12 @@ class Supervision:
 
 def _ask_to_stop(_number: int, _frame: FrameType | None) -> None:
     raise _StopAsked
+
+
+def _last_words(lines: list[str]) -> str:
+    """Pick the lines that say what failed, or the last one."""
+    said = [line.strip() for line in lines if line.strip()]
+    marked = [number for number, line in enumerate(said) if FAILED in line]
+    if marked:
+        return " ".join(said[marked[-1] : marked[-1] + FAILED_LINES])
+    return said[-1] if said else "nothing"

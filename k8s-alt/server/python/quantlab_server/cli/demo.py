@@ -2,25 +2,23 @@
 
 import json as jsons
 import sys
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from quantlab_server import demo as demos
 from quantlab_server.cli.printing import Json, print_json, refuse
+from quantlab_server.cli.stages import STARTERS, Stage, StageOption, StateOption, state_of
 
-State = Annotated[Path, typer.Option(envvar="STATE", help="Folder of everything that is kept.")]
 
-
-def demo(state: State = Path(".state"), *, json: Json = False) -> None:
+def demo(
+    state: StateOption = None, stage: StageOption = Stage.LOCAL, *, json: Json = False
+) -> None:
     """Print addresses, logins, keys and bots of the demo tenants, for the demo tenants only."""
-    path = state / demos.FILE
+    path = state_of(stage, state) / demos.FILE
     try:
         document = jsons.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        refuse(f"expected the demo's credentials in {path}: {error}; run make up first")
+        refuse(f"expected the demo's credentials in {path}: {error}; run {STARTERS[stage]} first")
     if json:
         print_json(document)
     else:
-        sys.stdout.write(demos.block(document) + "\n")
+        options = () if stage is Stage.LOCAL else ("--stage", str(stage))
+        sys.stdout.write(demos.block(document, *options) + "\n")

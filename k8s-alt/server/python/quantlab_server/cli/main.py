@@ -7,6 +7,7 @@ import typer
 
 from quantlab_server.cli import (
     audit,
+    aws_local,
     db,
     demo,
     inbox,
@@ -38,6 +39,7 @@ app = _Cli(
 )
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.add_typer(aws_local.app, name="aws-local")
 app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)
 app.add_typer(db.app, name="db")

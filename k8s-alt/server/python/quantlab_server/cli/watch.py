@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from quantlab_server import demo as demos
 from quantlab_server.cli.printing import Json
+from quantlab_server.cli.stages import STARTERS, Stage, StageOption, StateOption, state_of
 from quantlab_server.private_files import read_json_object
 from quantlab_server.refusal import Refusal
 
@@ -24,8 +25,6 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 REQUEST_S: Final = 10.0
 RETRY_S_MAX: Final = 5.0
 PAGE: Final = 500
-
-State = Annotated[Path, typer.Option(envvar="STATE", help="State folder with the demo's logins.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,17 @@ class Login:
     api_key: str | None = field(default=None, repr=False)
     email: str | None = None
     password: str | None = field(default=None, repr=False)
+    ws_url: str | None = None
+
+    @property
+    def socket_url(self) -> str:
+        return self.ws_url or demos.ws_url_of(self.url)
 
 
 def watch(
     account: Annotated[str, typer.Option(help="Account whose events to print.")],
-    state: State = Path(".state"),
+    state: StateOption = None,
+    stage: StageOption = Stage.LOCAL,
     url: Annotated[str | None, typer.Option(help="Server; by default the demo's.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Tenant, with --api-key or --email.")] = None,
     api_key: Annotated[str | None, typer.Option(envvar="QUANTLAB_API_KEY")] = None,
@@ -60,20 +65,20 @@ def watch(
             raise Refusal("quantlab watch: expected --tenant beside --api-key or --email.")
         login = Login(url or DEFAULT_URL, tenant, api_key, email, password)
     else:
-        login = _demo_login(state, account, url)
+        login = _demo_login(stage, state, account, url)
     watcher = Watcher(login, account, after_seq, count, _print_json if json else _print_line)
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         asyncio.run(watcher.run())
 
 
-def _demo_login(state: Path, account_id: str, url: str | None) -> Login:
+def _demo_login(stage: Stage, state: Path | None, account_id: str, url: str | None) -> Login:
     """Find the login of the user who owns a demo account."""
-    path = state / demos.FILE
+    path = state_of(stage, state) / demos.FILE
     try:
         document = read_json_object(path)
     except OSError:
         raise Refusal(
-            f"{path} is missing: run make up first, or name --tenant and --api-key."
+            f"{path} is missing: run {STARTERS[stage]} first, or name --tenant and --api-key."
         ) from None
     for tenant in document["tenants"]:
         users = {user["userId"]: user for user in tenant["users"]}
@@ -85,6 +90,7 @@ def _demo_login(state: Path, account_id: str, url: str | None) -> Login:
                     tenant["tenantId"],
                     email=owner["email"],
                     password=owner["password"],
+                    ws_url=document["wsUrl"] if url is None else None,
                 )
     raise Refusal(f"account {account_id} is none of the demo's in {path}: see quantlab demo.")
 
@@ -127,8 +133,7 @@ class Watcher:
     async def _follow(self, http: httpx.AsyncClient) -> None:
         headers = await self._headers(http)
         answer = _checked(await http.post("/socket-tickets", headers=headers))
-        base = self._login.url.replace("http", "ws", 1)
-        address = f"{base}/ws?ticket={quote(answer['ticket'])}"
+        address = f"{self._login.socket_url}?ticket={quote(answer['ticket'])}"
         async with connect(address, compression=None) as socket:
             self._connected = True
             after = {} if self._seq is None else {self._channel: self._seq}
