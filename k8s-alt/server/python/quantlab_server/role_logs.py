@@ -10,10 +10,10 @@ from typing import Final, TextIO, cast
 import structlog
 
 from quantlab_edge.observe import configure_logging
-from quantlab_edge.settings import Settings
+from quantlab_edge.settings import PlatformSettings
 
 MOMENT_S: Final = 0.05
-TALKATIVE = ("apscheduler", "websockets", "uvicorn.access")
+TALKATIVE = ("apscheduler", "botocore", "websockets", "uvicorn.access")
 
 
 class GatheringStream(io.TextIOBase):
@@ -70,7 +70,7 @@ class _IntoStructlog(logging.Handler):
         )
 
 
-def configure_logs(settings: Settings) -> None:
+def configure_logs(settings: PlatformSettings) -> None:
     """Make every line of this process one line of the same kind on its standard output."""
     configure_logging(
         json_lines=settings.log_json,

@@ -14,9 +14,10 @@ import uvloop
 
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Fault
-from quantlab_edge import observe
+from quantlab_edge import compose_aws, observe
 from quantlab_edge.compose import build
 from quantlab_edge.settings import Settings
+from quantlab_edge.settings_aws import read_aws_settings
 from quantlab_manifest import Manifest, QueueWake, ScheduleWake
 from quantlab_server import app, plan
 from quantlab_server.queue_runner import QueueRunner
@@ -27,6 +28,7 @@ from quantlab_server.schedule_runner import Job, run_schedules
 UNHURRIED: Final = 5
 GARBAGE_THRESHOLD: Final = 20_000
 Body = Callable[[Ports, asyncio.Event], Awaitable[None]]
+Make = Callable[[], Awaitable[Ports]]
 
 _log = structlog.get_logger("quantlab.role")
 
@@ -95,14 +97,34 @@ def run_scheduler(settings: Settings) -> None:
 
 def run_worker(settings: Settings, name: str) -> None:
     """Run one worker function."""
-    work = handler(plan.one(plan.manifests(), "worker", name), "run")
+    _run(settings, f"worker:{name}", _working(plan.one(plan.manifests(), "worker", name)))
+
+
+def run_worker_on_aws(name: str) -> None:
+    """Run one worker function with the ports that its manifest names, and the board of numbers."""
+    manifest = plan.one(plan.manifests(), "worker", name)
+    role = f"worker:{name}"
+    try:
+        settings = read_aws_settings()
+    except Fault as fault:
+        raise Refusal(f"the settings are incomplete: {fault}") from fault
+    configure_logs(settings)
+
+    def make() -> Awaitable[Ports]:
+        return compose_aws.build(settings, {*manifest.ports, "metrics_board"})
+
+    _live_through(role, make, _working(manifest))
+
+
+def _working(manifest: Manifest) -> Body:
+    work = handler(manifest, "run")
 
     async def body(ports: Ports, stop: asyncio.Event) -> None:
         await work(ports, stop)
         if not stop.is_set():
-            _log.warning("the worker returned before it was asked to stop", worker=name)
+            _log.warning("the worker returned before it was asked to stop", worker=manifest.name)
 
-    _run(settings, f"worker:{name}", body)
+    return body
 
 
 def handler(manifest: Manifest, name: str) -> Callable[..., Awaitable[Any]]:
@@ -153,8 +175,12 @@ def _bound(
 
 def _run(settings: Settings, role: str, body: Body) -> None:
     configure_logs(settings)
+    _live_through(role, lambda: build(settings), body)
+
+
+def _live_through(role: str, make: Make, body: Body) -> None:
     try:
-        uvloop.run(_live(settings, role, body))
+        uvloop.run(_live(role, make, body))
     except Fault as fault:
         raise Refusal(f"{role} cannot work: {type(fault).__name__}: {fault}") from fault
 
@@ -166,12 +192,12 @@ def _settle_garbage() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
 
 
-async def _live(settings: Settings, role: str, body: Body) -> None:
+async def _live(role: str, make: Make, body: Body) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    ports = await build(settings)
+    ports = await make()
     _settle_garbage()
     board = None
     if role != plan.SERVER:  # the server shows its own numbers itself

@@ -21,7 +21,7 @@ STAGE: Final = "aws-local"
 ENDPOINT: Final = "AWS_ENDPOINT_URL"
 ENVIRONMENT: Final = Path(".venv/aws-local")
 HEALTH_PATH: Final = "/_localstack/health"  # MiniStack and LocalStack both answer it
-ANSWER_WAIT_S: Final = 2.0
+ANSWER_WAIT_S: Final = 5.0
 STOP_WAIT_S: Final = 20.0
 
 
@@ -32,16 +32,21 @@ class Cloud:
     endpoint: str
     ours: bool
 
-    def answers(self, path: str = HEALTH_PATH) -> bool:
-        """Tell whether something healthy answers a path there."""
+    def answers(self) -> bool:
+        """Tell whether something healthy listens there."""
+        return self.get(HEALTH_PATH) is not None
+
+    def get(self, path: str) -> bytes | None:
+        """Return what a path answers when all is well there."""
         url = urlsplit(self.endpoint)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         connection = kind(url.hostname or LOOPBACK, url.port, timeout=ANSWER_WAIT_S)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status == http.HTTPStatus.OK
+            answer = connection.getresponse()
+            return answer.read() if answer.status == http.HTTPStatus.OK else None
         except (OSError, http.client.HTTPException):
-            return False
+            return None
         finally:
             connection.close()
 

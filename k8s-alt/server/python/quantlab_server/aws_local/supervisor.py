@@ -1,5 +1,6 @@
 """The platform on a local cloud as one group: stores, MiniStack, the deployed stacks, workers."""
 
+import json
 import os
 import signal
 import sys
@@ -86,7 +87,7 @@ class AwsSupervisor:
         self._step(f"workers: {', '.join(worker.name for worker in self._workers)}")
         self._group.start_roles(tuple(_worker(worker, variables) for worker in self._workers))
         path = f"{deployment.url.removeprefix(cloud.endpoint)}/health"
-        self._group.wait_until(lambda: cloud.answers(path), HEALTH_WAIT_S, "ministack")
+        self._group.wait_until(lambda: _healthy(cloud.get(path)), HEALTH_WAIT_S, "the HTTP API")
         demo = read_json_object(state / demos.FILE)
         demo = demos.addressed(demo, state, deployment.url, deployment.ws_url)
         self._step("ready")
@@ -142,6 +143,11 @@ class AwsSupervisor:
             name, ("-m", module, str(self._options.state)), variables, f"deploy/{name}"
         )
         self._group.complete(program, wait_s=PROGRAM_WAIT_S)
+
+
+def _healthy(answer: bytes | None) -> bool:
+    """Tell whether the health that was read says that a feed runs, too."""
+    return answer is not None and json.loads(answer)["feedClockAgeMs"] is not None
 
 
 def _worker(worker: Manifest, variables: Mapping[str, str]) -> Program:
