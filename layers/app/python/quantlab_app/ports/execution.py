@@ -55,9 +55,16 @@ class Ran:
 class Execution(Protocol):
     """The transaction of the order path; each statement in it is one tenant's."""
 
-    async def run(self, tenant_ids: Sequence[str], limit: int, decide: Decide) -> Sequence[Ran]:
+    async def run(
+        self,
+        tenant_ids: Sequence[str],
+        limit: int,
+        decide: Decide,
+        account_ids: Sequence[str] | None = None,
+    ) -> Sequence[Ran]:
         """Carry out up to limit pending commands a tenant, of accounts nobody else holds.
 
+        With accounts named only theirs, after waiting for whoever holds those; no notes then.
         decide gets a batch for every tenant that has some, and answers in the same order. Raises
         BatchFailed when a command cannot be decided or written: nothing was written, for nobody.
         """

@@ -24,23 +24,28 @@ BATCH_MAX: Final = 64
 ATTEMPTS_MAX: Final = 3
 EVENTS_TOPIC: Final = "events"
 ACCOUNTS_TOPIC: Final = "accounts"
+AUDIT_QUEUE: Final = "audit"
 
 _log = structlog.get_logger("quantlab.execution")
 
 
-async def execute_pending(ports: Ports, tenant_ids: Sequence[str]) -> int:
+async def execute_pending(
+    ports: Ports, tenant_ids: Sequence[str], account_ids: Sequence[str] | None = None
+) -> int:
     """Carry out one batch of commands a tenant; return how many rows that settled.
 
     One transaction serves them all. Where it fails, each tenant gets one of its own, so that
-    nobody is held up by another's command; where that fails, each command.
+    nobody is held up by another's command; where that fails, each command. With accounts named it
+    waits for those and settles theirs only; a command of theirs that fails and is not dead yet is
+    raised, so that whoever named them tries again.
     """
     try:
-        rans = await _run(ports, tenant_ids, BATCH_MAX)
+        rans = await _run(ports, tenant_ids, BATCH_MAX, account_ids)
     except BatchFailed as failure:
         _log.warning("batch_failed", tenant_ids=list(tenant_ids), cause=str(failure))
         if len(tenant_ids) > 1:
-            return sum([await execute_pending(ports, [tenant_id]) for tenant_id in tenant_ids])
-        return await _one_by_one(ports, tenant_ids[0], len(failure.inbox_ids))
+            return sum([await execute_pending(ports, [one], account_ids) for one in tenant_ids])
+        return await _one_by_one(ports, tenant_ids[0], len(failure.inbox_ids), account_ids)
     settled = sum(len(ran.outcomes) for ran in rans)
     for ran in rans:
         if ran.notes_pending:
@@ -48,29 +53,42 @@ async def execute_pending(ports: Ports, tenant_ids: Sequence[str]) -> int:
     return settled
 
 
-async def _one_by_one(ports: Ports, tenant_id: str, count: int) -> int:
+async def _one_by_one(
+    ports: Ports, tenant_id: str, count: int, account_ids: Sequence[str] | None
+) -> int:
     """Give each command a transaction of its own; one that fails again is counted and buried."""
     for _ in range(count):
         try:
-            if not any(ran.outcomes for ran in await _run(ports, [tenant_id], 1)):
+            if not any(ran.outcomes for ran in await _run(ports, [tenant_id], 1, account_ids)):
                 break
         except BatchFailed as failure:
             _log.error("command_failed", tenant_id=tenant_id, cause=str(failure))
             reason = f"{type(failure.cause).__name__}: {failure.cause}"
-            await ports.execution.bury(tenant_id, failure.inbox_ids[0], reason, ATTEMPTS_MAX)
+            inbox_id = failure.inbox_ids[0]
+            dead = await ports.execution.bury(tenant_id, inbox_id, reason, ATTEMPTS_MAX)
+            if account_ids is not None and not dead:
+                raise
     return count
 
 
-async def _run(ports: Ports, tenant_ids: Sequence[str], limit: int) -> Sequence[Ran]:
+async def _run(
+    ports: Ports, tenant_ids: Sequence[str], limit: int, account_ids: Sequence[str] | None
+) -> Sequence[Ran]:
     async def decide(batches: Sequence[Batch]) -> list[list[Outcome]]:
         market, now_ns = await _market(ports)
         return [await _decide(ports, batch, market, now_ns) for batch in batches]
 
-    rans = await ports.execution.run(tenant_ids, limit, decide)
+    rans = await ports.execution.run(tenant_ids, limit, decide, account_ids)
     await asyncio.gather(
-        *(_publish(ports, ran.tenant_id, ran.outcomes) for ran in rans if ran.outcomes)
+        *(_tell(ports, ran.tenant_id, ran.outcomes) for ran in rans if ran.outcomes)
     )
     return rans
+
+
+async def _tell(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) -> None:
+    await _publish(ports, tenant_id, outcomes)
+    if any(outcome.events for outcome in outcomes):
+        await ports.wakes.wake(AUDIT_QUEUE, tenant_id)
 
 
 async def _market(ports: Ports) -> tuple[Market, int]:
@@ -192,6 +210,7 @@ async def _record_notes(ports: Ports, tenant_id: str) -> int:
             await ports.execution.published(
                 tenant_id, [(TENANT_STREAM, events[0].seq, events[-1].seq)]
             )
+        await ports.wakes.wake(AUDIT_QUEUE, tenant_id)
     return settled
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 from psycopg import AsyncCursor, AsyncRawCursor
 from psycopg.rows import tuple_row
 
@@ -18,7 +19,13 @@ from quantlab_adapters.postgres.columns import (
     texts,
     uuids,
 )
-from quantlab_adapters.postgres.database import SET_TENANT, Connection, Database, translated
+from quantlab_adapters.postgres.database import (
+    SET_TENANT,
+    Connection,
+    Database,
+    is_lost,
+    translated,
+)
 from quantlab_app.ports.audit import AuditQuery, Head, Link, Unpublished
 
 _TAKE = """
@@ -93,12 +100,20 @@ class PostgresAuditLog:
             await self._idle.pop().close()
 
     async def append_pending(self, tenant_id: str, limit: int, link: Link) -> int:
-        connection = self._idle.pop() if self._idle else None
-        if connection is None or connection.closed:
+        with translated():
+            if self._idle:
+                try:
+                    return await self._append(self._idle.pop(), tenant_id, limit, link)
+                except psycopg.Error as error:
+                    # Once more on a new connection: rows that were taken after all are gone.
+                    if not is_lost(error):
+                        raise
             connection = await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
+            return await self._append(connection, tenant_id, limit, link)
+
+    async def _append(self, connection: Connection, tenant_id: str, limit: int, link: Link) -> int:
         try:
-            with translated():
-                added = await _append(connection, tenant_id, limit, link)
+            added = await _append(connection, tenant_id, limit, link)
         except BaseException:
             await connection.close()
             raise

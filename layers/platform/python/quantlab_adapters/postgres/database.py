@@ -1,8 +1,7 @@
 """Connections, transactions and the tenant of a transaction."""
 
-import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import orjson
@@ -16,7 +15,6 @@ from quantlab_app.ports.errors import Conflict, StoreUnavailable
 
 Connection = AsyncConnection[dict[str, Any]]
 
-CHECK_INTERVAL_S = 1.0
 set_json_loads(orjson.loads)
 
 SET_TENANT = "select set_config('app.tenant', %s, true)"
@@ -35,7 +33,6 @@ class Database:
     ) -> None:
         self._dsn = dsn
         self._options = _connect_options(session or {})
-        self._checked_at = 0.0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             dsn,
             min_size=min_size,
@@ -44,19 +41,11 @@ class Database:
             timeout=5,
             reconnect_timeout=5,
             kwargs=self._options,
-            check=self._check,
         )
 
     @property
     def dsn(self) -> str:
         return self._dsn
-
-    async def _check(self, connection: Connection) -> None:
-        """Ping a pooled connection, at most once a second for the pool: a restart shows there."""
-        now = time.monotonic()
-        if now - self._checked_at > CHECK_INTERVAL_S:
-            await AsyncConnectionPool.check_connection(connection)
-            self._checked_at = now
 
     async def open(self) -> None:
         await self._pool.open()
@@ -73,16 +62,35 @@ class Database:
     async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
         """Run one transaction that sees and writes this tenant's rows only."""
         with translated():
-            async with self._pool.connection() as connection, connection.transaction():
-                await connection.execute(SET_TENANT, (tenant_id,))
+            stack, connection = await self._begun(tenant_id)
+            async with stack:
                 yield connection
 
     @asynccontextmanager
     async def plain(self) -> AsyncIterator[Connection]:
         """Run one transaction without a tenant: global tables and look-up functions only."""
         with translated():
-            async with self._pool.connection() as connection, connection.transaction():
+            stack, connection = await self._begun(None)
+            async with stack:
                 yield connection
+
+    async def _begun(self, tenant_id: str | None) -> tuple[AsyncExitStack, Connection]:
+        """Begin a transaction; where the connection turns out to be lost, on a new one."""
+        try:
+            return await self._begin(tenant_id)
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
+        await self._pool.check()
+        return await self._begin(tenant_id)
+
+    async def _begin(self, tenant_id: str | None) -> tuple[AsyncExitStack, Connection]:
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self._pool.connection())
+            await stack.enter_async_context(connection.transaction())
+            if tenant_id is not None:
+                await connection.execute(SET_TENANT, (tenant_id,))
+            return stack.pop_all(), connection
 
 
 def _connect_options(session: Mapping[str, str]) -> dict[str, Any]:
@@ -93,6 +101,15 @@ def _connect_options(session: Mapping[str, str]) -> dict[str, Any]:
         "row_factory": dict_row,
         "options": " ".join(f"-c {name}={value}" for name, value in wanted.items()),
     }
+
+
+def is_lost(error: BaseException) -> bool:
+    """Say whether an error means that the server went away, and a new connection may do."""
+    if isinstance(error, PoolTimeout | PoolClosed | TooManyRequests):
+        return False
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
 
 class translated:  # noqa: N801 - reads as a verb where it is used

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import AsyncRawCursor
@@ -13,12 +13,14 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Command, Event, Outcome
 from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab_adapters.postgres import execution_writes as writes
-from quantlab_adapters.postgres.database import Connection, Database, translated
+from quantlab_adapters.postgres.columns import Column, uuids
+from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
 
 _SET_TENANT = "select set_config('app.tenant', $1, true)"
 _CLAIM = "select notes, accounts, commands from claim_batch($1, $2)"
+_CLAIM_THESE = "select notes, accounts, commands from claim_batch($1, $2, $3)"
 _NOTES = """
 select inbox_id, signal_id::text, null, source_kind, source_id, command, payload, received_ns,
   reason
@@ -40,6 +42,8 @@ where o.tenant_id = current_tenant() and o.topic = 2 and o.stream_id = x.stream_
 _LOCK_TENANT = "select event_seq from tenant where tenant_id = current_tenant() for update"
 DROP_AFTER_S = 1.0
 
+Claims = dict[str, tuple[Batch | None, bool]]
+
 
 class PostgresExecution:
     """Execution port. Lanes keep their own connections, so that statements stay prepared."""
@@ -59,21 +63,38 @@ class PostgresExecution:
         while self._idle:
             await self._idle.pop().close()
 
-    async def _take(self) -> Connection:
-        while self._idle:
+    async def _claim(
+        self, tenant_ids: Sequence[str], limit: int, account_ids: Sequence[str] | None
+    ) -> tuple[Connection, Claims]:
+        """Claim on an idle lane; where its connection turns out to be lost, on a new one."""
+        if self._idle:
             connection = self._idle.pop()
-            if not connection.closed:
-                return connection
-        return await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
+            try:
+                return connection, await _claim(connection, tenant_ids, limit, account_ids)
+            except BaseException as error:
+                await connection.close()
+                if not is_lost(error):
+                    raise
+        connection = await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
+        try:
+            return connection, await _claim(connection, tenant_ids, limit, account_ids)
+        except BaseException:
+            await connection.close()
+            raise
 
-    async def run(self, tenant_ids: Sequence[str], limit: int, decide: Decide) -> Sequence[Ran]:
-        connection = await self._take()
-        batches: list[Batch] = []
+    async def run(
+        self,
+        tenant_ids: Sequence[str],
+        limit: int,
+        decide: Decide,
+        account_ids: Sequence[str] | None = None,
+    ) -> Sequence[Ran]:
+        with translated():
+            connection, claims = await self._claim(tenant_ids, limit, account_ids)
+        batches = [batch for batch, _ in claims.values() if batch is not None]
         outcomes: dict[str, Sequence[Outcome]] = {}
         try:
             with translated():
-                claims = await _claim(connection, tenant_ids, limit)
-                batches = [batch for batch, _ in claims.values() if batch is not None]
                 if batches:
                     decided = await decide(batches)
                     outcomes = {
@@ -194,13 +215,21 @@ def _ends(seqs: list[int] | None) -> tuple[int | None, int | None]:
 
 
 async def _claim(
-    connection: Connection, tenant_ids: Sequence[str], limit: int
-) -> dict[str, tuple[Batch | None, bool]]:
+    connection: Connection,
+    tenant_ids: Sequence[str],
+    limit: int,
+    account_ids: Sequence[str] | None,
+) -> Claims:
+    """Claim what nobody holds; with accounts named, wait for those, tenants in one order."""
+    statement: LiteralString = _CLAIM
+    named: tuple[Column, ...] = ()
+    if account_ids is not None:
+        tenant_ids, statement, named = sorted(tenant_ids), _CLAIM_THESE, (uuids(account_ids),)
     cursors: list[AsyncRawCursor[Any]] = [AsyncRawCursor(connection) for _ in tenant_ids]
     async with connection.pipeline():
         await connection.execute("begin")
         for tenant_id, cursor in zip(tenant_ids, cursors, strict=True):
-            await cursor.execute(_CLAIM, (tenant_id, limit))
+            await cursor.execute(statement, (tenant_id, limit, *named))
     return {
         tenant_id: _claimed(tenant_id, await cursor.fetchone())
         for tenant_id, cursor in zip(tenant_ids, cursors, strict=True)

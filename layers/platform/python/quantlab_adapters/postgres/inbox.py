@@ -11,6 +11,7 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.columns import (
+    Column,
     byteas,
     columns,
     int8s,
@@ -18,7 +19,7 @@ from quantlab_adapters.postgres.columns import (
     texts,
     uuids,
 )
-from quantlab_adapters.postgres.database import Connection, Database, translated
+from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.inbox import Accepted, Delivery, NewCommand
 
@@ -32,7 +33,8 @@ _SHAPE = (
     uuids, texts, texts, byteas, byteas, uuids, texts, jsons, int8s, texts, texts,
 )  # fmt: skip
 _FIND = """
-update inbox set duplicates = duplicates + (body_digest = %(digest)s)::int
+update inbox set duplicates = duplicates
+  + (body_digest = %(digest)s and signal_id is distinct from %(own)s::uuid)::int
 where tenant_id = %(tenant)s and source_kind = %(kind)s and source_id = %(source)s
   and idempotency_key = %(key)s
 returning signal_id::text, body_digest = %(digest)s as same_body
@@ -79,15 +81,18 @@ class PostgresInbox:
             self._flusher = asyncio.create_task(self._flush())
         if await future:
             return Accepted(command.signal_id, new=True, same_body=True)
-        first = await self.find(
+        first = await self._find(
             scope,
             command.source_kind,
             command.source_id,
             command.idempotency_key,
             command.body_digest,
+            command.signal_id,
         )
         if first is None:
             raise StoreUnavailable("PostgreSQL: a command's key is taken by a row that is gone")
+        if first.signal_id == command.signal_id:  # an attempt whose answer was lost inserted it
+            return Accepted(command.signal_id, new=True, same_body=True)
         return first
 
     async def close(self) -> None:
@@ -129,25 +134,43 @@ class PostgresInbox:
 
     async def _insert(self, group: list[_Waiting]) -> set[str]:
         """Insert a group in one transaction, each tenant's rows under that tenant."""
-        connection = await self._connected()
+        arrays = columns(_SHAPE, _rows(group))
+        with translated():
+            if self._connection is not None:
+                try:
+                    return await self._accept(self._connection, arrays)
+                except psycopg.Error as error:
+                    # Once more on a new connection: what was inserted after all keeps its key.
+                    if not is_lost(error):
+                        raise
+            self._connection = await self._database.connect(prepare_threshold=0)
+            return await self._accept(self._connection, arrays)
+
+    async def _accept(self, connection: Connection, arrays: list[Column]) -> set[str]:
         try:
-            with translated():
-                cursor = AsyncRawCursor(connection)
-                await cursor.execute(_ACCEPT, columns(_SHAPE, _rows(group)))
-                return {row["signal_id"] for row in await cursor.fetchall()}
+            cursor = AsyncRawCursor(connection)
+            await cursor.execute(_ACCEPT, arrays)
+            return {row["signal_id"] for row in await cursor.fetchall()}
         except BaseException:
             self._connection = None
             await connection.close()
             raise
 
-    async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = await self._database.connect(prepare_threshold=0)
-        return self._connection
-
     async def find(
         self, scope: Scope, source_kind: str, source_id: str, key: bytes, body_digest: bytes
     ) -> Accepted | None:
+        return await self._find(scope, source_kind, source_id, key, body_digest, None)
+
+    async def _find(
+        self,
+        scope: Scope,
+        source_kind: str,
+        source_id: str,
+        key: bytes,
+        body_digest: bytes,
+        own_signal_id: str | None,
+    ) -> Accepted | None:
+        """Find who holds a key; a row of our own that we meet again is no duplicate."""
         async with self._database.tenant(scope.tenant_id) as connection:
             cursor = await connection.execute(
                 _FIND,
@@ -157,6 +180,7 @@ class PostgresInbox:
                     "source": source_id,
                     "key": key,
                     "digest": body_digest,
+                    "own": own_signal_id,
                 },
             )
             row = await cursor.fetchone()
