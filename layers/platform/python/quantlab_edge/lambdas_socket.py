@@ -39,6 +39,7 @@ class SocketFunction:
         self._handle = handle
         self._route = route
         self._sandbox = sandbox
+        self._follow = _FOLLOW.get(route, say)
 
     def __call__(self, event: Any, context: Any, call: Call) -> dict[str, Any]:  # noqa: ARG002
         request = event["requestContext"]
@@ -60,15 +61,7 @@ class SocketFunction:
         holder = holder or reply.holder
         if holder is not None:
             call.note("socket", tenant=holder.scope.tenant_id)
-        if self._route == CONNECT:
-            if holder is not None:
-                await _tell(ports, Control(connection_id, holder.scope.tenant_id))
-            return reply
-        if self._route != DISCONNECT:
-            return await _say(ports, connection_id, holder, reply)
-        if holder is not None:
-            await _tell(ports, Control(connection_id, holder.scope.tenant_id, closed=True))
-        return reply
+        return await self._follow(ports, connection_id, holder, reply)
 
     async def _reply(
         self, ports: Ports, event: Any, connection_id: str, holder: TicketHolder | None
@@ -85,7 +78,25 @@ class SocketFunction:
         return await self._handle(ports, message)
 
 
-async def _say(
+async def opened(
+    ports: Ports, connection_id: str, holder: TicketHolder | None, reply: SocketReply
+) -> SocketReply:
+    """Tell that a connection is there."""
+    if holder is not None:
+        await _tell(ports, Control(connection_id, holder.scope.tenant_id))
+    return reply
+
+
+async def ended(
+    ports: Ports, connection_id: str, holder: TicketHolder | None, reply: SocketReply
+) -> SocketReply:
+    """Tell that a connection is gone."""
+    if holder is not None:
+        await _tell(ports, Control(connection_id, holder.scope.tenant_id, closed=True))
+    return reply
+
+
+async def say(
     ports: Ports, connection_id: str, holder: TicketHolder | None, reply: SocketReply
 ) -> SocketReply:
     """Post the answer, and only then have events follow it."""
@@ -108,6 +119,9 @@ async def _say(
     if closed:
         await ports.pushes.drop(connection_id)
     return reply
+
+
+_FOLLOW: Final = {CONNECT: opened, DISCONNECT: ended}
 
 
 async def _tell(ports: Ports, control: Control) -> None:
