@@ -20,7 +20,7 @@ def build(app: App) -> tuple[Spine, Tenants]:
     """Add the stacks of the stage that the context names."""
     stage = stage_of(app.node)
     manifests = lambdas()
-    code = gather(manifests, stage.python, stage.platform)
+    code = gather(manifests, stage)
     spine = Spine(app, stage, manifests, code)
     tenants = Tenants(app, stage, manifests)
     tenants.add_stack_dependency(spine)

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from quantlab_cdk.bytecode import compile_tree, matching_python
-from quantlab_cdk.places import BUILD, CONFIGS, FUNCTIONS, LAYERS, settle
+from quantlab_cdk.places import BUILD, FUNCTIONS, LAYERS, settle
+from quantlab_cdk.stage import Stage
 from quantlab_cdk.vendor import vendor_layer
 from quantlab_manifest import Manifest
 
@@ -51,14 +52,17 @@ class Code:
         return sum(layer.unpacked_bytes for layer in self.layers.values())
 
 
-def gather(manifests: Sequence[Manifest], python: str, platform: str | None) -> Code:
+def gather(manifests: Sequence[Manifest], stage: Stage) -> Code:
     """Make every asset of a stage, or find it as it was made before."""
-    wanted = {f"layer-{name}": _layer_files(name, packages) for name, packages in PACKAGES.items()}
+    wanted = {
+        f"layer-{name}": _layer_files(name, packages, stage.configs)
+        for name, packages in PACKAGES.items()
+    }
     wanted |= {
         f"{manifest.kind}-{manifest.name}": _function_files(manifest) for manifest in manifests
     }
-    made = _made(wanted, python)
-    vendor = vendor_layer(python, platform)
+    made = _made(wanted, stage.python)
+    vendor = vendor_layer(stage.python, stage.platform)
     code = Code(
         layers={name: made[f"layer-{name}"] for name in PACKAGES}
         | {"vendor": Asset(vendor, vendor.name.removeprefix("vendor-"))},
@@ -81,7 +85,7 @@ def _fits(code: Code) -> None:
             raise TooLargeError(f"{name}: expected at most {UNPACKED_BYTES_MAX} bytes, got {total}")
 
 
-def _layer_files(name: str, packages: tuple[str, ...]) -> dict[str, bytes]:
+def _layer_files(name: str, packages: tuple[str, ...], configs: Path) -> dict[str, bytes]:
     root = LAYERS / name / "python"
     files = {
         f"python/{path.relative_to(root)}": path.read_bytes()
@@ -90,9 +94,9 @@ def _layer_files(name: str, packages: tuple[str, ...]) -> dict[str, bytes]:
     }
     if name == "platform":
         files |= {
-            f"python/quantlab_configs/{path.relative_to(CONFIGS)}": path.read_bytes()
+            f"python/quantlab_configs/{path.relative_to(configs)}": path.read_bytes()
             for pattern in ("instruments.json", "tenant.schema.json", "profiles/*.json")
-            for path in sorted(CONFIGS.glob(pattern))
+            for path in sorted(configs.glob(pattern))
         }
         files["python/quantlab_configs/__init__.py"] = CONFIGS_DOCSTRING.encode()
     return files

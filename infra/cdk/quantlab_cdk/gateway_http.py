@@ -139,6 +139,6 @@ def _invocation(function: Function) -> str:
 
 def _url(api: CfnApi, stage: Stage) -> str:
     if stage.local_endpoint is not None:
-        return f"{stage.local_endpoint}/_aws/execute-api/{api.ref}/{STAGE}"
+        return f"{stage.local_endpoint}/_aws/execute-api/{api.ref}"
     stack = Stack.of(api)
     return f"https://{api.ref}.execute-api.{stack.region}.{stack.url_suffix}"

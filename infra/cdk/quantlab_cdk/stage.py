@@ -3,11 +3,14 @@
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from aws_cdk import Environment, RemovalPolicy
 from aws_cdk.aws_lambda import Architecture, Runtime, RuntimeFamily
 from constructs import Node
+
+from quantlab_cdk.places import CONFIGS
 
 StageName = Literal["aws", "aws-local"]
 
@@ -39,6 +42,7 @@ class Stage:
     mail_sender: str
     public_url: str | None
     local_endpoint: str | None
+    configs: Path
 
     @property
     def is_local(self) -> bool:
@@ -71,6 +75,7 @@ def stage_of(node: Node) -> Stage:
     name = _text(node, "stage") or "aws"
     sender = _text(node, "mail_sender") or MAIL_SENDER
     public_url = _text(node, "public_url")
+    configs = Path(_text(node, "configs") or CONFIGS)
     if name == "aws":
         return Stage(
             name="aws",
@@ -81,6 +86,7 @@ def stage_of(node: Node) -> Stage:
             mail_sender=sender,
             public_url=public_url,
             local_endpoint=None,
+            configs=configs,
         )
     if name == "aws-local":
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -94,6 +100,7 @@ def stage_of(node: Node) -> Stage:
             mail_sender=sender,
             public_url=public_url,
             local_endpoint=(_text(node, "local_endpoint") or LOCAL_ENDPOINT).rstrip("/"),
+            configs=configs,
         )
     raise WrongContextError(f"-c stage: expected aws or aws-local, got {name!r}")
 

@@ -9,7 +9,6 @@ from aws_cdk import ArnFormat, CustomResource, Duration, Stack
 from constructs import Construct
 
 from quantlab_cdk.functions import function_name, pascal
-from quantlab_cdk.places import CONFIGS
 from quantlab_cdk.stage import Stage
 from quantlab_manifest import DeployWake, Manifest
 
@@ -28,13 +27,7 @@ class TenantFileError(Exception):
 class Tenants(Stack):
     """A stack of its own, because the stores' secret is filled between the spine and this."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        stage: Stage,
-        manifests: tuple[Manifest, ...],
-        configs: Path = CONFIGS,
-    ) -> None:
+    def __init__(self, scope: Construct, stage: Stage, manifests: tuple[Manifest, ...]) -> None:
         super().__init__(
             scope,
             "Tenants",
@@ -49,8 +42,8 @@ class Tenants(Stack):
             resource_name=function_name(stage.prefix, provisioner),
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        shared = shared_digest(configs)
-        for path in sorted(configs.glob("tenants/*.json")):
+        shared = shared_digest(stage.configs)
+        for path in sorted(stage.configs.glob("tenants/*.json")):
             document = tenant_document(path)
             CustomResource(
                 self,
