@@ -4,6 +4,7 @@ import asyncio
 import base64
 import http.client
 import json
+import logging
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 import boto3
 import pytest
+import structlog
 from moto import mock_aws
 from pydantic import SecretStr
 
@@ -144,7 +146,7 @@ def twins(app_dsn: str, redis_url: str, state: Path, patch: pytest.MonkeyPatch) 
     """Start everything; what the stack would make is made in moto's services."""
     _environment(patch)
     patch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws(), _background() as loop:
+    with mock_aws(), _lines_as_before(), _background() as loop:
         yield from _twins(app_dsn, redis_url, state, loop)
 
 
@@ -241,6 +243,19 @@ def _stack(
         "argon2_time_cost": 1,
         "argon2_memory_kib": 8192,
     }
+
+
+@contextmanager
+def _lines_as_before() -> Iterator[None]:
+    """A Lambda sets the lines of its process up: take that back from the tests' own."""
+    root, kept = logging.getLogger(), structlog.get_config()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.configure(**kept)
 
 
 @contextmanager

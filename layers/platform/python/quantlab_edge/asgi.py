@@ -39,7 +39,7 @@ def make_app(
     ports: Ports | None,
     *,
     behind_gateway: bool = False,
-    note: Note = _access_log.info,
+    note: Note | None = None,
 ) -> FastAPI:
     """Make the application of some functions; `app.state.ports` may be set until the first request.
 
@@ -54,8 +54,13 @@ def make_app(
     problems.install(app)
     for router in routers:
         app.include_router(router)
-    app.add_middleware(Edge, state=app.state, straight=_straight(routers), note=note)
+    app.add_middleware(Edge, state=app.state, straight=_straight(routers), note=note or _log)
     return app
+
+
+def _log(event: str, **fields: Any) -> None:
+    # Logging is set up after this module was imported: the logger is asked for each line.
+    _access_log.info(event, **fields)
 
 
 def _straight(routers: Iterable[APIRouter]) -> dict[tuple[str, str], RawRoute]:
