@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments test soak check bench clean openapi
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench clean openapi functions-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,14 @@ aws-local: ## Deploy the same functions to a local cloud on AWS_PORT and leave i
 aws-local-down: .venv/.run ## End the local cloud that runs on AWS_STATE; its database stays
 	@$(BIN)/quantlab aws-local down --state "$(AWS_STATE)"
 
+synth: .venv/.dev .venv/.cdk ## Write the templates of both stages to cdk.out; cdk-nag and cfn-lint judge them
+	@for stage in aws aws-local; do \
+	  rm -rf cdk.out/$$stage; echo "synthesizing $$stage"; \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 CDK_DISABLE_CLI_TELEMETRY=true \
+	    infra/cdk/node_modules/.bin/cdk synth --quiet --output cdk.out/$$stage -c stage=$$stage || exit 1; \
+	done
+	$(BIN)/cfn-lint --config-file infra/cdk/cfnlint.yaml
+
 test: .venv/.dev ## Run the tests
 	$(BIN)/pytest $(TESTS)
 
@@ -57,11 +65,14 @@ check: .venv/.dev ## Check format, lint, types, import contracts, tidiness and d
 openapi: .venv/.dev ## Write docs/openapi.json from the functions
 	$(BIN)/quantlab openapi > docs/openapi.json
 
+functions-doc: .venv/.dev ## Write docs/functions.md from the manifests, and measure every Lambda
+	$(BIN)/python -m tests.infra.functions_doc
+
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench
 
 clean: ## Remove what tools leave behind; the environment and the state stay
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/out
+	rm -rf build dist cdk.out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/out
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # What is in stays in: running the platform must not take out the tools of development or of AWS.
