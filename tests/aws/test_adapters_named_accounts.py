@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 from functions.queue.order_execute import handler
-from tests.support.stack import FreshDatabase, Stack, fresh_database
-from tests.support.world import ALPHA, BETA, Bot, World, world
 
 from quantlab_app.ports.execution import BatchFailed
 from quantlab_app.use_cases import execution
 from quantlab_app.use_cases.signals import Receipt
+from tests.support.stack import FreshDatabase, Stack, fresh_database
+from tests.support.world import ALPHA, BETA, Bot, World, world
 
 pytestmark = pytest.mark.stack
 

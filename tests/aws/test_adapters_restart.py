@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.world import ALPHA, BETA, Bot, World, world
 
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.inbox import NewCommand
@@ -18,6 +17,7 @@ from quantlab_db.migrate import migrate
 from quantlab_server.logs import Output
 from quantlab_server.private_files import private_folder
 from quantlab_server.stores import EmbeddedStores, StoreUrls
+from tests.support.world import ALPHA, BETA, Bot, World, world
 
 pytestmark = pytest.mark.stack
 
