@@ -1,23 +1,18 @@
 """Recorded requests through each function's own Lambda and through the self-hosted server."""
 
 import base64
-import gzip
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from quantlab.webhooks.signature import sign
 from quantlab_manifest import HttpWake
 from tests.support.gateway import HTTP, filled, recorded, routed
-from tests.support.lambdas import Answer, Twins, twins
-from tests.support.market_data import vectors_file
-from tests.support.stack import FreshDatabase, Stack
-from tests.support.twin_site import Cast, api_key, cast, executing_beside
+from tests.support.lambdas import Answer, Twins
+from tests.support.twin_site import Cast, api_key, executing_beside
 
 pytestmark = pytest.mark.stack
 
@@ -41,24 +36,10 @@ MADE = re.compile(
 )
 
 
-@pytest.fixture(scope="module")
-def hosts(
-    fresh_database: FreshDatabase, stack: Stack, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Twins]:
-    with redis.Redis.from_url(stack.redis_url) as client:
-        client.flushall()
-    state = tmp_path_factory.mktemp("twins")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        twins(fresh_database.app_dsn, stack.redis_url, state, patch) as made,
-        executing_beside(made),
-    ):
-        yield made
-
-
-@pytest.fixture(scope="module")
-def people(hosts: Twins) -> Cast:
-    return hosts.do(cast(hosts.world))
+@pytest.fixture(scope="module", autouse=True)
+def executor(hosts: Twins) -> Iterator[None]:
+    with executing_beside(hosts):
+        yield
 
 
 def event_for(side: str, case: dict[str, Any], hosts: Twins, people: Cast) -> dict[str, Any]:
@@ -145,19 +126,13 @@ def test_every_path_of_a_function_is_routed_to_it() -> None:
 VECTORS = ("apiGatewayProxyEvent", "apiGatewayProxyV2Event", "apiGatewayProxyV2Event_GET")
 
 
-def aws_event(name: str) -> Any:
-    path: Path | None = vectors_file("aws_events.json.gz")
-    if path is None:
-        pytest.skip("the folder of test vectors is not here")
-    return json.loads(gzip.decompress(path.read_bytes()))[name]
-
-
 @pytest.mark.parametrize("function", [f"http/{name}" for name in HTTP])
-@pytest.mark.parametrize("vector", VECTORS)
-def test_requests_that_aws_published_are_answered(hosts: Twins, function: str, vector: str) -> None:
+@pytest.mark.parametrize("name", VECTORS)
+def test_requests_that_aws_published_are_answered(
+    hosts: Twins, vector: Callable[[str], Any], function: str, name: str
+) -> None:
     """No function of ours has their path: each says so, in the words of the self-hosted server."""
-    event = aws_event(vector)
-    answer = hosts.lambdas.invoke(function, event)
+    answer = hosts.lambdas.invoke(function, vector(name))
     assert (answer["statusCode"], answer["isBase64Encoded"]) == (404, False)
     sent = recorded("http/not_found")[0]["event"]
     at_home = hosts.self_hosted({**sent, "rawPath": "/my/path"})
