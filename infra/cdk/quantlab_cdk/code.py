@@ -130,7 +130,8 @@ def _asset(name: str, files: Mapping[str, bytes], python: str) -> Asset:
     digest = hashlib.sha256(f"{FORMAT} {python} {matching_python(python) is None}".encode())
     for path, content in sorted(files.items()):
         digest.update(f"\0{path}\0{len(content)}\0".encode() + content)
-    return Asset(BUILD / f"{name}-{python}-{digest.hexdigest()[:20]}", digest.hexdigest())
+    version = python.replace(".", "")  # what follows a dot would be taken for a file's kind
+    return Asset(BUILD / f"{name}-py{version}-{digest.hexdigest()[:20]}", digest.hexdigest())
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

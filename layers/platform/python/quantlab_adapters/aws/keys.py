@@ -64,7 +64,7 @@ class ManagedVault:
 
     async def holds(self, reference: str, *, tenant_id: str | None) -> bool:
         name = secret_id(self._prefix, reference, tenant_id)
-        return bool(await self._values.read_if_any(name))
+        return await self._values.exists(name)
 
     async def keep(self, reference: str, secret: str, *, tenant_id: str | None) -> bool:
         name = secret_id(self._prefix, reference, tenant_id)

@@ -36,6 +36,22 @@ class StoredValues:
         """Return the value as it is now; None where there is none."""
         return await self._clients.call(lambda: self._value(secret_id))
 
+    async def exists(self, secret_id: str) -> bool:
+        """Say whether there is a value.
+
+        Whoever may read some names only is told of any name that is free that he may not read it.
+        """
+
+        def exists() -> bool:
+            try:
+                return bool(self._value(secret_id))
+            except ClientError as error:
+                if error_code(error) == "AccessDeniedException":
+                    return False
+                raise
+
+        return await self._clients.call(exists)
+
     async def create(self, secret_id: str, value: str, description: str) -> bool:
         """Store a value under a new name; False when the name is taken."""
 
