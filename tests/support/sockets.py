@@ -228,8 +228,8 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def running_house(app_dsn: str, redis_url: str) -> AsyncIterator[House]:
-    """Serve the hub on a free port with every store real but sessions and configurations."""
+async def open_house(app_dsn: str, redis_url: str, **more: Any) -> AsyncIterator[House]:
+    """Open every store, all real but sessions and configurations; nothing is served yet."""
     async with contextlib.AsyncExitStack() as closing:
         database = Database(app_dsn)
         await database.open()
@@ -238,6 +238,7 @@ async def running_house(app_dsn: str, redis_url: str) -> AsyncIterator[House]:
         closing.push_async_callback(redis.aclose)
         clock, ids, sessions = SystemClock(), SystemIds(), Sessions()
         ports = SimpleNamespace(
+            **more,
             clock=clock, ids=ids, database=database, sessions=sessions, redis=redis,
             identity_policy=IdentityPolicy(public_url="http://127.0.0.1"),
             credential_cache=NoCache(), tenant_configs=Configs(),
@@ -246,17 +247,26 @@ async def running_house(app_dsn: str, redis_url: str) -> AsyncIterator[House]:
             subscriptions=RedisSubscriptions(redis, clock),
             sink=RedisQuoteSink(redis, {"EURUSD": Decimal("0.00001")}),
         )  # fmt: skip
-        listener = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
-        server = _server(cast("Ports", ports))
+        house = House(0, cast("Ports", ports), sessions)
+        await house.read_seqs()
+        yield house
+
+
+@contextlib.asynccontextmanager
+async def running_house(app_dsn: str, redis_url: str) -> AsyncIterator[House]:
+    """Serve the hub on a free port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with open_house(app_dsn, redis_url) as house:
+        server = _server(house.ports)
         serving = asyncio.create_task(server.serve([listener]))
         try:
             await eventually(lambda: _started(server))
-            house = House(listener.getsockname()[1], cast("Ports", ports), sessions)
-            await house.read_seqs()
+            house.port = listener.getsockname()[1]
             yield house
         finally:
             server.should_exit = True
             await serving
+            listener.close()
 
 
 async def _trader(request: Request) -> Credential:
