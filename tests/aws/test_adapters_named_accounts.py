@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from functions.queue.order_execute import handler
 
+from quantlab_adapters.postgres.database import Database
+from quantlab_adapters.postgres.execution import PostgresExecution
 from quantlab_app.ports.execution import BatchFailed
-from quantlab_app.use_cases import execution
+from quantlab_app.use_cases import execution, publishing
 from quantlab_app.use_cases.signals import Receipt
 from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, BETA, Bot, World, world
@@ -141,3 +143,21 @@ async def test_a_commit_that_wrote_events_wakes_the_audit_log(small: World) -> N
     await _buy(small, bot, 1)
     await handler.handle(ports, [ALPHA, BETA])
     assert heard.wakes == [("audit", ALPHA, None)]
+
+
+async def test_what_was_sent_is_dropped_at_once_where_nothing_runs_between_calls(
+    small: World, database: FreshDatabase
+) -> None:
+    (bot,) = await _bots(small, ALPHA, 1)
+    await _buy(small, bot, 1)
+    await publishing.republish(small.ports, ALPHA, 0)
+    store = Database(database.app_dsn, min_size=0, max_size=1)
+    await store.open()
+    lanes = PostgresExecution(store, drop_after_s=0)
+    try:
+        ports = dataclasses.replace(small.ports, execution=lanes)
+        assert await handler.handle(ports, [ALPHA], [bot.account_id]) == 1
+        assert await small.ports.outbox.unpublished(ALPHA, 0, 10) == ((), ())
+    finally:
+        await lanes.close()
+        await store.close()

@@ -54,9 +54,7 @@ class OnAws(StorePorts):
             raise Misconfigured(f"{secret_id}: expected databaseUrl and redisUrl") from error
 
     def catalogue_file(self) -> Path:
-        if self._own.configs is not None:
-            return self._own.configs / "instruments.json"
-        return packed_configs() / "instruments.json"
+        return (self._own.configs or packed_configs()) / "instruments.json"
 
     def public_url(self) -> str:
         return self._own.public_url
