@@ -1,11 +1,12 @@
 """What a Lambda says of itself: one JSON line a call, and numbers in the embedded metric format."""
 
+import io
 import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from aws_lambda_powertools import Logger
@@ -18,6 +19,20 @@ NAMESPACE: Final = "QuantLab"
 SERVICE: Final = "quantlab"
 FAILED: Final = "failed"
 DONE: Final = "done"
+
+
+class Output(io.TextIOBase):
+    """The process's output as it is when a line is written: a runtime may put another in place."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def _output() -> TextIO:
+    return cast(TextIO, Output())
 
 
 class Call:
@@ -45,7 +60,7 @@ class Calls:
         self._cold = True
         self._log = Logger(
             service=SERVICE, level=settings.log_level.upper(), location=None, use_rfc3339=True,
-            utc=True,
+            utc=True, stream=_output(),
         )  # fmt: skip
         self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
         self._metrics.set_default_dimensions(function=settings.function, stage=settings.stage)
@@ -98,9 +113,9 @@ def _configure_lines(settings: AwsSettings) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(_output()),
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(_output())
     handler.setFormatter(LambdaPowertoolsFormatter(service=SERVICE, utc=True, use_rfc3339=True))
     logging.getLogger(SERVICE).propagate = False  # its lines are written by a handler of its own
     root = logging.getLogger()

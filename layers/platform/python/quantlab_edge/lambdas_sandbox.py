@@ -36,6 +36,7 @@ class Sandbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ports: Ports | None = None
         self._in_call = False
+        self._hold_loop()
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -43,10 +44,7 @@ class Sandbox:
         if self._in_call:
             _log.warning("cut_off", detail="the call before this one did not end")
             self.close()
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-        # Mangum and Powertools take the thread's loop.
-        asyncio.set_event_loop(self._loop)
+        self._hold_loop()
         self._in_call = True
         try:
             yield
@@ -74,6 +72,12 @@ class Sandbox:
         loop.run_until_complete(_clear(loop, ports))
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+
+    def _hold_loop(self) -> None:
+        """Make our loop the thread's own, which is the one that Mangum takes."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
 
     def _finish(self, work: Awaitable[Result]) -> Result:
         if self._loop is None:
