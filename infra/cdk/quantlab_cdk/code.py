@@ -68,7 +68,7 @@ def gather(manifests: Sequence[Manifest], stage: Stage) -> Code:
         | {"vendor": Asset(vendor, vendor.name.removeprefix("vendor-"))},
         functions={identity(m): made[f"{m.kind}-{m.name}"] for m in manifests},
     )
-    _fits(code)
+    check_sizes(code)
     return code
 
 
@@ -77,7 +77,8 @@ def identity(manifest: Manifest) -> str:
     return f"{manifest.kind}/{manifest.name}"
 
 
-def _fits(code: Code) -> None:
+def check_sizes(code: Code) -> None:
+    """Refuse what Lambda would refuse: a function and its layers, unpacked, are too large."""
     shared = code.layer_bytes()
     for name, asset in code.functions.items():
         total = shared + asset.unpacked_bytes
