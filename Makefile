@@ -66,7 +66,7 @@ openapi: .venv/.dev ## Write docs/openapi.json from the functions
 	$(BIN)/quantlab openapi > docs/openapi.json
 
 functions-doc: .venv/.dev ## Write docs/functions.md from the manifests, and measure every Lambda
-	$(BIN)/python -m tests.infra.functions_doc
+	$(BIN)/python -m quantlab_cdk.functions_doc
 
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench

@@ -7,12 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aws_cdk import App
 
 from quantlab_cdk.app import lambdas
 from quantlab_cdk.bytecode import compile_tree, matching_python
-from quantlab_cdk.code import UNPACKED_BYTES_MAX, Asset, Code, TooLargeError, check_sizes, identity
+from quantlab_cdk.code import (
+    UNPACKED_BYTES_MAX,
+    Asset,
+    Code,
+    TooLargeError,
+    check_sizes,
+    gather,
+    identity,
+)
+from quantlab_cdk.lambda_python import modules_below, run
+from quantlab_cdk.stage import stage_of
 from quantlab_cdk.vendor import pruned
-from tests.infra.lambda_python import code_of, modules_below, run
 
 MANIFESTS = lambdas()
 # What only workers and the command line import; none of it is in the vendor layer.
@@ -52,7 +62,7 @@ print(json.dumps({"missing": missing}))
 
 @pytest.fixture(scope="module")
 def code() -> Code:
-    return code_of(MANIFESTS)
+    return gather(MANIFESTS, stage_of(App(context={"stage": "aws-local"}).node))
 
 
 def test_every_function_starts_with_its_layers_alone(code: Code) -> None:
