@@ -221,3 +221,12 @@ def test_what_is_kept_outlives_the_stack_on_aws_only(aws: Synthesized, local: Sy
     for kind in ("AWS::S3::Bucket", "AWS::SecretsManager::Secret"):
         assert {item["DeletionPolicy"] for item in aws.of(kind).values()} == {"Retain"}
         assert {item["DeletionPolicy"] for item in local.of(kind).values()} == {"Delete"}
+
+
+def test_what_is_reserved_leaves_room_in_an_account(aws: Synthesized) -> None:
+    """An account begins with 1000 executions at once, of which 100 cannot be reserved."""
+    reserved = [
+        function["Properties"].get("ReservedConcurrentExecutions", 0)
+        for function in aws.of("AWS::Lambda::Function").values()
+    ]
+    assert 0 < sum(reserved) <= 500

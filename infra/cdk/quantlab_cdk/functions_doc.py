@@ -58,7 +58,7 @@ def _row(manifest: Manifest, measured: Mapping[str, tuple[str, str]]) -> tuple[s
     name = identity(manifest)
     ports = ", ".join(sorted(manifest.ports)) or "none"
     numbers = (manifest.memory_mb, manifest.timeout_s, manifest.concurrency)
-    return (name, _woken(manifest), *map(str, numbers), ports, *measured.get(name, ("", "")))
+    return (name, _woken(manifest), *map(str, numbers), ports, *measured.get(name, ("-", "-")))
 
 
 def _woken(manifest: Manifest) -> str:
