@@ -31,8 +31,9 @@ HEAD: Final = (
     "Written by `make functions-doc`. A test holds all columns but the measured ones to the"
     " manifests.\n\n"
     "Unpacked are the function's own files; every function has the four layers besides. Import is"
-    " the time to import the entry with what the function needs, before its first call: the best"
-    f" of {RUNS} fresh processes with nothing but the layers and the standard library.\n\n"
+    " the time on a core to import the entry with what the function needs, before its first call:"
+    f" the least of {RUNS} fresh processes with nothing but the layers and the standard library."
+    "\n\n"
 )
 COLUMNS: Final = (
     "Function", "Woken by", "Memory MB", "Timeout s", "At once", "Ports", "Unpacked kB",
@@ -82,9 +83,9 @@ def _woken(manifest: Manifest) -> str:
 def _measure(code: Code, manifests: Iterable[Manifest]) -> dict[str, tuple[str, str]]:
     found = {}
     for manifest in manifests:
-        best = min(float(run(code, manifest, IMPORT)) for _ in range(RUNS))
+        least = min(float(run(code, manifest, IMPORT)) for _ in range(RUNS))
         size = code.functions[identity(manifest)].unpacked_bytes
-        found[identity(manifest)] = (f"{size / KILO:.1f}", f"{best:.0f}")
+        found[identity(manifest)] = (f"{size / KILO:.1f}", f"{least:.0f}")
     return found
 
 

@@ -28,9 +28,9 @@ ENVIRONMENT: Final = {
 }
 IMPORT: Final = """
 import json, time
-began = time.perf_counter()
+began = time.process_time()
 import quantlab_edge.lambdas
-took = time.perf_counter() - began
+took = time.process_time() - began
 print(json.dumps(took * 1000))
 """
 
