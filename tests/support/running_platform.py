@@ -26,7 +26,6 @@ from quantlab_server.addresses import free_port
 from quantlab_server.processes import look_up
 
 ROOT = Path(__file__).parents[2]
-UP_WAIT_S = 150
 Document = dict[str, Any]
 Adjust = Callable[[Path], None]
 
@@ -38,6 +37,9 @@ class Platform:
     home: Path
     feed: str
     port: int = field(default_factory=free_port)
+    up_wait_s = 150
+    # A gateway hands bodies on as text: what is not UTF-8 arrives as something else.
+    keeps_bytes = True
 
     @property
     def state(self) -> Path:
@@ -69,10 +71,10 @@ class Platform:
 
     def _quantlab(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         # The group must not hold our pipes: a file takes what it says.
-        with (self.home / f"{command}.txt").open("w+") as said:
+        with (self.home / f"{command.replace(' ', '-')}.txt").open("w+") as said:
             done = subprocess.run(
                 (
-                    *(sys.executable, "-m", "quantlab_server", command),
+                    *(sys.executable, "-m", "quantlab_server", *command.split()),
                     *("--state", str(self.state), *arguments),
                 ),
                 cwd=self.home,
@@ -84,7 +86,7 @@ class Platform:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                timeout=UP_WAIT_S,
+                timeout=self.up_wait_s,
                 check=False,
             )
             said.seek(0)
@@ -159,10 +161,12 @@ def read_json(path: Path) -> Document:
 
 
 @contextmanager
-def platform(feed: str, adjust: Adjust | None = None) -> Iterator[Platform]:
+def platform(
+    feed: str, adjust: Adjust | None = None, kind: type[Platform] = Platform
+) -> Iterator[Platform]:
     """Start a platform on a copy of the configuration, which adjust may change; end it after."""
     with tempfile.TemporaryDirectory(prefix="quantlab-e2e-") as name:
-        made = Platform(Path(name), feed)
+        made = kind(Path(name), feed)
         shutil.copytree(ROOT / "agent" / "configs", made.configs)
         if adjust is not None:
             adjust(made.configs)

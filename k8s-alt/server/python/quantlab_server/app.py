@@ -11,8 +11,6 @@ from typing import Any, Final, Protocol, cast
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
 
 from quantlab_app.ports.container import Ports
 from quantlab_edge import problems
@@ -36,10 +34,9 @@ class Manifest(Protocol):
 
 def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
     """Make the application; without ports it can only describe itself."""
-    app = make_app(_routers(manifests), ports)
+    app = make_app(_routers(manifests), ports, describe=_Described())
     if ports is not None:
         hub.attach(app, ports, cast(Sequence[hub.Manifest], manifests))
-    app.add_route("/openapi.json", _OpenApi(app).answer, include_in_schema=False)
     return app
 
 
@@ -118,16 +115,17 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 }
 
 
-class _OpenApi:
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
+class _Described:
+    """What the routes of this installation are: written when first asked for."""
+
+    def __init__(self) -> None:
         self._body: bytes | None = None
 
-    async def answer(self, _request: Request) -> Response:
+    def __call__(self, app: FastAPI) -> bytes:
         if self._body is None:
-            document = _described(self._app.openapi())
+            document = _described(app.openapi())
             self._body = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
-        return Response(self._body, media_type="application/json")
+        return self._body
 
 
 def server(app: FastAPI, settings: Settings) -> uvicorn.Server:

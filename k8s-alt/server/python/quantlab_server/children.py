@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ class Program:
     # What the program started itself, in its session, is killed once the program has ended.
     sweeps: bool = False
     folder: Path | None = None
+    # A folder of what nobody needs once the program has ended.
+    scratch: Path | None = None
 
 
 class Child:
@@ -96,6 +99,8 @@ class Child:
         if self.program.sweeps:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+        if self.program.scratch is not None:
+            shutil.rmtree(self.program.scratch, ignore_errors=True)
         if self._lines is not None:
             self._lines.join(LINES_WAIT_S)
         self._process = None

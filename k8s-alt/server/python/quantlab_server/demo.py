@@ -71,7 +71,7 @@ async def contents(
     ports: Ports, path: Path, api_key: Callable[[Scope], Awaitable[str]]
 ) -> dict[str, Any]:
     """Make users, accounts and bots of every provisioned tenant whose credentials are not kept."""
-    document = _kept(path)
+    document = kept(path)
     for config in _configs():
         scope = provisioning_scope(config)
         if any(tenant["tenantId"] == config.tenant_id for tenant in document["tenants"]):
@@ -99,7 +99,8 @@ async def _fresh_key(ports: Ports, scope: Scope) -> str:
     return made[1]
 
 
-def _kept(path: Path) -> dict[str, Any]:
+def kept(path: Path) -> dict[str, Any]:
+    """Return the credentials of earlier starts; none the first time."""
     if not path.exists():
         return {"url": "", "wsUrl": "", "symbols": [], "tenants": []}
     try:

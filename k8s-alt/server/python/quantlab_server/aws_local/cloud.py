@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,7 +90,9 @@ def ministack(cloud: Cloud, state: Path, environment: Mapping[str, str]) -> Prog
     python = plan.root_folder() / ENVIRONMENT / "bin" / "python"
     if not python.exists():
         raise Refusal(f"MiniStack is not installed in {ENVIRONMENT}: run make aws-local.")
-    folder = private_folder(state / "ministack")
+    folder = state / "ministack"
+    shutil.rmtree(folder, ignore_errors=True)  # of a MiniStack that was killed
+    private_folder(folder)
     kept = {name: value for name, value in environment.items() if not _foreign(name)}
     return Program(
         name="ministack",
@@ -109,6 +112,7 @@ def ministack(cloud: Cloud, state: Path, environment: Mapping[str, str]) -> Prog
         stop_signal=signal.SIGTERM,
         stop_wait_s=STOP_WAIT_S,
         sweeps=True,
+        scratch=folder,
     )
 
 

@@ -8,7 +8,6 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Final
 
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
@@ -17,10 +16,8 @@ from quantlab_edge.composition import PORT_NAMES
 from quantlab_edge.settings_aws import AwsSettings, read_aws_settings
 from quantlab_server import demo as demos
 from quantlab_server.aws_local.ending import ended
-from quantlab_server.aws_local.secrets import keep_keys
+from quantlab_server.aws_local.secrets import API_KEY, keep_keys
 from quantlab_server.private_files import write_private
-
-API_KEY: Final = "secret:api-key"
 
 
 async def fill(settings: AwsSettings, state: Path) -> None:

@@ -19,6 +19,7 @@ STOP_WAIT_S: Final = 5.0
 # The stacks; the stores' secret is filled between the two.
 SPINE: Final = "Spine"
 TENANTS: Final = "Tenants"
+OUTPUTS_FILE: Final = "cdk-outputs.json"
 DEFAULT_STAGE: Final = "/$default"
 OUTPUTS: Final = ("HttpUrl", "SocketUrl", "Environment")
 QUIET: Final = {
@@ -50,7 +51,7 @@ class Cdk:
         self._environment = {**environment, **QUIET, "PATH": _path(self._root, environment)}
         self._state = state
         self._assembly = state / "cdk.out"
-        self._outputs = state / "cdk-outputs.json"
+        self._outputs = state / OUTPUTS_FILE
         self._context = {
             "stage": STAGE,
             "local_endpoint": cloud.endpoint,
@@ -79,15 +80,7 @@ class Cdk:
 
     def deployment(self) -> Deployment:
         """Read what the last deploy of the spine made."""
-        found: dict[str, str] = {}
-        for stack in read_json_object(self._outputs).values():
-            found.update(stack)
-        missing = [name for name in OUTPUTS if name not in found]
-        if missing:
-            raise Refusal(f"{self._outputs} lacks {', '.join(missing)}: the stacks must name them.")
-        url, ws_url, variables = (found[name] for name in OUTPUTS)
-        # Without its stage the address works as well, and is no variable to a shell.
-        return Deployment(url.removesuffix(DEFAULT_STAGE), ws_url, json.loads(variables))
+        return deployment_of(self._state)
 
     def _deploy(self, name: str, *arguments: str) -> Program:
         return self._program(
@@ -106,6 +99,20 @@ class Cdk:
             sweeps=True,
             folder=self._root,
         )
+
+
+def deployment_of(state: Path) -> Deployment:
+    """Read what the spine of a state folder's local cloud says of itself."""
+    path = state / OUTPUTS_FILE
+    found: dict[str, str] = {}
+    for stack in read_json_object(path).values():
+        found.update(stack)
+    missing = [name for name in OUTPUTS if name not in found]
+    if missing:
+        raise Refusal(f"{path} lacks {', '.join(missing)}: the stacks must name them.")
+    url, ws_url, variables = (found[name] for name in OUTPUTS)
+    # Without its stage the address works as well, and is no variable to a shell.
+    return Deployment(url.removesuffix(DEFAULT_STAGE), ws_url, json.loads(variables))
 
 
 def _path(root: Path, environment: Mapping[str, str]) -> str:

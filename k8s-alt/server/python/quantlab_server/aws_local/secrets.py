@@ -1,7 +1,7 @@
 """Put into a local cloud's secrets what this machine knows: `python -m ... STATE`.
 
-The operator's part on AWS: where the stores are and, when the cloud is younger than the database,
-the keys that opened what the database holds sealed.
+The operator's part on AWS: where the stores are. When the cloud is younger than the database, also
+the keys of what the database holds sealed, and the API keys that the database knows.
 """
 
 import asyncio
@@ -13,15 +13,17 @@ from typing import Final
 
 from quantlab_edge.compose_aws import OnAws
 from quantlab_edge.settings_aws import AwsSettings, read_aws_settings
+from quantlab_server import demo as demos
 from quantlab_server.aws_local.ending import ended
 from quantlab_server.private_files import read_json_object, write_private
 from quantlab_server.stores import urls_of
 
+API_KEY: Final = "secret:api-key"
 KEYS_FILE: Final = "cloud-keys.json"
 
 
 async def fill(settings: AwsSettings, state: Path) -> None:
-    """Give the stores' secret its content, and the keys' secret the keys of an earlier cloud."""
+    """Give the stores' secret its content, and the others what an earlier cloud held."""
     urls = urls_of(state)
     stores = {"databaseUrl": urls.app_dsn, "redisUrl": urls.redis_url}
     contents = {settings.stores_secret: json.dumps(stores)}
@@ -33,6 +35,9 @@ async def fill(settings: AwsSettings, state: Path) -> None:
         values = await cloud.values()
         for secret, content in contents.items():
             await values.put_once(secret, content, str(uuid.uuid5(uuid.NAMESPACE_URL, content)))
+        vault = await cloud.vault()
+        for tenant in demos.kept(state / demos.FILE)["tenants"]:
+            await vault.keep(API_KEY, tenant["apiKey"], tenant_id=tenant["tenantId"])
     finally:
         await cloud.close()
 
