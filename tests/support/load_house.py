@@ -68,10 +68,10 @@ def load_configs(configs: Path) -> None:
 
 
 @contextmanager
-def load_platform() -> Iterator[Platform]:
+def load_platform(kind: type[Platform] = Platform) -> Iterator[Platform]:
     """Start a platform on replayed ticks of EURUSD; no other symbol has a quote."""
     feed = f"replay:{ticks_file(TICKS)}:speed={SPEED}:loop=1"
-    with platform(feed, load_configs) as made:
+    with platform(feed, load_configs, kind) as made:
         yield made
 
 
@@ -112,7 +112,9 @@ async def senders(
         await look()
         # The unlimited bots send most, the limited ones still more than they may.
         weighted = [bot for bot in bots for _ in range(1 if bot.limited else 3)]
-        traffic = Traffic(weighted, seed, lambda: price[0] if price else None)
+        traffic = Traffic(
+            weighted, seed, lambda: price[0] if price else None, keeps_bytes=made.keeps_bytes
+        )
         sending = Senders(made.url, traffic, log, look)
         try:
             yield sending

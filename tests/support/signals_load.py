@@ -121,8 +121,16 @@ async def make_bots(
 class Traffic:
     """Make sendings one after the other; what is replayed comes from what was accepted before."""
 
-    def __init__(self, bots: list[LoadBot], seed: int, prices: Callable[[], float | None]) -> None:
+    def __init__(
+        self,
+        bots: list[LoadBot],
+        seed: int,
+        prices: Callable[[], float | None],
+        *,
+        keeps_bytes: bool = True,
+    ) -> None:
         self._bots = bots
+        self._keeps_bytes = keeps_bytes
         self._random = random.Random(seed)
         self._prices = prices
         self._number = 0
@@ -203,7 +211,7 @@ class Traffic:
             b"[]",
             b'"text"',
             b"",
-            b"\xff\xfe{}",
+            *([b"\xff\xfe{}"] if self._keeps_bytes else []),
             b'{"a":1,"a":2}',
             b"nul",
             b"[" * 9000,
