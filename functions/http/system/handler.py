@@ -1,4 +1,4 @@
-"""Deep health and Prometheus metrics, for operators and their machines."""
+"""Deep health, Prometheus metrics and the OpenAPI document, for operators and their machines."""
 
 from typing import Literal
 
@@ -64,3 +64,9 @@ async def get_metrics(request: Request) -> Response:
     except StoreUnavailable as error:
         structlog.get_logger("quantlab.observe").warning("no board", cause=str(error))
     return Response(observe.exposition(entries), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.get("/openapi.json", include_in_schema=False, openapi_extra=PUBLIC)
+async def get_openapi(request: Request) -> Response:
+    """Return the description of every function's routes."""
+    return Response(request.app.state.describe(request.app), media_type="application/json")

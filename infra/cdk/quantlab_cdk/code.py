@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from quantlab_cdk.bytecode import compile_tree, matching_python
-from quantlab_cdk.places import BUILD, FUNCTIONS, LAYERS, settle
+from quantlab_cdk.places import BUILD, FUNCTIONS, LAYERS, OPENAPI, settle
 from quantlab_cdk.stage import Stage
 from quantlab_cdk.vendor import vendor_layer
 from quantlab_manifest import Manifest
@@ -100,6 +100,7 @@ def _layer_files(name: str, packages: tuple[str, ...], configs: Path) -> dict[st
             for path in sorted(configs.glob(pattern))
         }
         files["python/quantlab_configs/__init__.py"] = CONFIGS_DOCSTRING.encode()
+        files["python/quantlab_configs/openapi.json"] = OPENAPI.read_bytes()
     return files
 
 

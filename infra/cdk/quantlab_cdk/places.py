@@ -9,6 +9,7 @@ ROOT: Final = Path(__file__).parents[3]
 FUNCTIONS: Final = ROOT / "functions"
 LAYERS: Final = ROOT / "layers"
 CONFIGS: Final = ROOT / "agent" / "configs"
+OPENAPI: Final = ROOT / "docs" / "openapi.json"
 BUILD: Final = ROOT / "build" / "lambda"
 
 

@@ -5,7 +5,7 @@ It must not know any resource, nor what carries requests to it.
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 import structlog
@@ -38,18 +38,21 @@ def make_app(
     routers: Sequence[APIRouter],
     ports: Ports | None,
     *,
+    describe: Callable[[FastAPI], bytes],
     behind_gateway: bool = False,
     note: Note | None = None,
 ) -> FastAPI:
     """Make the application of some functions; `app.state.ports` may be set until the first request.
 
-    Behind a gateway its authorizer has judged the credentials before a request comes here.
+    describe writes the OpenAPI document, of more functions than these perhaps. Behind a gateway
+    its authorizer has judged the credentials before a request comes here.
     """
     app = FastAPI(
         title=TITLE, version=VERSION, openapi_url=None, docs_url=None, redoc_url=None,
         redirect_slashes=False, separate_input_output_schemas=False,
     )  # fmt: skip
     app.state.ports = ports
+    app.state.describe = describe
     app.state.behind_gateway = behind_gateway
     problems.install(app)
     for router in routers:

@@ -13,6 +13,7 @@ from quantlab_edge import problems
 from quantlab_edge.asgi import make_app
 from quantlab_edge.lambdas_observe import Call
 from quantlab_edge.lambdas_sandbox import Sandbox
+from quantlab_edge.packed import packed_openapi
 
 TEXTS: Final = ["text/", "application/json", problems.MEDIA_TYPE]
 
@@ -24,7 +25,13 @@ class HttpFunction:
 
     def __init__(self, router: APIRouter, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._app = make_app([router], None, behind_gateway=True, note=self._note)
+        self._app = make_app(
+            [router],
+            None,
+            describe=lambda _app: packed_openapi(),
+            behind_gateway=True,
+            note=self._note,
+        )
         self._call: Call | None = None
         self._mangum = Mangum(
             self._app, lifespan="off", custom_handlers=[ExactGateway], text_mime_types=TEXTS
