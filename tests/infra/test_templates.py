@@ -176,13 +176,24 @@ def test_its_timer_wakes_it(stage: Synthesized, manifest: Manifest) -> None:
     assert every_ms == max(60_000, manifest.wake.every_ms)
 
 
+@pytest.mark.parametrize("manifest", of(QueueWake), ids=name)
+def test_its_queue_is_swept_every_minute(stage: Synthesized, manifest: Manifest) -> None:
+    logical, _ = stage.function(manifest)
+    (rule,) = (
+        resource["Properties"]
+        for resource in stage.of("AWS::Events::Rule").values()
+        if resource["Properties"]["Targets"][0]["Arn"] == {"Fn::GetAtt": [logical, "Arn"]}
+    )
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+
+
 def test_every_lambda_may_be_called_by_what_wakes_it(stage: Synthesized) -> None:
     permitted = {
         flat(permission["Properties"]["FunctionName"])
         for permission in stage.of("AWS::Lambda::Permission").values()
     }
     for manifest in MANIFESTS:
-        if manifest.kind in {"http", "socket", "schedule", "gateway"}:
+        if manifest.kind in {"http", "socket", "queue", "schedule", "gateway"}:
             assert f"<{stage.function(manifest)[0]}.Arn>" in permitted, manifest.name
 
 

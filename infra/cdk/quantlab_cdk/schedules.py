@@ -1,4 +1,4 @@
-"""An EventBridge rule per schedule manifest."""
+"""EventBridge rules: a timer per schedule manifest, and one that sweeps each queue."""
 
 from typing import Final
 
@@ -13,6 +13,7 @@ from quantlab_cdk.stage import Stage
 from quantlab_manifest import Manifest, ScheduleWake
 
 MINUTE_MS: Final = 60_000
+SWEEP_EVERY: Final = Duration.minutes(1)
 
 
 def minutes(wake: ScheduleWake) -> int:
@@ -24,7 +25,17 @@ def schedule(
     scope: Construct, stage: Stage, manifest: Manifest, wake: ScheduleWake, function: Function
 ) -> Rule:
     """Wake a function by a timer; a run that could not start is not made up for by a later one."""
-    every = Duration.minutes(minutes(wake))
+    return _rule(scope, stage, manifest, function, Duration.minutes(minutes(wake)))
+
+
+def sweep(scope: Construct, stage: Stage, manifest: Manifest, function: Function) -> Rule:
+    """Have a queue function look for itself: a wake that was lost costs a minute, not a signal."""
+    return _rule(scope, stage, manifest, function, SWEEP_EVERY)
+
+
+def _rule(
+    scope: Construct, stage: Stage, manifest: Manifest, function: Function, every: Duration
+) -> Rule:
     return Rule(
         scope,
         f"{pascal(manifest.name)}Rule",

@@ -19,7 +19,7 @@ from quantlab_cdk.gateway_http import HttpGateway
 from quantlab_cdk.gateway_socket import SocketGateway
 from quantlab_cdk.queues import WakeQueue
 from quantlab_cdk.resources import Resources
-from quantlab_cdk.schedules import schedule
+from quantlab_cdk.schedules import schedule, sweep
 from quantlab_cdk.stage import Stage
 from quantlab_manifest import (
     GatewayWake,
@@ -96,6 +96,7 @@ class Spine(Stack):
                 self._socket.route(manifest, wake, function)
             case QueueWake(queue):
                 self._queues[queue].feed(function)
+                sweep(self, self.stage, manifest, function)
             case ScheduleWake() as wake:
                 schedule(self, self.stage, manifest, wake, function)
             case GatewayWake():

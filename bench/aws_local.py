@@ -1,0 +1,75 @@
+"""`make bench-aws`: signal to WebSocket event on a local cloud that runs, at 20 a second, warm.
+
+Run as `python -m bench.aws_local STATE`: a platform that `make aws-local` started on STATE. Rate
+limits are those of its tenants, so the bots take turns.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from bench.machine import machine
+from bench.world import ROOT
+
+RATE: Final = 20.0
+WARM_S: Final = 15.0
+SECONDS: Final = 30.0
+RUNS: Final = 3
+P99_MS_MAX: Final = 100.0
+OUT: Final = ROOT / "bench" / "out"
+
+
+def main(state: Path) -> int:
+    demo = _demo(state)
+    order = {
+        "url": demo["url"],
+        "ws_url": demo["wsUrl"],
+        "tenants": [
+            {
+                "apiKey": tenant["apiKey"],
+                "accounts": [one["accountId"] for one in tenant["accounts"]],
+            }
+            for tenant in demo["tenants"]
+        ],
+        "bots": [bot for tenant in demo["tenants"] for bot in tenant["bots"]],
+        "symbols": ["EURUSD"],
+        "connections": 8,
+        "rate": RATE,
+    }
+    _load(order, "warm", WARM_S)
+    runs = [_load(order, f"run-{number}", SECONDS) for number in range(1, RUNS + 1)]
+    for run in runs:
+        print(json.dumps({k: run[k] for k in ("accept_ms", "event_ms", "codes", "events_lost")}))
+    report = {"machine": machine(), "runs": runs}
+    OUT.mkdir(exist_ok=True)
+    path = OUT / f"aws-local-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    path.write_text(json.dumps(report, indent=2), "utf-8")
+    p99 = sorted(run["event_ms"]["p99"] or 1e9 for run in runs)
+    print(f"signal to event p99 at {RATE:.0f}/s, ms: {p99[0]} / {p99[1]} / {p99[-1]}")
+    print(f"all figures: {path.relative_to(ROOT)}")
+    return 0 if p99[1] < P99_MS_MAX else 1
+
+
+def _demo(state: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((state / "demo.json").read_text("utf-8"))
+    return found
+
+
+def _load(order: dict[str, Any], run: str, seconds: float) -> dict[str, Any]:
+    done = subprocess.run(
+        (sys.executable, "-m", "bench.pipeline"),
+        cwd=ROOT,
+        input=json.dumps({**order, "run": f"{run}-{time.time_ns()}", "seconds": seconds}),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
