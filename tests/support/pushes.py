@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_edge.hub_push import PushHub
+from quantlab_edge.hub_room import end_all
 from quantlab_edge.lambdas_observe import Call
 from quantlab_edge.lambdas_socket import SocketFunction
 from quantlab_edge.socket import CONNECT, DEFAULT, DISCONNECT, route_of
@@ -149,9 +150,7 @@ class Worker:
         assert self._task is not None
         held = [task for _, task in self.hub._held.values()]
         self.hub._settle = _nothing  # type: ignore[method-assign]
-        for task in (self._task, *held):
-            task.cancel()
-        await asyncio.gather(self._task, *held, return_exceptions=True)
+        await end_all((self._task, *held))
 
 
 async def _nothing() -> None:

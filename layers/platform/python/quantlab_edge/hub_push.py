@@ -19,7 +19,7 @@ from quantlab_app.ports.sockets import Channel, ChannelKind, OpenConnection, Pro
 from quantlab_app.use_cases import sockets
 from quantlab_edge.hub_fanout import Fanout
 from quantlab_edge.hub_gateway import RETRY_S_MAX, RETRY_S_MIN, GatewayConnection
-from quantlab_edge.hub_room import Room
+from quantlab_edge.hub_room import Room, end_all
 from quantlab_edge.socket import CLOSE_OVERLOADED, Control, read_control
 
 NOTE_EVERY_S: Final = 1.0
@@ -55,15 +55,17 @@ class PushHub:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop; then let another go on where this one ends."""
+        works = (*self._room.works(), self._do_errands(), self._tick())
+        tasks = [asyncio.create_task(work) for work in works]
+        stopping = asyncio.create_task(_wait_for(stop))
         try:
-            async with asyncio.TaskGroup() as group:
-                works = (*self._room.works(), self._do_errands(), self._tick())
-                tasks = [group.create_task(work) for work in works]
-                await stop.wait()
-                for task in tasks:
-                    task.cancel()
+            await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            await end_all((*tasks, stopping))
             await self._settle()
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
     def _on_attached(self, again: bool) -> None:
         _log.info("sockets_attached", again=again)
@@ -226,8 +228,7 @@ class PushHub:
         held = self._held.get(connection_id)
         if held is not None:
             connection, task = held
-            task.cancel()
-            await asyncio.wait({task})
+            await end_all({task})
             await sockets.close_socket(self._ports, connection.holder, connection_id)
 
     async def _settle(self) -> None:
@@ -244,9 +245,11 @@ class PushHub:
             await self._note(exact=True)
         except StoreUnavailable as fault:
             _log.warning("sockets_not_settled", cause=str(fault))
-        for _, task in held:
-            task.cancel()
-        await asyncio.gather(*(task for _, task in held), return_exceptions=True)
+        await end_all(task for _, task in held)
+
+
+async def _wait_for(stop: asyncio.Event) -> None:
+    await stop.wait()
 
 
 def _is_served(connection: GatewayConnection, name: str, progress: Progress) -> bool:

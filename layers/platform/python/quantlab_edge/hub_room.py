@@ -4,7 +4,7 @@ It must not know what a client may listen to; the socket functions say that.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 import structlog
@@ -20,6 +20,7 @@ from quantlab_edge.socket import CLOSE_NORMAL, CLOSE_OVERLOADED, CLOSE_UNAUTHORI
 WATCH_S: Final = 1.0
 SESSION_CHECK_S: Final = 4.0
 CHECKS_UNANSWERED_MAX: Final = 3
+CANCEL_AGAIN_S: Final = 0.2
 
 _log = structlog.get_logger(__name__)
 
@@ -61,10 +62,7 @@ class Room:
         try:
             done, _ = await asyncio.wait(served, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            tasks = tuple(connection.tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all(connection.tasks)
         for task in done:
             # A client that is gone shows as OSError where something is sent to it.
             if not task.cancelled() and not isinstance(task.exception(), OSError):
@@ -118,3 +116,13 @@ class Room:
         connection.checks_unanswered = 0
         if not stands:
             connection.close(CLOSE_UNAUTHORIZED, "session ended")
+
+
+async def end_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until all have ended: wait_for of Python 3.11 may lose a cancellation."""
+    ending = pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*ending, return_exceptions=True)
