@@ -33,6 +33,7 @@ class HttpFunction:
             note=self._note,
         )
         self._call: Call | None = None
+        sandbox.hold_loop()
         self._mangum = Mangum(
             self._app, lifespan="off", custom_handlers=[ExactGateway], text_mime_types=TEXTS
         )

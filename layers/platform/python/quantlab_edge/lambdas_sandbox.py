@@ -36,7 +36,6 @@ class Sandbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ports: Ports | None = None
         self._in_call = False
-        self._hold_loop()
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -44,7 +43,7 @@ class Sandbox:
         if self._in_call:
             _log.warning("cut_off", detail="the call before this one did not end")
             self.close()
-        self._hold_loop()
+        self.hold_loop()
         self._in_call = True
         try:
             yield
@@ -73,8 +72,8 @@ class Sandbox:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
-    def _hold_loop(self) -> None:
-        """Make our loop the thread's own, which is the one that Mangum takes."""
+    def hold_loop(self) -> None:
+        """Make our loop the thread's own, which is the one that Mangum takes; else it makes one."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
