@@ -255,6 +255,26 @@ async def test_control_messages_lost_on_the_bus_are_made_up_for(
     assert await trader.events(1 + min(head, 1)) == list(range(max(head, 1), head + 2))
 
 
+async def test_a_round_leaves_what_is_new_to_its_control_message(
+    gateway: Gateway, worker: Worker, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose(topic: str, body: bytes) -> None:
+        assert topic == SOCKETS
+        assert body
+
+    trader = await gateway.connect("c1")
+    await served(worker, "c1")
+    with monkeypatch.context() as lossy:
+        lossy.setattr(house.ports.event_bus, "publish", lose)
+        await trader.subscribe(MINE, "quotes:EURUSD")
+    await worker.hub._look(patient=True)
+    assert worker.hub._held["c1"][0].channels == []
+    await worker.hub._look(patient=True)
+    await listening(worker, "c1", MINE, "quotes:EURUSD")
+    await house.happen(ACCOUNT, 1)
+    assert await trader.events(1) == [house.seqs[ACCOUNT]]
+
+
 async def test_looking_again_and_again_changes_nothing(
     gateway: Gateway, worker: Worker, house: House
 ) -> None:

@@ -23,7 +23,7 @@ from quantlab_edge.hub_room import Room, end_all
 from quantlab_edge.socket import CLOSE_OVERLOADED, Control, read_control
 
 NOTE_EVERY_S: Final = 1.0
-NOTES_PER_LOOK: Final = 15
+NOTES_PER_ROUND: Final = 15
 DRAIN_S: Final = 3.0
 DRAIN_LOOK_S: Final = 0.01
 RETRY_S: Final = 0.2
@@ -35,10 +35,15 @@ _Start = tuple[GatewayConnection, Channel, Progress]
 
 
 class _Errand(Enum):
-    """What is done now and then: note how far every connection is, look at all that is recorded."""
+    """What is done now and then: note how far every connection is, look at all that is recorded.
+
+    A round looks as well, but leaves what has only just been recorded to its control message,
+    which comes when the client has its answer.
+    """
 
     NOTE = "note"
     LOOK = "look"
+    ROUND = "round"
 
 
 class PushHub:
@@ -52,6 +57,7 @@ class PushHub:
         self._room = Room(ports, Fanout(ports, self._on_attached, self._on_control))
         self._held: dict[str, tuple[GatewayConnection, asyncio.Task[None]]] = {}
         self._errands: asyncio.Queue[Control | _Errand] = asyncio.Queue()
+        self._waiting: set[tuple[str, str, Progress]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop; then let another go on where this one ends."""
@@ -80,8 +86,8 @@ class PushHub:
             await asyncio.sleep(NOTE_EVERY_S)
             count += 1
             if self._errands.empty():
-                look = count % NOTES_PER_LOOK == 0
-                self._errands.put_nowait(_Errand.LOOK if look else _Errand.NOTE)
+                turn = count % NOTES_PER_ROUND == 0
+                self._errands.put_nowait(_Errand.ROUND if turn else _Errand.NOTE)
 
     async def _do_errands(self) -> None:
         while True:
@@ -92,7 +98,7 @@ class PushHub:
                 elif errand is _Errand.NOTE:
                     await self._note(exact=False)
                 else:
-                    await self._look()
+                    await self._look(patient=errand is _Errand.ROUND)
             except StoreUnavailable as fault:
                 _log.warning("sockets_not_looked_at", cause=str(fault))
                 await asyncio.sleep(RETRY_S)
@@ -109,7 +115,7 @@ class PushHub:
             heads = {grant.channel.key: grant.head_seq for grant in control.granted}
             await self._begin(self._adopt(record), heads)
 
-    async def _look(self) -> None:
+    async def _look(self, *, patient: bool = False) -> None:
         """Take over every recorded connection, and end those whose record is gone."""
         records = await self._ports.subscriptions.connections()
         recorded = {record.connection_id for record in records}
@@ -121,11 +127,16 @@ class PushHub:
             for connection in unrecorded:
                 connection.close(CLOSE_OVERLOADED, "not recorded")
         starts = [start for record in records for start in self._adopt(record)]
-        await self._begin(starts, {})
+        names = [(s[0].connection_id, s[1].name, s[2]) for s in starts]
+        seen, self._waiting = self._waiting, set(names)
+        due = [s for s, name in zip(starts, names, strict=True) if not patient or name in seen]
+        await self._begin(due, {})
 
     def _adopt(self, record: OpenConnection) -> list[_Start]:
-        """Hold a connection as it is recorded; return the accounts' channels to begin."""
+        """Hold a connection as it is recorded; return the channels to begin."""
         connection = self._connection(record)
+        if connection.closing:
+            return []
         for name in set(connection.channels) - record.channels.keys():
             self._room.fanout.drop(connection, name)
             connection.marks.pop(name, None)
@@ -134,30 +145,29 @@ class PushHub:
             channel = sockets.parse_channel(name)
             if channel is None:
                 continue
-            if channel.kind is ChannelKind.ACCOUNT:
-                if not _is_served(connection, name, progress):
-                    starts.append((connection, channel, progress))
-            elif name not in connection.symbols:
-                self._room.fanout.begin(connection, channel, progress, 0)
+            if not _is_served(connection, channel, progress):
+                starts.append((connection, channel, progress))
         return starts
 
     async def _begin(self, starts: Sequence[_Start], heads: Mapping[str, int]) -> None:
-        """Begin channels, each only once it is recorded that events have been sent."""
-        missing = [start for start in starts if start[1].key not in heads]
-        heads = {**heads, **await self._heads(missing)}
-        of_connections: dict[GatewayConnection, list[_Start]] = defaultdict(list)
-        for start in starts:
-            of_connections[start[0]].append(start)
-        for connection, group in of_connections.items():
-            steps = {
-                channel.name: (progress, Progress(progress.seq, loose=True))
-                for _, channel, progress in group
-            }
-            moved = await self._advance(connection, steps)
-            for _, channel, progress in group:
-                head_seq = heads.get(channel.key)
-                if channel.name in moved and head_seq is not None and not connection.closing:
-                    self._room.fanout.begin(connection, channel, progress, head_seq)
+        """Begin channels, each account's once it is recorded that events may have been sent."""
+        feeds = [start for start in starts if start[1].kind is ChannelKind.ACCOUNT]
+        heads = {**heads, **await self._heads(s for s in feeds if s[1].key not in heads)}
+        steps: dict[GatewayConnection, dict[str, tuple[Progress, Progress]]] = defaultdict(dict)
+        for connection, channel, progress in feeds:
+            if channel.key in heads:
+                loose = Progress(progress.seq, loose=True)
+                steps[connection][channel.name] = (progress, loose)
+        moved = {
+            (connection, name)
+            for connection, ahead in steps.items()
+            for name in await self._advance(connection, ahead)
+        }
+        for connection, channel, progress in starts:
+            head_seq = heads.get(channel.key, 0)
+            ready = channel.kind is not ChannelKind.ACCOUNT or (connection, channel.name) in moved
+            if ready and not connection.closing:
+                self._room.fanout.begin(connection, channel, progress, head_seq)
 
     async def _heads(self, starts: Iterable[_Start]) -> dict[str, int]:
         wanted: dict[str, set[str]] = defaultdict(set)
@@ -252,11 +262,14 @@ async def _wait_for(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-def _is_served(connection: GatewayConnection, name: str, progress: Progress) -> bool:
+def _is_served(connection: GatewayConnection, channel: Channel, progress: Progress) -> bool:
     """Say whether a channel is being served from what is recorded on.
 
     A step whose answer was lost is told by a loose record that is not behind what was sent.
     """
+    name = channel.name
+    if channel.kind is not ChannelKind.ACCOUNT:
+        return name in connection.symbols
     if connection.marks.get(name) == progress:
         return True
     feed = connection.feeds.get(name)
