@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench clean openapi functions-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-aws clean openapi functions-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,9 @@ synth: .venv/.dev .venv/.cdk ## Write the templates of both stages to cdk.out; c
 	done
 	$(BIN)/cfn-lint --config-file infra/cdk/cfnlint.yaml
 
-test: .venv/.dev ## Run the tests
+test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory aws-environments; \
+	else echo "npm is missing: tests that deploy to a local cloud are skipped"; fi
 	$(BIN)/pytest $(TESTS)
 
 soak: .venv/.dev ## Run the long end-to-end tests: SIGNALS signals, kills in the middle
@@ -71,6 +73,9 @@ functions-doc: .venv/.dev ## Write docs/functions.md from the manifests, and mea
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench
 
+bench-aws: .venv/.dev ## Measure the local cloud that runs on AWS_STATE
+	$(BIN)/python -m bench.aws_local "$(AWS_STATE)"
+
 clean: ## Remove what tools leave behind; the environment and the state stay
 	rm -rf build dist cdk.out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/out
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
@@ -91,6 +96,7 @@ clean: ## Remove what tools leave behind; the environment and the state stay
 	@touch .venv/.run .venv/.aws $@
 
 aws-environments: .venv/.aws .venv/.ministack .venv/.cdk
+	@:
 
 .venv/.ministack: infra/aws_local/pyproject.toml infra/aws_local/uv.lock $(UV)
 	@echo "installing MiniStack in .venv/aws-local"

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from quantlab.webhooks.signature import sign
 from quantlab_edge.problems import MEDIA_TYPE, PROBLEMS, TYPE_BASE
+from tests.support.aws_platform import AwsPlatform
 from tests.support.running_platform import Document, Platform, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
@@ -317,6 +318,8 @@ def test_a_header_cannot_be_smuggled(house: House) -> None:
 
 
 def test_a_sender_who_leaves_is_no_failure_of_ours(house: House) -> None:
+    if isinstance(house.made, AwsPlatform):
+        pytest.skip("the gateway reads requests to their end; what is cut off never reaches us")
     before, counted = house.written(), _counted(house.made)
     head = b"POST /webhooks/signals HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n"
     with socket.create_connection(("127.0.0.1", house.made.port), timeout=2) as connection:
@@ -433,6 +436,8 @@ ORDERS: dict[str, tuple[dict[str, Any], int, str]] = {
 
 @pytest.mark.parametrize("case", ORDERS)
 def test_wrong_orders(house: House, case: str) -> None:
+    if case in NO_TEXT and not house.made.keeps_bytes:
+        pytest.skip("the gateway hands on text: these bytes arrive as other ones")
     options, status, slug = ORDERS[case]
     options = {
         **options,
