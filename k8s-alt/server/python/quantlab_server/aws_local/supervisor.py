@@ -87,7 +87,7 @@ class AwsSupervisor:
         self._step(f"workers: {', '.join(worker.name for worker in self._workers)}")
         self._group.start_roles(tuple(_worker(worker, variables) for worker in self._workers))
         path = f"{deployment.url.removeprefix(cloud.endpoint)}/health"
-        self._group.wait_until(lambda: _healthy(cloud.get(path)), HEALTH_WAIT_S, "the HTTP API")
+        self._group.wait_until(lambda: _healthy(cloud.get(path)), HEALTH_WAIT_S, "ministack")
         demo = read_json_object(state / demos.FILE)
         demo = demos.addressed(demo, state, deployment.url, deployment.ws_url)
         self._step("ready")

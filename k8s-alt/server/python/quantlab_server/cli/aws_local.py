@@ -96,6 +96,9 @@ def _show(ready: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(ready)
         return
-    block = demos.block(ready["demo"], "--stage", str(Stage.AWS_LOCAL))
-    logs = Path(ready["state"]) / "logs"
-    sys.stdout.write(f"{block}\nlogs: {logs}\nend it: make aws-local-down\n")
+    state = Path(ready["state"])
+    usual = state == state_of(Stage.AWS_LOCAL, None).absolute()
+    options = ("--stage", str(Stage.AWS_LOCAL), *(() if usual else ("--state", str(state))))
+    down = "make aws-local-down" if usual else f"make aws-local-down AWS_STATE={state}"
+    block = demos.block(ready["demo"], *options)
+    sys.stdout.write(f"{block}\nlogs: {state / 'logs'}\nend it: {down}\n")
