@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.accounting import assert_acknowledged_once, assert_answered_are_counted
 from tests.support.aws_platform import AwsPlatform
 from tests.support.cloud import BackDoor
-from tests.support.invariants import Ends
 from tests.support.load_house import (
     cleared,
     ends_of,
@@ -24,7 +24,7 @@ from tests.support.load_house import (
     settled,
 )
 from tests.support.running_platform import Platform
-from tests.support.signals_load import ACCEPTED, DUPLICATE, LoadBot, Log
+from tests.support.signals_load import LoadBot, Log
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 ATTEMPTS, WORKERS, SEED = 1_000, 8, 20140502
@@ -53,36 +53,11 @@ async def test_disturbed_deliveries_lose_and_double_nothing(cloud: AwsPlatform) 
     assert _killed(door) > 0
 
     assert not log.surprises, f"{len(log.surprises)}: " + "\n".join(log.surprises[:20])
-    _assert_ends_are_those_told(ends_of(cloud).since(before), log)
-    _assert_each_was_carried_out_once(cloud, log)
+    assert_answered_are_counted(ends_of(cloud).since(before), log)
+    assert_acknowledged_once(cloud, log)
     findings = await invariants(cloud)
     assert not findings, str(findings)
     assert await cleared(cloud)
-    assert door.waiting("orders", dead_letters=True) == 0
-
-
-def _assert_ends_are_those_told(ends: Ends, log: Log) -> None:
-    told = log.ends()
-    assert log.unknown == 0
-    assert ends.total == len(log.answers)
-    assert set(ends.accepted) <= {"executed", "rejected"}
-    assert sum(ends.accepted.values()) == told[ACCEPTED]
-    assert ends.duplicates == told[DUPLICATE]
-    assert (ends.refused, ends.counted) == (log.refused(), log.counted())
-
-
-def _assert_each_was_carried_out_once(cloud: AwsPlatform, log: Log) -> None:
-    with cloud.database() as connection:
-        carried = connection.execute(
-            "select signal_id::text as id from inbox"
-            " where state = 1 and outcome in ('executed', 'rejected') and source_kind = 'bot'"
-        ).fetchall()
-        doubled = connection.execute(
-            "select payload->>'signalId' as id from event"
-            " where event_type = 'webhook.trade_executed' group by 1 having count(*) > 1"
-        ).fetchall()
-    assert log.acknowledged() <= {row["id"] for row in carried}
-    assert doubled == []
 
 
 @contextmanager

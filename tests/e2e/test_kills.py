@@ -4,12 +4,12 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.invariants import Ends
+from tests.support.accounting import assert_acknowledged_once, assert_answered_are_counted
 from tests.support.load_house import (
     ALPHA,
     cleared,
@@ -21,7 +21,7 @@ from tests.support.load_house import (
     settled,
 )
 from tests.support.running_platform import Platform, all_gone, eventually, eventually_async
-from tests.support.signals_load import ACCEPTED, DUPLICATE, LoadBot, Log
+from tests.support.signals_load import ACCEPTED, LoadBot, Log
 from tests.support.watcher import Watcher
 
 pytestmark = [
@@ -86,8 +86,8 @@ async def _run_and_kill(doomed: Platform, attempts: int, rounds: int, per_second
     assert not log.surprises, f"{len(log.surprises)}: " + "\n".join(log.surprises[:20])
     assert log.unknown > 0
     ends = ends_of(doomed).since(before)
-    _assert_answered_are_counted(ends, log)
-    _assert_acknowledged_once(doomed, log)
+    assert_answered_are_counted(ends, log)
+    assert_acknowledged_once(doomed, log)
     findings = await invariants(doomed)
     assert not findings, str(findings)
     assert await cleared(doomed)
@@ -126,43 +126,6 @@ async def _kill_each(doomed: Platform, rounds: int) -> Counter[str]:
             await doomed.restarted(role, pid)
             await asyncio.sleep(PAUSE_S * chance.uniform(0.5, 1.5))
     return killed
-
-
-def _assert_answered_are_counted(ends: Ends, log: Log) -> None:
-    """Every attempt that got an answer has its one end; one without may have one, or none.
-
-    An accepted signal whose answer was lost is there once: its repetition was told that it is a
-    duplicate, and is one. So no end counts less than was told, and all of them together at most as
-    many more as there were attempts without an answer.
-    """
-    told = log.ends()
-    told_accepted = len(log.acknowledged())
-    assert sum(ends.accepted.values()) == told_accepted
-    assert told[ACCEPTED] <= told_accepted <= told[ACCEPTED] + log.unknown
-    assert told[DUPLICATE] - log.unknown <= ends.duplicates
-    assert set(ends.accepted) <= {"executed", "rejected"}
-    for kept, heard in ((ends.refused, log.refused()), (ends.counted, log.counted())):
-        assert _covers(kept, heard), (kept, heard)
-    assert len(log.answers) <= ends.total <= len(log.answers) + log.unknown
-
-
-def _covers(kept: Mapping[str, int], heard: Mapping[str, int]) -> bool:
-    return all(kept.get(slug, 0) >= count for slug, count in heard.items())
-
-
-def _assert_acknowledged_once(doomed: Platform, log: Log) -> None:
-    """Each acknowledged signal was carried out, and no signal has two orders of its own."""
-    with doomed.database() as connection:
-        carried = connection.execute(
-            "select signal_id::text as id from inbox"
-            " where state = 1 and outcome in ('executed', 'rejected') and source_kind = 'bot'"
-        ).fetchall()
-        doubled = connection.execute(
-            "select payload->>'signalId' as id, count(*) as n from event"
-            " where event_type = 'webhook.trade_executed' group by 1 having count(*) > 1"
-        ).fetchall()
-    assert log.acknowledged() == {row["id"] for row in carried}
-    assert doubled == []
 
 
 def _assert_books_are_of_these_bots(doomed: Platform, bots: list[LoadBot]) -> None:
