@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 2
 READ_TIMEOUT_S: Final = 10
 ATTEMPTS: Final = 3
-THREADS: Final = 16
+# Who posts to a socket tries again itself, in order; a post that hangs may not hold others up.
+POST_TIMEOUT_S: Final = 3
+THREADS: Final = 64
 # What no repetition mends: a name, a right or a credential is wrong.
 _MISCONFIGURED: Final = frozenset(
     {
@@ -83,7 +85,8 @@ class Clients:
 
     @property
     def sockets(self) -> "ApiGatewayManagementApiClient":
-        client = self._client("apigatewaymanagementapi", self._socket_endpoint)
+        once = {"read_timeout": POST_TIMEOUT_S, "retries": {"total_max_attempts": 1}}
+        client = self._client("apigatewaymanagementapi", self._socket_endpoint, once)
         return cast("ApiGatewayManagementApiClient", client)
 
     async def call(self, work: Callable[[], Answer]) -> Answer:
@@ -102,7 +105,9 @@ class Clients:
         for client in self._made.values():
             client.close()
 
-    def _client(self, service: str, endpoint_url: str | None = None) -> Any:
+    def _client(
+        self, service: str, endpoint_url: str | None = None, other: dict[str, Any] | None = None
+    ) -> Any:
         client = self._made.get(service)
         if client is not None:
             return client
@@ -110,7 +115,8 @@ class Clients:
             if service not in self._made:
                 self._session = self._session or Session()
                 make: Any = self._session.create_client
-                self._made[service] = make(service, endpoint_url=endpoint_url, config=self._config)
+                config = self._config.merge(Config(**(other or {})))
+                self._made[service] = make(service, endpoint_url=endpoint_url, config=config)
             return self._made[service]
 
     @property
