@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 ATTEMPTS, WORKERS, SEED = 1_000, 8, 20140502
 # An executor that waits for a lock longer than its timeout is killed in the middle of its turn.
 TIMEOUT_S, VISIBLE_AGAIN_S, LOCKED_S = 2, 3, 3.0
-LOCKED_TIMES = 4
+LOCKED_ACCOUNTS = 20
 EVERY_S = 0.1
 
 
@@ -141,10 +141,8 @@ def _locking(cloud: AwsPlatform, bots: list[LoadBot]) -> Iterator[None]:
 
 def _lock(cloud: AwsPlatform, bots: list[LoadBot], stop: threading.Event) -> None:
     chance = random.Random(SEED + 1)
-    for _ in range(LOCKED_TIMES):
-        if stop.wait(1.0):
-            return
-        accounts = [bot.account_id for bot in chance.sample(bots, 5)]
+    while not stop.wait(1.0):
+        accounts = [bot.account_id for bot in chance.sample(bots, LOCKED_ACCOUNTS)]
         with cloud.database() as connection, connection.transaction():
             connection.execute(
                 "select from account where account_id = any(%s::uuid[])"

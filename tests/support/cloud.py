@@ -35,5 +35,10 @@ class BackDoor:
 
     def log_lines(self, identity: str, text: str) -> list[str]:
         group = f"/aws/lambda/{self.function_name(identity)}"
-        found = self.client("logs").filter_log_events(logGroupName=group)["events"]
-        return [event["message"] for event in found if text in event["message"]]
+        pages = self.client("logs").get_paginator("filter_log_events")
+        return [
+            event["message"]
+            for page in pages.paginate(logGroupName=group)
+            for event in page["events"]
+            if text in event["message"]
+        ]
