@@ -73,8 +73,8 @@ functions-doc: .venv/.dev ## Write docs/functions.md from the manifests, and mea
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench
 
-bench-aws: .venv/.dev ## Measure the local cloud that runs on AWS_STATE
-	$(BIN)/python -m bench.aws_local "$(AWS_STATE)"
+bench-aws: .venv/.dev aws-environments ## Measure the same functions on a local cloud of their own
+	$(BIN)/python -m bench.aws_local
 
 clean: ## Remove what tools leave behind; the environment and the state stay
 	rm -rf build dist cdk.out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/out

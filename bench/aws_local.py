@@ -1,18 +1,23 @@
-"""`make bench-aws`: signal to WebSocket event on a local cloud that runs, at 20 a second, warm.
+"""`make bench-aws`: signal to WebSocket event on a local cloud, at 20 a second, warm.
 
-Run as `python -m bench.aws_local STATE`: a platform that `make aws-local` started on STATE. Rate
-limits are those of its tenants, so the bots take turns.
+The tenants of the bench, limits raised by configuration, are deployed as `make aws-local` does.
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from bench.machine import machine
-from bench.world import ROOT
+from bench.world import ROOT, write_configs
+from quantlab_server.addresses import free_port
 
 RATE: Final = 20.0
 WARM_S: Final = 15.0
@@ -22,8 +27,39 @@ P99_MS_MAX: Final = 100.0
 OUT: Final = ROOT / "bench" / "out"
 
 
-def main(state: Path) -> int:
-    demo = _demo(state)
+def main() -> int:
+    OUT.mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=OUT))
+    try:
+        with deployed(scratch) as demo:
+            return _measure(demo)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def deployed(folder: Path) -> Iterator[dict[str, Any]]:
+    """Deploy the tenants of the bench to a local cloud of their own; end it afterwards."""
+    state = folder / "state"
+    configs = write_configs(folder / "configs").absolute()
+
+    def quantlab(*words: str) -> None:
+        subprocess.run(
+            (sys.executable, "-m", "quantlab_server", "aws-local", *words, "--state", str(state)),
+            cwd=ROOT,
+            env={**os.environ, "QUANTLAB_CONFIGS": str(configs)},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+
+    quantlab("up", "--port", str(free_port()), "--feed", "synthetic")
+    try:
+        yield json.loads((state / "demo.json").read_text("utf-8"))
+    finally:
+        quantlab("down")
+
+
+def _measure(demo: dict[str, Any]) -> int:
     order = {
         "url": demo["url"],
         "ws_url": demo["wsUrl"],
@@ -44,18 +80,12 @@ def main(state: Path) -> int:
     for run in runs:
         print(json.dumps({k: run[k] for k in ("accept_ms", "event_ms", "codes", "events_lost")}))
     report = {"machine": machine(), "runs": runs}
-    OUT.mkdir(exist_ok=True)
     path = OUT / f"aws-local-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     path.write_text(json.dumps(report, indent=2), "utf-8")
     p99 = sorted(run["event_ms"]["p99"] or 1e9 for run in runs)
     print(f"signal to event p99 at {RATE:.0f}/s, ms: {p99[0]} / {p99[1]} / {p99[-1]}")
     print(f"all figures: {path.relative_to(ROOT)}")
     return 0 if p99[1] < P99_MS_MAX else 1
-
-
-def _demo(state: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((state / "demo.json").read_text("utf-8"))
-    return found
 
 
 def _load(order: dict[str, Any], run: str, seconds: float) -> dict[str, Any]:
@@ -72,4 +102,4 @@ def _load(order: dict[str, Any], run: str, seconds: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main())
