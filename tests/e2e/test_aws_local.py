@@ -15,7 +15,7 @@ import pytest
 from quantlab_server.addresses import port_is_free
 from quantlab_server.processes import look_up
 from tests.support.aws_platform import AwsPlatform, aws_platform
-from tests.support.running_platform import ROOT, Document, all_gone, eventually
+from tests.support.running_platform import ANSWER_S, ROOT, Document, all_gone, eventually
 
 pytestmark = [
     pytest.mark.stack,
@@ -26,7 +26,6 @@ pytestmark = [
         reason="needs what make aws-local installs",
     ),
 ]
-COLD_S = 30  # each Lambda unpacks its layers before it answers for the first time
 KEPT = ("tenantId", "apiKey", "users", "accounts", "bots")
 
 
@@ -53,7 +52,7 @@ def events(deployed: AwsPlatform, tenant: Document, account_id: str) -> list[Doc
         f"{deployed.url}/tenants/{tenant['tenantId']}/accounts/{account_id}/events",
         params={"limit": 200},
         headers={"X-Api-Key": tenant["apiKey"]},
-        timeout=COLD_S,
+        timeout=ANSWER_S,
     )
     assert answer.status_code == 200, answer.text
     return list(answer.json()["items"])
@@ -74,7 +73,7 @@ def trade(deployed: AwsPlatform, tenant: Document) -> str:
             for event in events(deployed, tenant, account_id)
         )
 
-    assert eventually(executed, COLD_S)
+    assert eventually(executed, ANSWER_S)
     return signal_id
 
 
@@ -105,7 +104,7 @@ def test_the_pasted_curl_trades_and_is_watched(deployed: AwsPlatform) -> None:
     )
     try:
         trade(deployed, tenant)
-        seen, _ = watching.communicate(timeout=COLD_S)
+        seen, _ = watching.communicate(timeout=ANSWER_S)
     finally:
         watching.kill()
         watching.wait()

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.load_house import catalog_of, settled
-from tests.support.running_platform import Document, Platform
+from tests.support.running_platform import ANSWER_S, Document, Platform
 
 pytestmark = [
     pytest.mark.stack,
@@ -34,6 +34,7 @@ async def test_the_pasted_curl_trades_at_the_quote_of_the_moment(running: Platfo
     account_id = tenant["bots"][0]["accountId"]
     await settled(running)
     _flatten(running, tenant, account_id)
+    assert await settled(running)
     async with connect(await _socket_url(running, tenant), close_timeout=1) as socket:
         await _subscribe(socket, f"account:{account_id}")
         seq_before = _quote_seq(running)
@@ -61,20 +62,21 @@ def _flatten(running: Platform, tenant: Document, account_id: str) -> None:
         f"{running.url}/tenants/{tenant['tenantId']}/accounts/{account_id}/orders",
         headers={"X-Api-Key": tenant["apiKey"]},
         json={"action": "flat"},
+        timeout=ANSWER_S,
     )
     assert answer.is_success or answer.json()["type"].endswith("/no_position"), answer.text
 
 
 async def _socket_url(running: Platform, tenant: Document) -> str:
     headers = {"X-Api-Key": tenant["apiKey"]}
-    async with httpx.AsyncClient(base_url=running.url, headers=headers) as client:
+    async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=ANSWER_S) as client:
         ticket = (await client.post("/socket-tickets")).json()["ticket"]
     return f"{running.demo['wsUrl']}?ticket={ticket}"
 
 
 async def _subscribe(socket: ClientConnection, channel: str) -> None:
     await socket.send(json.dumps({"action": "subscribe", "channels": [channel]}))
-    said = json.loads(await asyncio.wait_for(socket.recv(), 10))
+    said = json.loads(await asyncio.wait_for(socket.recv(), ANSWER_S))
     assert (said["type"], said["channels"]) == ("subscribed", [channel])
 
 
@@ -83,7 +85,7 @@ async def _events_of(socket: ClientConnection, signal_id: str) -> list[Document]
     seqs: list[int] = []
     events: list[Document] = []
     while not events or events[-1]["eventType"] != "webhook.trade_executed":
-        said = json.loads(await asyncio.wait_for(socket.recv(), 20))
+        said = json.loads(await asyncio.wait_for(socket.recv(), ANSWER_S))
         assert said["type"] == "event", said
         seqs.append(said["seq"])
         events.append(said["event"])
@@ -122,12 +124,13 @@ def _assert_same_story_in_rest(
 ) -> None:
     base = f"{running.url}/tenants/{tenant['tenantId']}"
     headers = {"X-Api-Key": tenant["apiKey"]}
-    signal: dict[str, Any] = httpx.get(f"{base}/signals/{signal_id}", headers=headers).json()
+    with httpx.Client(base_url=base, headers=headers, timeout=ANSWER_S) as client:
+        signal: dict[str, Any] = client.get(f"/signals/{signal_id}").json()
+        fills = client.get(f"/accounts/{account_id}/fills").json()["items"]
     timeline = [entry["event"] for entry in signal["timeline"]]
     assert [event for event in timeline if event.startswith("webhook.")] == [
         "webhook.received",
         "webhook.validated",
         "webhook.trade_executed",
     ]
-    fills = httpx.get(f"{base}/accounts/{account_id}/fills", headers=headers).json()["items"]
     assert filled["fillId"] in {fill["fillId"] for fill in fills}

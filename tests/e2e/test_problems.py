@@ -13,7 +13,7 @@ from quantlab.webhooks.signature import sign
 from quantlab_app.ports.identity import AccessClaims
 from quantlab_edge.problems import MEDIA_TYPE, PROBLEMS
 from tests.support.load_house import ALPHA, BETA
-from tests.support.running_platform import Document, Platform
+from tests.support.running_platform import ANSWER_S, Document, Platform
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -57,7 +57,7 @@ async def doors(running: Platform) -> AsyncIterator[Doors]:
                 expires_ns=(now_s - 3600) * 10**9,
             )
         )
-    async with httpx.AsyncClient(base_url=running.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=running.url, timeout=ANSWER_S) as client:
         yield Doors(client, tenants[ALPHA], tenants[BETA], expired)
 
 

@@ -16,7 +16,7 @@ from psycopg import sql
 from quantlab.webhooks.signature import sign
 from quantlab_edge.problems import MEDIA_TYPE, PROBLEMS, TYPE_BASE
 from tests.support.aws_platform import AwsPlatform
-from tests.support.running_platform import Document, Platform, eventually
+from tests.support.running_platform import ANSWER_S, Document, Platform, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 TENANT = "northwind-capital"
@@ -47,7 +47,7 @@ class House:
             **headers,
         }
         return httpx.post(
-            f"{self.made.url}/webhooks/signals", content=raw, headers=sent, timeout=20
+            f"{self.made.url}/webhooks/signals", content=raw, headers=sent, timeout=ANSWER_S
         )
 
     def written(self) -> Document:
@@ -86,7 +86,7 @@ def house(running: Platform) -> Iterator[House]:
     with httpx.Client(
         base_url=f"{running.url}/tenants/{TENANT}/",
         headers={"X-Api-Key": tenant["apiKey"]},
-        timeout=20,
+        timeout=ANSWER_S,
     ) as client:
         owner = tenant["accounts"][0]["userId"]
         account = client.post("accounts", json={"userId": owner, "accountType": "demo-100k"})
@@ -232,7 +232,9 @@ def test_a_huge_body_is_counted_and_not_read(house: House, body: bytes | None) -
     before, counted = house.written(), _counted(house.made)
     content: Any = body if body is not None else _chunks(40 * LIMIT)
     url = f"{house.made.url}/webhooks/signals"
-    answer = httpx.post(url, content=content, headers={"X-Bot-Id": house.bot["botId"]}, timeout=20)
+    answer = httpx.post(
+        url, content=content, headers={"X-Bot-Id": house.bot["botId"]}, timeout=ANSWER_S
+    )
     assert "signalId" not in assert_problem(answer, 413, "payload_too_large")
     assert house.written() == before
     assert _counted(house.made) == counted + 1
@@ -276,7 +278,9 @@ def test_an_address_nobody_has(house: House, token: str) -> None:
     if "%0a" in token and not house.made.keeps_bytes:
         pytest.skip("the gateway has no route for a line end, so not_found answers")
     counted = _counted(house.made)
-    answer = httpx.post(f"{house.made.url}/webhooks/signals/{token}", content=fields())
+    answer = httpx.post(
+        f"{house.made.url}/webhooks/signals/{token}", content=fields(), timeout=ANSWER_S
+    )
     assert_problem(answer, 404, "unknown_token")
     assert "x-evil" not in answer.headers
     assert _counted(house.made) == counted + 1
@@ -285,14 +289,16 @@ def test_an_address_nobody_has(house: House, token: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 def test_wrong_method(house: House, method: str) -> None:
     for path in ("/webhooks/signals", "/oauth2/token"):
-        answer = httpx.request(method, house.made.url + path)
+        answer = httpx.request(method, house.made.url + path, timeout=ANSWER_S)
         assert_problem(answer, 405, "method_not_allowed")
         assert answer.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("given", ["short", "x" * 65, 'a"b<script>', "a,b c d e f g"])
 def test_a_correlation_id_of_another_form_is_replaced(house: House, given: str) -> None:
-    answer = httpx.get(f"{house.made.url}/me", headers={"X-Correlation-Id": given})
+    answer = httpx.get(
+        f"{house.made.url}/me", headers={"X-Correlation-Id": given}, timeout=ANSWER_S
+    )
     document = assert_problem(answer, 401, "unauthorized")
     assert given not in str(document)
     assert given not in str(answer.headers)
@@ -314,7 +320,7 @@ def test_a_header_cannot_be_smuggled(house: House) -> None:
         assert b" 202 " not in answer, (head, answer)
         assert b" 500 " not in answer, (head, answer)
         assert b"x-evil" not in answer.lower(), (head, answer)
-    assert httpx.get(f"{house.made.url}/health").status_code == 200
+    assert httpx.get(f"{house.made.url}/health", timeout=ANSWER_S).status_code == 200
 
 
 def test_a_sender_who_leaves_is_no_failure_of_ours(house: House) -> None:

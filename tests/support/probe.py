@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from psycopg import sql
 
-from tests.support.running_platform import Document, Platform
+from tests.support.running_platform import ANSWER_S, Document, Platform
 
 METHODS = ("get", "put", "post", "patch", "delete")
 # What a tenant shows to everybody.
@@ -241,6 +241,7 @@ def credentials_of(made: Platform, tenant_id: str) -> dict[str, dict[str, str]]:
                 "password": user["password"],
                 "tenant_id": tenant_id,
             },
+            timeout=ANSWER_S,
         )
         assert answer.status_code == 200, answer.text
         found[user["role"]] = {"Authorization": f"Bearer {answer.json()['access_token']}"}

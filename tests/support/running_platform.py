@@ -26,6 +26,8 @@ from quantlab_server.addresses import free_port
 from quantlab_server.processes import look_up
 
 ROOT = Path(__file__).parents[2]
+# On a cloud, a function unpacks its layers before its first answer: seconds, on a busy machine.
+ANSWER_S = 60
 Document = dict[str, Any]
 Adjust = Callable[[Path], None]
 

@@ -23,9 +23,9 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.accounts import open_account
 from quantlab_app.use_cases.bots import create_bot
 from quantlab_edge.asgi import BODY_BYTES_MAX
+from tests.support.running_platform import ANSWER_S
 
 TYPE_BASE = "https://errors.quantlab.example/"
-ANSWER_WAIT_S = 10
 KEEP_TRYING_S = 90
 REPLAYABLE = 400
 LOOK_EVERY_S = 0.5
@@ -351,7 +351,7 @@ class Senders:
         self._look = look
         self._log = log
         self._client = httpx.AsyncClient(
-            base_url=url, timeout=ANSWER_WAIT_S, limits=httpx.Limits(max_connections=64)
+            base_url=url, timeout=ANSWER_S, limits=httpx.Limits(max_connections=64)
         )
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ from tests.support.probe import (
     probes,
     send,
 )
-from tests.support.running_platform import Document, Platform, eventually
+from tests.support.running_platform import ANSWER_S, Document, Platform, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 TENANTS = ("northwind-capital", "blue-harbor")
@@ -85,7 +85,7 @@ def test_nothing_of_another_tenant_shows(street: Street, mine: str, place: str) 
     target = other if place == "in their tenant" else mine
     wrong = []
     sent = 0
-    with httpx.Client(base_url=street.made.url, timeout=20) as client:
+    with httpx.Client(base_url=street.made.url, timeout=ANSWER_S) as client:
         for kind, credential in street.credentials[mine].items():
             for probe in probes(
                 street.openapi, street.objects[mine], street.objects[other], target
@@ -132,7 +132,7 @@ def test_what_others_have_looks_like_what_nobody_has(street: Street, mine: str) 
     own = street.objects[mine]
     other = street.objects[next(name for name in TENANTS if name != mine)]
     different = []
-    with httpx.Client(base_url=street.made.url, timeout=20) as client:
+    with httpx.Client(base_url=street.made.url, timeout=ANSWER_S) as client:
         for kind in ("api key", "trader"):
             credential = street.credentials[mine][kind]
             pairs = zip(
@@ -159,7 +159,7 @@ def test_the_owner_sees_what_the_other_does_not(street: Street, tenant_id: str) 
     own = street.objects[tenant_id]
     blind = []
     shown = 0
-    with httpx.Client(base_url=street.made.url, timeout=20) as client:
+    with httpx.Client(base_url=street.made.url, timeout=ANSWER_S) as client:
         for probe in probes(street.openapi, own, own, tenant_id):
             if probe.method != "get" or not probe.tenanted:
                 continue
