@@ -51,7 +51,7 @@ synth: .venv/.dev .venv/.cdk ## Write the templates of both stages to cdk.out; c
 test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory aws-environments; \
 	else echo "npm is missing: tests that deploy to a local cloud are skipped"; fi
-	$(BIN)/pytest --durations=10 $(TESTS)
+	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --durations=10 $(TESTS)
 
 soak: .venv/.dev ## Run the long end-to-end tests: SIGNALS signals, kills in the middle
 	QUANTLAB_SOAK="$(SIGNALS)" $(BIN)/pytest -m slow tests/e2e

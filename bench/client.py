@@ -112,10 +112,13 @@ class _Exchange(asyncio.Protocol):
 class Subscriber(asyncio.Protocol):
     """One WebSocket that listens to accounts and notes when each signal's last event arrives."""
 
-    def __init__(self, url: str, ticket: str, accounts: list[str], tally: Tally) -> None:
+    def __init__(
+        self, url: str, ticket: str, accounts: list[str], tally: Tally, *, batched: bool
+    ) -> None:
         address = urlsplit(url)
         self._hello = (
-            f"GET {address.path}?ticket={ticket} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+            f"GET {address.path}?ticket={ticket}{'&batched=1' * batched} HTTP/1.1\r\n"
+            f"Host: {address.netloc}\r\n"
             "Upgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n"
@@ -166,6 +169,10 @@ class Subscriber(asyncio.Protocol):
         self._transport.write(bytes([0x80 | opcode]) + length + bytes(4) + payload)
 
     def _take(self, text: bytes, now: float) -> None:
+        if text.startswith(b"["):
+            for message in orjson.loads(text):
+                self._take(orjson.dumps(message), now)
+            return
         tally = self._tally
         event = _EVENT.search(text, 0, 120)
         if event is None:

@@ -40,6 +40,7 @@ class Order:
     tenants: list[dict[str, Any]]
     bots: list[dict[str, Any]]
     connections: int = 32
+    batched: bool = False
 
 
 def prepared(order: Order) -> list[bytes]:
@@ -103,7 +104,7 @@ async def _subscribed(order: Order, tally: Tally) -> list[Subscriber]:
         ticket = await asyncio.to_thread(_ticket, order.url, tenant["apiKey"])
         _, subscriber = await loop.create_connection(
             lambda ticket=ticket, tenant=tenant: Subscriber(  # type: ignore[misc]
-                order.ws_url, ticket, tenant["accounts"], tally
+                order.ws_url, ticket, tenant["accounts"], tally, batched=order.batched
             ),
             "127.0.0.1",
             urlsplit(order.ws_url).port,

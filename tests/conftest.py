@@ -1,4 +1,4 @@
-"""Fixtures every kind of test may use."""
+"""Fixtures every kind of test may use, and which tests share a process where there are several."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,13 @@ import pytest
 import redis
 
 from tests.support import stack as stacks
+from tests.support.groups import group_of
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 @pytest.fixture(scope="session")

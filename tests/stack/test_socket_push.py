@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from tests.support import pushes as support
@@ -508,8 +509,9 @@ async def test_nobody_is_served_on_a_word_alone(
 
 async def test_progress_moves_only_from_what_was_known(house: House) -> None:
     subscriptions = house.ports.subscriptions
-    holder = await house.ports.tickets.redeem(await house.ticket())
-    assert holder is not None
+    redeemed = await house.ports.tickets.redeem(await house.ticket())
+    assert redeemed is not None
+    holder = replace(redeemed, batched=True)
     assert await subscriptions.open(holder, "one", 2)
     assert await subscriptions.add(holder, "one", {"a": Progress(5), "b": Progress()}, 3)
     steps = {"a": (Progress(5), Progress(5, loose=True)), "b": (Progress(1), Progress(2))}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.support import sockets
-from tests.support.sockets import ACCOUNT, COLLEAGUES_ACCOUNT, FOREIGN_ACCOUNT, House
+from tests.support.sockets import ACCOUNT, COLLEAGUES_ACCOUNT, FOREIGN_ACCOUNT, Client, House
 from tests.support.stack import FreshDatabase
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -53,6 +53,19 @@ async def test_a_ticket_opens_one_socket_only(house: House) -> None:
             await connect(house.url(ticket))
     assert refused.value.response.status_code == 401
     assert json.loads(refused.value.response.body or b"")["code"] == "unauthorized"
+
+
+async def test_a_batched_socket_gets_the_events_of_one_commit_in_one_frame(house: House) -> None:
+    await house.read_seqs()
+    async with connect(f"{house.url(await house.ticket())}&batched=1") as raw:
+        trader = Client(raw)
+        await trader.subscribe(MINE)
+        await attached(house)
+        seqs = await house.happen(ACCOUNT, 3)
+        frame = json.loads(await asyncio.wait_for(raw.recv(), 5))
+    assert [(message["type"], message["seq"]) for message in frame] == [
+        ("event", seq) for seq in seqs
+    ]
 
 
 @pytest.mark.parametrize("ticket", ["", "unknown", "x" * 300])

@@ -7,10 +7,11 @@ from quantlab_edge.socket import SocketEvent, SocketReply, refused_connect, unav
 
 
 async def handle(ports: Ports, event: SocketEvent) -> SocketReply:
-    """Redeem the ticket of the query."""
+    """Redeem the ticket of the query; `batched=1` asks for several messages in one frame."""
     ticket = event.query.get("ticket", "")
+    batched = event.query.get("batched") == "1"
     try:
-        outcome = await sockets.open_socket(ports, event.connection_id, ticket)
+        outcome = await sockets.open_socket(ports, event.connection_id, ticket, batched=batched)
     except StoreUnavailable:
         return unavailable_reply()
     if isinstance(outcome, sockets.SocketRefusal):

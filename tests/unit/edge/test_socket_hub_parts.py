@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -59,6 +60,35 @@ async def test_events_over_the_bound_become_one_resync_in_their_place() -> None:
     assert wire.texts[:QUEUE_MAX] == [f'"{seq}"' for seq in range(1, QUEUE_MAX + 1)]
     (hint,) = wire.texts[QUEUE_MAX:]
     assert orjson.loads(hint)["fromSeq"] == QUEUE_MAX + 1
+
+
+async def test_a_batched_client_gets_frames_of_several_messages_in_order() -> None:
+    wire = Wire()
+    connection = Connection("c", replace(HOLDER, batched=True), wire.send, 0.0)
+    for seq in range(1, 2 * hub_connection.BURST + 2):
+        connection.offer_event("account:a", seq, str(seq))
+    connection.conflate(("quotes:ES", ""), '"es"')
+    connection.conflate(("quotes:NQ", ""), '"nq"')
+    await drained(connection, wire)
+    frames = [orjson.loads(text) for text in wire.texts]
+    burst = hub_connection.BURST
+    assert frames == [
+        list(range(1, burst + 1)),
+        ["es", "nq"],
+        list(range(burst + 1, 2 * burst + 1)),
+        2 * burst + 1,
+    ]
+    assert connection.sent == 2 * burst + 3
+
+
+async def test_a_frame_of_a_batched_client_is_bounded() -> None:
+    wire = Wire()
+    connection = Connection("c", replace(HOLDER, batched=True), wire.send, 0.0)
+    text = '"' + "x" * (hub_connection.FRAME_CHARS // 3) + '"'
+    for seq in range(1, 8):
+        connection.offer_event("account:a", seq, text)
+    await drained(connection, wire)
+    assert [len(orjson.loads(t)) if t[0] == "[" else 1 for t in wire.texts] == [3, 3, 1]
 
 
 async def test_replies_to_a_client_that_does_not_read_end_it() -> None:

@@ -5,7 +5,7 @@ It must not read a store, and nothing in it waits for a client except its own se
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sized
 from typing import Any, Final
 
 from quantlab_app.ports.sessions import TicketHolder
@@ -18,6 +18,8 @@ ROOM: Final = QUEUE_MAX // 2
 REPLIES_MAX: Final = 256
 CONFLATED_MAX: Final = 1_000
 BURST: Final = 64
+# A frame takes no further message from this size on: gateways count and charge by 32 kB.
+FRAME_CHARS: Final = 16_000
 MESSAGES_PER_S: Final = 10
 MESSAGES_BURST: Final = 40
 MISUSES_MAX: Final = 5
@@ -180,23 +182,35 @@ class Connection:
         queue, conflated = self._queue, self._conflated
         sent_before = self.sent
         self._sending = True
-        for _ in range(min(BURST, len(queue))):
-            if self._ending is not None:
-                return
-            await self._send({"type": "websocket.send", "text": queue.popleft()})
-            self.sent += 1
+        if not await self._send_some(queue, queue.popleft):
+            return
         self._sending = False
-        for _ in range(min(BURST, len(conflated))):
-            if self._ending is not None or not conflated:
-                return
-            text = conflated.pop(next(iter(conflated)))
-            await self._send({"type": "websocket.send", "text": text})
-            self.sent += 1
+        if not await self._send_some(conflated, lambda: conflated.pop(next(iter(conflated)))):
+            return
         _messages_sent.inc(self.sent - sent_before)
         self._make_room()
         if queue or conflated:
             # A fast client never makes a send wait, so others get their turn here.
             await asyncio.sleep(0)
+
+    async def _send_some(self, waiting: Sized, take: Callable[[], str]) -> bool:
+        """Send what waits by now, a frame a message or, where the client asked so, for several.
+
+        False when the connection's end cut it short.
+        """
+        left = min(BURST, len(waiting))
+        while left > 0 and waiting and self._ending is None:
+            texts = [take()]
+            if self.holder.batched:
+                size = len(texts[0])
+                while waiting and len(texts) < left and size < FRAME_CHARS:
+                    texts.append(take())
+                    size += len(texts[-1])
+            text = texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
+            await self._send({"type": "websocket.send", "text": text})
+            self.sent += len(texts)
+            left -= len(texts)
+        return left <= 0 or not waiting
 
     def _make_room(self) -> None:
         if len(self._queue) > ROOM:

@@ -70,13 +70,17 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketHolder:
-    """Who a socket ticket was issued to; the socket closes at expires_ns at the latest."""
+    """Who a socket ticket was issued to; the socket closes at expires_ns at the latest.
+
+    batched says that the socket takes several messages in one frame.
+    """
 
     scope: Scope
     kind: CredentialKind
     reference: str
     home_tenant_id: str
     expires_ns: int
+    batched: bool = False
 
 
 class Sessions(Protocol):

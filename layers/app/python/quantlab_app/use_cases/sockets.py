@@ -5,7 +5,7 @@ It must not know how a message travels: API Gateway and the self-hosted hub both
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -72,7 +72,7 @@ def parse_channel(name: str) -> Channel | None:
 
 
 async def open_socket(
-    ports: Ports, connection_id: str, ticket: str
+    ports: Ports, connection_id: str, ticket: str, *, batched: bool = False
 ) -> TicketHolder | SocketRefusal:
     """Redeem a ticket and record the connection it opens."""
     if not 0 < len(ticket) <= TICKET_CHARS_MAX:
@@ -80,6 +80,7 @@ async def open_socket(
     holder = await ports.tickets.redeem(ticket)
     if holder is None or not await identity.still_stands(ports, holder):
         return SocketRefusal.UNAUTHORIZED
+    holder = replace(holder, batched=batched)
     if not await ports.subscriptions.open(holder, connection_id, CONNECTIONS_PER_TENANT_MAX):
         return SocketRefusal.TOO_MANY_CONNECTIONS
     return holder

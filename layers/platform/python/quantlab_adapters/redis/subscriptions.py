@@ -243,6 +243,7 @@ def _encode(holder: TicketHolder) -> str:
             "reference": holder.reference,
             "homeTenantId": holder.home_tenant_id,
             "expiresNs": holder.expires_ns,
+            "batched": holder.batched,
         }
     )
 
@@ -263,4 +264,5 @@ def _decode(record: bytes) -> TicketHolder:
         reference=row["reference"],
         home_tenant_id=row["homeTenantId"],
         expires_ns=row["expiresNs"],
+        batched=row.get("batched", False),
     )
