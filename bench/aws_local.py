@@ -14,10 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
 
 from bench.machine import machine
 from bench.world import ROOT, write_configs
@@ -27,9 +31,9 @@ from quantlab_server.aws_local.deploy import deployment_of
 
 RATE: Final = 20.0
 CONNECTIONS: Final = 8
-# More at once than the load ever has under way, for long enough to start a copy for each.
+# As many at once as there are connections, so that each function has a copy for each.
 BURST_RATE: Final = 60.0
-BURST_S: Final = 15.0
+BURST_S: Final = 2.0
 WARM_S: Final = 15.0
 SECONDS: Final = 30.0
 RUNS: Final = 3
@@ -87,12 +91,14 @@ def _measure(demo: dict[str, Any], state: Path) -> int:
         "batched": True,
         "rate": RATE,
     }
+    cloud = _cloud_of(demo)
+    _wake_by_timer(cloud)
     _load({**order, "rate": BURST_RATE}, "burst", BURST_S)
     _load(order, "warm", WARM_S)
     runs = [_load(order, f"run-{number}", SECONDS) for number in range(1, RUNS + 1)]
     for run in runs:
         print(json.dumps({k: run[k] for k in ("accept_ms", "event_ms", "codes", "events_lost")}))
-    webhook = _webhook_alone(demo, state)
+    webhook = _webhook_alone(demo, state, cloud)
     report = {"machine": machine(), "runs": runs, "webhook": webhook}
     path = OUT / f"aws-local-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     path.write_text(json.dumps(report, indent=2), "utf-8")
@@ -103,10 +109,33 @@ def _measure(demo: dict[str, Any], state: Path) -> int:
     return 0 if p99[1] < P99_MS_MAX and webhook["own_ms"]["p50"] <= OWN_P50_MS_MAX else 1
 
 
-def _webhook_alone(demo: dict[str, Any], state: Path) -> dict[str, Any]:
-    """Call the webhook function's entry on the same stores and queues, nothing else under way."""
+def _cloud_of(demo: dict[str, Any]) -> Cloud:
     address = urlsplit(demo["url"])
-    cloud = Cloud(f"{address.scheme}://{address.netloc}", ours=True)
+    return Cloud(f"{address.scheme}://{address.netloc}", ours=True)
+
+
+def _wake_by_timer(cloud: Cloud) -> None:
+    """Start what timers wake during a run: each schedule, and a second copy of each queue's."""
+    variables = cloud_variables(cloud, {})
+    client = boto3.client(
+        "lambda",
+        endpoint_url=cloud.endpoint,
+        region_name=variables["AWS_REGION"],
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        config=Config(read_timeout=120),
+    )
+    names = [one["FunctionName"] for one in client.list_functions()["Functions"]]
+    wanted = [name for name in names if "-schedule-" in name]
+    wanted += [name for name in names if "-queue-" in name for _ in range(2)]
+    if not wanted:
+        raise RuntimeError(f"expected functions that timers wake, got {names}")
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        list(pool.map(lambda name: client.invoke(FunctionName=name, Payload=b"{}"), wanted))
+
+
+def _webhook_alone(demo: dict[str, Any], state: Path, cloud: Cloud) -> dict[str, Any]:
+    """Call the webhook function's entry on the same stores and queues, nothing else under way."""
     bots = [bot for tenant in demo["tenants"] for bot in tenant["bots"]]
     variables = {
         **deployment_of(state).variables,

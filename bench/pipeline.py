@@ -21,8 +21,10 @@ import uvloop
 from bench.client import NOW, Requests, Subscriber, Tally
 from quantlab.webhooks.signature import sign
 
-ANSWERS_WAIT_S: Final = 10.0
-EVENTS_WAIT_S: Final = 12.0
+ANSWERS_WAIT_S: Final = 60.0
+# A cold function of a cloud unpacks its layers before its first answer.
+COLD_S: Final = 60.0
+EVENTS_WAIT_S: Final = 30.0
 LATE_S: Final = 1.0
 POLL_S: Final = 0.01
 
@@ -110,7 +112,7 @@ async def _subscribed(order: Order, tally: Tally) -> list[Subscriber]:
             urlsplit(order.ws_url).port,
         )
         subscribers.append(subscriber)
-    await asyncio.wait_for(asyncio.gather(*(one.ready for one in subscribers)), 10)
+    await asyncio.wait_for(asyncio.gather(*(one.ready for one in subscribers)), COLD_S)
     return subscribers
 
 
@@ -118,7 +120,7 @@ def _ticket(url: str, api_key: str) -> str:
     request = urllib.request.Request(  # noqa: S310 - the platform under measurement
         f"{url}/socket-tickets", method="POST", headers={"X-Api-Key": api_key}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+    with urllib.request.urlopen(request, timeout=COLD_S) as answer:  # noqa: S310 - the same
         return str(json.load(answer)["ticket"])
 
 
