@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.support.engine_cases import ACCOUNT_ID, NOW, account, catalog, profile
+from tests.support.rule_cases import percent
+from tests.support.rule_cases import rule as made_rule
 
 from quantlab.engine import commands, lifecycle
 from quantlab.engine.commands import Command, Outcome
@@ -23,8 +25,6 @@ from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab.ledger.orders import Order
 from quantlab.market.quote import Quote
-from tests.support.rule_cases import percent
-from tests.support.rule_cases import rule as made_rule
 
 SEQUENCES = int(os.environ.get("ORDER_SEQUENCES", "250"))
 TICK = Decimal("0.00001")
@@ -211,9 +211,7 @@ class Orders(RuleBasedStateMachine):
     @rule(symbol=symbols, side=sides, size=lots, gap=off, tif=st.sampled_from(("ioc", "fok")))
     def at_once(self, symbol: str, side: str, size: str, gap: int, tif: str) -> None:
         terms = self.terms("limit", symbol, side, gap, 0)
-        outcome = self.trade(
-            symbol=symbol, action=side, quantity=size, timeInForce=tif, **terms
-        )
+        outcome = self.trade(symbol=symbol, action=side, quantity=size, timeInForce=tif, **terms)
         for order in outcome.orders:
             assert tif == "ioc" or order.filled_steps in (0, order.size_steps)
 

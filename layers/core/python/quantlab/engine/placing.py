@@ -135,8 +135,9 @@ def _plan(draft: Draft, instrument: Instrument, payload: Payload) -> Plan | Reje
         plan = _with_exits(draft, instrument, first, payload["bracket"])
     if isinstance(plan, Rejection):
         return plan
-    count = len(draft.account.working) + len(plan.orders) + len(plan.children)
-    if count > WORKING_MAX and (count > 1 or first.order_type != MARKET):
+    waiting = len(plan.orders) + len(plan.children) - (first.order_type == MARKET)
+    count = len(draft.account.working) + waiting
+    if waiting and count > WORKING_MAX:
         return Rejection(
             Reason.TOO_MANY_ORDERS, f"expected at most {WORKING_MAX} working orders, was {count}"
         )

@@ -10,7 +10,7 @@ from quantlab.ledger.orders import PLAIN, Order, Terms
 def order_of(values: Sequence[Any]) -> Order:
     """Read the columns of an order; terms are null for a plain market order."""
     terms = values[15]
-    return Order(*values[:15], PLAIN if terms is None else Terms(**terms))
+    return Order(*values[:15], terms=PLAIN if terms is None else Terms(**terms))
 
 
 def order_row(account_id: str, order: Order) -> tuple[Any, ...]:
