@@ -44,17 +44,18 @@ def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | N
     planned = plan_fill(draft, order, draft.context.market)
     if isinstance(planned, Rejection):
         return planned
-    accepted = accept_order(draft, order, cause)
+    accepted = accept_order(draft, order, cause, kept=False)
     fill_order(draft, accepted, planned, cause)
     return None
 
 
 def fill_order(draft: Draft, order: Order, planned: Planned | None, cause: str) -> None:
     """Fill a live order as planned and do what follows; one that may not wait ends with it."""
+    left: Order | None = order
     if planned is not None:
         order = book_fill(draft, order, planned, cause)
         put_away(draft, order)
         follow_fill(draft, order, planned.size_steps)
-    left = draft.account.working.get(order.order_id)
+        left = draft.account.working.get(order.order_id)
     if left is not None and left.terms.time_in_force in (IOC, FOK):
         cancel_order(draft, left, NOT_FILLED)

@@ -15,12 +15,17 @@ from quantlab.kernel.decimals import format_units
 from quantlab.ledger.orders import Order
 
 
-def accept_order(draft: Draft, order: Order, cause: str, *, held: bool = False) -> Order:
-    """Accept a new order, named by its event; a held one waits for its parent."""
-    order = replace(order, order_id=draft.derived_id("order"))
+def accept_order(
+    draft: Draft, order: Order, cause: str, *, held: bool = False, kept: bool = True
+) -> Order:
+    """Accept a new order, named by its event; a held one waits for its parent.
+
+    One that is not kept among the working orders is filled at once by the caller.
+    """
+    order_id = draft.derived_id("order")
     instrument = draft.context.market.catalog.instruments[order.symbol]
     payload: dict[str, Json] = {
-        "orderId": order.order_id,
+        "orderId": order_id,
         "signalId": order.signal_id,
         "symbol": order.symbol,
         "side": side_name(order.side),
@@ -31,7 +36,11 @@ def accept_order(draft: Draft, order: Order, cause: str, *, held: bool = False) 
     }
     if order.client_id is not None:
         payload["clientId"] = order.client_id
-    return _take(draft, order, lifecycle.HOLD if held else lifecycle.ACCEPT, payload)
+    action = lifecycle.HOLD if held else lifecycle.ACCEPT
+    accepted = _take(draft, order, action, payload, order_id=order_id)
+    if kept:
+        put_away(draft, accepted)
+    return accepted
 
 
 def move_order(
@@ -60,29 +69,32 @@ def move_order(
     if order.client_id is not None:
         payload["clientId"] = order.client_id
     ends = action in (lifecycle.CANCEL, lifecycle.EXPIRE)
-    changed = replace(changed, reason=reason if ends else None)
-    return _take(draft, changed, action, payload)
+    moved = _take(draft, changed, action, payload, reason=reason if ends else None)
+    put_away(draft, moved)
+    return moved
 
 
-def _take(draft: Draft, order: Order, action: str, payload: dict[str, Json]) -> Order:
+def _take(
+    draft: Draft, order: Order, action: str, payload: dict[str, Json], **changes: Any
+) -> Order:
     taken = lifecycle.step(order.status, action)
     if isinstance(taken, Rejection):
         raise InvariantBroken(taken.detail)
-    moved = replace(order, status=taken.state, event_seq=draft.next_seq)
-    draft.emit(taken.event_type, {**payload, "status": taken.state})
-    put_away(draft, moved)
+    moved = replace(order, status=taken.state, event_seq=draft.next_seq, **changes)
+    payload["status"] = taken.state
+    draft.emit(taken.event_type, payload)
     return moved
 
 
 def put_away(draft: Draft, order: Order) -> None:
     """Keep an order among the working ones, or among those that ended."""
-    working = dict(draft.account.working)
-    if order.status in lifecycle.FINAL_STATES:
-        working.pop(order.order_id, None)
-        draft.outcome.orders.append(order)
-    else:
-        working[order.order_id] = order
-    draft.change(working=working)
+    working = draft.account.working
+    if order.status not in lifecycle.FINAL_STATES:
+        draft.change(working={**working, order.order_id: order})
+        return
+    draft.outcome.orders.append(order)
+    if order.order_id in working:
+        draft.change(working={k: kept for k, kept in working.items() if k != order.order_id})
 
 
 def cancel_order(draft: Draft, order: Order, reason: str, **told: Json) -> None:

@@ -40,7 +40,7 @@ from quantlab.engine.trading import Planned, plan_fill, side_name
 from quantlab.engine.working import attempt
 from quantlab.kernel.decimals import format_units, to_units
 from quantlab.kernel.instants import format_rfc3339, parse_rfc3339
-from quantlab.ledger.orders import Order, Terms
+from quantlab.ledger.orders import PLAIN, Order, Terms
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote
 
@@ -77,7 +77,12 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         return planned
     group_id = draft.derived_id("group") if plan.siblings in (OCO, OUO) else None
     accepted = [
-        accept_order(draft, _grouped(order, group_id, plan.siblings), "signal")
+        accept_order(
+            draft,
+            _grouped(order, group_id, plan.siblings),
+            "signal",
+            kept=order.order_type != MARKET,
+        )
         for order in plan.orders
     ]
     parent_id = accepted[0].order_id
@@ -197,25 +202,26 @@ def _order(draft: Draft, instrument: Instrument, payload: Payload) -> Order | Re
     order = _unsized(draft, instrument, payload)
     if isinstance(order, Rejection):
         return order
-    order = started(order, draft.context.market)
+    if order.order_type != MARKET:
+        order = started(order, draft.context.market)
     refused = misplaced(order, draft.context.market.usable(instrument), instrument)
     if refused is not None:
         return refused
     sized = _sized(draft, instrument, order, payload)
     if isinstance(sized, Rejection):
         return sized
-    order = replace(
-        order,
-        size_steps=sized.size_steps,
-        stop_loss_ticks=sized.stop_loss_ticks,
-        take_profit_ticks=sized.take_profit_ticks,
-    )
     if order.terms.reduce_only and not draft.account.reducible_steps(order.symbol, order.side):
         return Rejection(
             Reason.WOULD_NOT_REDUCE,
             f"no position of {order.symbol} that a {side_name(order.side)} makes smaller",
         )
-    return replace(order, status=lifecycle.NEW)
+    return replace(
+        order,
+        status=lifecycle.NEW,
+        size_steps=sized.size_steps,
+        stop_loss_ticks=sized.stop_loss_ticks,
+        take_profit_ticks=sized.take_profit_ticks,
+    )
 
 
 def _child(draft: Draft, instrument: Instrument, payload: Payload) -> Order | Rejection:
@@ -285,6 +291,8 @@ def read_terms(draft: Draft, instrument: Instrument, payload: Payload) -> Terms 
     expire_at_ns = _expire_at(draft, time_in_force, payload)
     if isinstance(expire_at_ns, Rejection):
         return expire_at_ns
+    if order_type == MARKET and time_in_force == IOC and "reduceOnly" not in payload:
+        return PLAIN
     return Terms(
         **fields,
         time_in_force=time_in_force,

@@ -1,16 +1,16 @@
 """Orders as rows: the columns of working orders and of those that ended are the same."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from quantlab.ledger.orders import PLAIN, Order, Terms
+from quantlab.ledger.orders import Order, Terms
 
 
 def order_of(values: Sequence[Any]) -> Order:
     """Read the columns of an order; terms are null for a plain market order."""
-    terms = values[15]
-    return Order(*values[:15], terms=PLAIN if terms is None else Terms(**terms))
+    order = Order(*values[:15])
+    return order if values[15] is None else replace(order, terms=Terms(**values[15]))
 
 
 def order_row(account_id: str, order: Order) -> tuple[Any, ...]:
