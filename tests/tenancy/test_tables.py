@@ -36,6 +36,7 @@ CHANGING = {
     "mail_token": "used once",
     "outbox": "deleted when handled",
     "position": "netting",
+    "working_order": "orders that have not ended",
     "refresh_token": "used once, deleted when old",
     "session": "revoked, deleted when old",
     "tenant": "event_seq, version, status",

@@ -1,7 +1,7 @@
 """What a decision may look at, and the values of positions in the account's currency."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quantlab.engine.rejections import Reason, Rejection
@@ -71,7 +71,8 @@ class Context:
     """Everything outside the account: market, rules and the moment.
 
     reset_market holds the last quotes before the reset that opened today's trading day; it is
-    None while no day has to be rolled.
+    None while no day has to be rolled. displayed_steps limits what one quote of a symbol fills on
+    one side, by symbol and side; absent means without limit.
     """
 
     market: Market
@@ -79,6 +80,7 @@ class Context:
     instruments: frozenset[str]
     now_ns: int
     reset_market: Market | None = None
+    displayed_steps: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -> int | Rejection:
@@ -111,6 +113,13 @@ def symbols_of(account: Account, catalog: Catalog) -> frozenset[str]:
         if conversion is not None and conversion.symbol is not None:
             symbols.add(conversion.symbol)
     return frozenset(symbols)
+
+
+def order_symbols(account: Account, catalog: Catalog) -> frozenset[str]:
+    """Return the symbols whose quotes the account's working orders wait for."""
+    return frozenset(order.symbol for order in account.working.values()) & frozenset(
+        catalog.instruments
+    )
 
 
 def exposure_id(account: Account) -> str:

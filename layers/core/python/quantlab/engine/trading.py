@@ -1,15 +1,17 @@
-"""Market orders against the quote of the moment: netting, money, and the events of both."""
+"""What one fill does: size and price at a quote, netting, money, and the events of all three."""
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from quantlab.engine import ENGINE_VERSION
-from quantlab.engine.commands import Fill, Order
+from quantlab.engine import ENGINE_VERSION, lifecycle
+from quantlab.engine.commands import Fill
+from quantlab.engine.context import Market
 from quantlab.engine.draft import Draft
+from quantlab.engine.order_terms import FOK, limit_of
+from quantlab.engine.pricing import fill_at
 from quantlab.engine.rejections import Reason, Rejection
-from quantlab.engine.sizing import Intent, fill_price
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.check import check
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.fills import (
@@ -21,41 +23,56 @@ from quantlab.ledger.fills import (
     gain_micro,
     net,
 )
+from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Position
 from quantlab.market.instrument import Instrument
+from quantlab.market.quote import Quote
 
 
-def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | None:
-    """Fill an order whole at the quote of its intent; the first refusal leaves nothing behind."""
-    instrument = intent.instrument
-    price_ticks = fill_price(instrument, intent.quote, intent.side)
-    held = draft.account.positions.get(instrument.symbol)
-    netted = net(held, intent.side, intent.size_steps, price_ticks)
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A fill that may be booked as it is: nothing about it can fail any more."""
+
+    instrument: Instrument
+    quote: Quote
+    size_steps: int
+    price_ticks: int
+    netted: Netted
+    rate: Rate
+
+
+def plan_fill(draft: Draft, order: Order, market: Market) -> Planned | Rejection | None:
+    """Work out what an order fills at a market's quote; None when that does not reach its limit."""
+    instrument = market.catalog.instruments[order.symbol]
+    quote = market.usable(instrument)
+    if isinstance(quote, Rejection):
+        return quote
+    wanted_steps = order.remaining_steps
+    if order.terms.reduce_only:
+        reducible_steps = draft.account.reducible_steps(order.symbol, order.side)
+        wanted_steps = min(wanted_steps, reducible_steps)
+    size_steps, price_ticks = fill_at(
+        order.side,
+        limit_of(order),
+        quote.bid_ticks,
+        quote.ask_ticks,
+        instrument.slippage_ticks,
+        wanted_steps,
+        draft.available_steps(quote, order.side),
+    )
+    if not size_steps or (order.terms.time_in_force == FOK and size_steps < order.remaining_steps):
+        return None
+    held = draft.account.position(order.symbol)
+    netted = net(held, order.side, size_steps, price_ticks)
     if not fits(netted, price_ticks, instrument):
         return Rejection(
             Reason.POSITION_TOO_LARGE,
             f"expected a position within 2^62 units of value, was {abs(netted.size_steps)} steps",
         )
-    rate = draft.context.market.rate(instrument, draft.account.currency, netted.gain)
+    rate = market.rate(instrument, draft.account.currency, netted.gain)
     if isinstance(rate, Rejection):
         return rate
-    order_id = draft.derived_id("order")
-    draft.emit("order.accepted", _order_payload(draft, intent, order_id, cause))
-    fill = _book(draft, intent, order_id, price_ticks, netted, rate)
-    draft.outcome.fills.append(fill)
-    draft.outcome.orders.append(_filled_order(draft, intent, fill))
-    draft.emit("order.filled", _fill_payload(draft, intent, fill, cause))
-    _move_position(draft, intent, held, netted)
-    if not draft.outcome.result:
-        draft.outcome.result = {
-            "orderId": order_id,
-            "fillId": fill.fill_id,
-            "symbol": instrument.symbol,
-            "side": side_name(intent.side),
-            "price": format_units(price_ticks, instrument.tick),
-            "quantity": format_units(intent.size_steps, instrument.size_step),
-        }
-    return None
+    return Planned(instrument, quote, size_steps, price_ticks, netted, rate)
 
 
 def side_name(side: int) -> str:
@@ -63,15 +80,44 @@ def side_name(side: int) -> str:
     return "buy" if side > 0 else "sell"
 
 
-def _book(
-    draft: Draft, intent: Intent, order_id: str, price_ticks: int, netted: Netted, rate: Rate
-) -> Fill:
+def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order:
+    """Book a planned fill with its events and return the order after it, not yet put away."""
+    draft.take_steps(planned.quote, order.side, planned.size_steps)
+    whole = planned.size_steps == order.remaining_steps
+    stepped = lifecycle.step(order.status, lifecycle.FILL if whole else lifecycle.FILL_PART)
+    check(isinstance(stepped, lifecycle.Step), f"a fill of an order that is {order.status}")
+    state = lifecycle.FILLED if whole else lifecycle.PARTIALLY_FILLED
+    held = draft.account.position(order.symbol)
+    fill = _book(draft, order, planned)
+    draft.outcome.fills.append(fill)
+    after = replace(
+        order,
+        status=state,
+        filled_steps=order.filled_steps + fill.size_steps,
+        event_seq=fill.event_seq,
+        terms=replace(order.terms, since_seq=planned.quote.seq),
+    )
+    draft.emit(f"order.{state}", _fill_payload(draft, after, planned, fill, cause))
+    _move_position(draft, order, planned, held)
+    if not draft.outcome.result:
+        draft.outcome.result = {
+            "orderId": order.order_id,
+            "fillId": fill.fill_id,
+            "symbol": order.symbol,
+            "side": side_name(order.side),
+            "price": format_units(fill.price_ticks, planned.instrument.tick),
+            "quantity": format_units(fill.size_steps, planned.instrument.size_step),
+        }
+    return after
+
+
+def _book(draft: Draft, order: Order, planned: Planned) -> Fill:
     """Book the realised gain and the commission; the day's result moves with them."""
-    account = draft.account
+    account, instrument, netted = draft.account, planned.instrument, planned.netted
     entries: list[LedgerEntry] = []
     balance, carry = account.balance_minor, account.carry_micro
-    gain_booked = muldiv(gain_micro(netted.gain, intent.instrument), *rate)
-    fee_micro = intent.instrument.commission_micro_per_step * intent.size_steps
+    gain_booked = muldiv(gain_micro(netted.gain, instrument), *planned.rate)
+    fee_micro = instrument.commission_micro_per_step * planned.size_steps
     booked = {"realised": 0, "commission": 0}
     for kind, amount_micro, due in (
         ("realised", gain_booked, netted.closed_steps > 0),
@@ -91,20 +137,21 @@ def _book(
         traded=account.day.traded or netted.opened_steps > 0,
     )
     draft.change(balance_minor=balance, carry_micro=carry, day=day)
+    quote = planned.quote
     return Fill(
         fill_id=draft.derived_id("fill"),
-        order_id=order_id,
-        symbol=intent.instrument.symbol,
-        side=intent.side,
-        size_steps=intent.size_steps,
-        price_ticks=price_ticks,
-        slippage_ticks=intent.instrument.slippage_ticks,
-        bid_ticks=intent.quote.bid_ticks,
-        ask_ticks=intent.quote.ask_ticks,
-        quote_ts_ns=intent.quote.ts_ns,
-        quote_seq=intent.quote.seq,
-        rate_num=rate[0],
-        rate_den=rate[1],
+        order_id=order.order_id,
+        symbol=instrument.symbol,
+        side=order.side,
+        size_steps=planned.size_steps,
+        price_ticks=planned.price_ticks,
+        slippage_ticks=order.side * (planned.price_ticks - quote.price_for(order.side)),
+        bid_ticks=quote.bid_ticks,
+        ask_ticks=quote.ask_ticks,
+        quote_ts_ns=quote.ts_ns,
+        quote_seq=quote.seq,
+        rate_num=planned.rate[0],
+        rate_den=planned.rate[1],
         realised_minor=booked["realised"],
         commission_minor=-booked["commission"],
         entries=tuple(entries),
@@ -112,25 +159,8 @@ def _book(
     )
 
 
-def _filled_order(draft: Draft, intent: Intent, fill: Fill) -> Order:
-    return Order(
-        order_id=fill.order_id,
-        client_id=draft.command.payload.get("clientId"),
-        symbol=fill.symbol,
-        side=fill.side,
-        order_type="market",
-        size_steps=fill.size_steps,
-        filled_steps=fill.size_steps,
-        stop_loss_ticks=intent.stop_loss_ticks,
-        take_profit_ticks=intent.take_profit_ticks,
-        status="filled",
-        reason=None,
-        event_seq=draft.next_seq,
-    )
-
-
-def _move_position(draft: Draft, intent: Intent, held: Position | None, netted: Netted) -> None:
-    symbol = intent.instrument.symbol
+def _move_position(draft: Draft, order: Order, planned: Planned, held: Position | None) -> None:
+    symbol, netted = order.symbol, planned.netted
     positions = dict(draft.account.positions)
     if not netted.size_steps:
         del positions[symbol]
@@ -143,30 +173,31 @@ def _move_position(draft: Draft, intent: Intent, held: Position | None, netted: 
             symbol=symbol,
             size_steps=netted.size_steps,
             cost=netted.cost,
-            stop_loss_ticks=intent.stop_loss_ticks,
-            take_profit_ticks=intent.take_profit_ticks,
+            stop_loss_ticks=order.stop_loss_ticks,
+            take_profit_ticks=order.take_profit_ticks,
             opened_at_ns=draft.context.now_ns,
             opened_seq=draft.next_seq,
         )
     else:
         position = replace(held, size_steps=netted.size_steps, cost=netted.cost)
         if netted.opened_steps:
-            position = _protected(position, intent)
+            position = _protected(position, order)
     positions[symbol] = position
     draft.change(positions=positions)
     event = "position.opened" if turned else "position.changed"
-    draft.emit(event, position_payload(position, intent.instrument) | {"balance": _balance(draft)})
+    described = position_payload(position, planned.instrument)
+    draft.emit(event, described | {"balance": _balance(draft)})
 
 
-def _protected(position: Position, intent: Intent) -> Position:
+def _protected(position: Position, order: Order) -> Position:
     """Let the protective prices of an order that adds replace the earlier ones.
 
     Those of an order that only reduces lie on the wrong side of what is left and do not count.
     """
-    if intent.stop_loss_ticks is not None:
-        position = replace(position, stop_loss_ticks=intent.stop_loss_ticks)
-    if intent.take_profit_ticks is not None:
-        position = replace(position, take_profit_ticks=intent.take_profit_ticks)
+    if order.stop_loss_ticks is not None:
+        position = replace(position, stop_loss_ticks=order.stop_loss_ticks)
+    if order.take_profit_ticks is not None:
+        position = replace(position, take_profit_ticks=order.take_profit_ticks)
     return position
 
 
@@ -191,44 +222,31 @@ def _price(ticks: int | None, instrument: Instrument) -> str | None:
     return None if ticks is None else format_units(ticks, instrument.tick)
 
 
-def _order_payload(draft: Draft, intent: Intent, order_id: str, cause: str) -> dict[str, Json]:
-    instrument = intent.instrument
-    payload: dict[str, Any] = {
-        "orderId": order_id,
-        "signalId": draft.command.signal_id,
-        "symbol": instrument.symbol,
-        "side": side_name(intent.side),
-        "orderType": "market",
-        "quantity": format_units(intent.size_steps, instrument.size_step),
-        "cause": cause,
-    }
-    for key, ticks in (
-        ("stopLoss", intent.stop_loss_ticks),
-        ("takeProfit", intent.take_profit_ticks),
-    ):
-        if ticks is not None:
-            payload[key] = format_units(ticks, instrument.tick)
-    return payload
-
-
-def _fill_payload(draft: Draft, intent: Intent, fill: Fill, cause: str) -> dict[str, Json]:
-    """Record the fill with the inputs a stranger needs to recompute it."""
-    instrument, quote = intent.instrument, intent.quote
+def quote_payload(quote: Quote, instrument: Instrument) -> dict[str, Json]:
+    """Write a quote as the events of orders and fills record it."""
     return {
+        "bid": format_units(quote.bid_ticks, instrument.tick),
+        "ask": format_units(quote.ask_ticks, instrument.tick),
+        "time": format_rfc3339(quote.ts_ns),
+        "seq": quote.seq,
+    }
+
+
+def _fill_payload(
+    draft: Draft, order: Order, planned: Planned, fill: Fill, cause: str
+) -> dict[str, Json]:
+    """Record the fill with the inputs a stranger needs to recompute it."""
+    instrument = planned.instrument
+    payload: dict[str, Json] = {
         "orderId": fill.order_id,
         "fillId": fill.fill_id,
-        "signalId": draft.command.signal_id,
+        "signalId": order.signal_id,
         "symbol": fill.symbol,
         "side": side_name(fill.side),
         "quantity": format_units(fill.size_steps, instrument.size_step),
         "price": format_units(fill.price_ticks, instrument.tick),
         "slippageTicks": fill.slippage_ticks,
-        "quote": {
-            "bid": format_units(quote.bid_ticks, instrument.tick),
-            "ask": format_units(quote.ask_ticks, instrument.tick),
-            "time": format_rfc3339(quote.ts_ns),
-            "seq": quote.seq,
-        },
+        "quote": quote_payload(planned.quote, instrument),
         "rate": f"{fill.rate_num}/{fill.rate_den}",
         "realised": draft.money(fill.realised_minor),
         "commission": draft.money(fill.commission_minor),
@@ -240,3 +258,7 @@ def _fill_payload(draft: Draft, intent: Intent, fill: Fill, cause: str) -> dict[
         "catalogVersion": draft.context.market.catalog.version,
         "engineVersion": ENGINE_VERSION,
     }
+    if order.filled_steps != fill.size_steps or order.remaining_steps:
+        payload["filledQuantity"] = format_units(order.filled_steps, instrument.size_step)
+        payload["orderQuantity"] = format_units(order.size_steps, instrument.size_step)
+    return payload
