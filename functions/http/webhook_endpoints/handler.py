@@ -83,7 +83,7 @@ class EndpointWithSecret(ApiModel):
     secret: str
 
 
-class Rotated(ApiModel):
+class RotatedEndpointSecret(ApiModel):
     """The new secret, shown this once; the old one signs as well for graceSeconds more."""
 
     endpoint_id: str
@@ -98,7 +98,7 @@ class EndpointPage(ApiModel):
     next_cursor: str | None
 
 
-class AttemptOut(ApiModel):
+class WebhookAttemptOut(ApiModel):
     """One attempt. status is null when no answer came, and error says why; answer is its start."""
 
     at: str
@@ -108,7 +108,7 @@ class AttemptOut(ApiModel):
     answer: str
 
 
-class DeliveryOut(ApiModel):
+class WebhookDeliveryOut(ApiModel):
     """An event for the endpoint. messageId is the `webhook-id`; accountId is null for a tenant's.
 
     The attempts are the latest fifty, the first one first.
@@ -123,17 +123,17 @@ class DeliveryOut(ApiModel):
     status: Literal["pending", "delivered", "failed"]
     next_attempt_at: str | None
     created_at: str
-    attempts: list[AttemptOut]
+    attempts: list[WebhookAttemptOut]
 
 
-class DeliveryPage(ApiModel):
+class WebhookDeliveryPage(ApiModel):
     """A page of deliveries, the newest first."""
 
-    items: list[DeliveryOut]
+    items: list[WebhookDeliveryOut]
     next_cursor: str | None
 
 
-class Replay(ApiModel):
+class WebhookReplay(ApiModel):
     """What to deliver again: one delivery, a range of an account's events, or a range of time.
 
     deliveryId; or accountId, fromSeq and toSeq, both included; or startTime and, excluded, endTime.
@@ -171,13 +171,13 @@ class Replay(ApiModel):
         return self
 
 
-class Replayed(ApiModel):
+class WebhookReplayed(ApiModel):
     """How many deliveries are due now."""
 
     deliveries: int
 
 
-class Tested(ApiModel):
+class WebhookTest(ApiModel):
     """The delivery that shows what becomes of the test event."""
 
     delivery_id: str
@@ -247,12 +247,14 @@ async def post_rotation(
     response: Response,
     scope: Manager,
     endpointId: str,  # noqa: N803
-) -> Rotated:
+) -> RotatedEndpointSecret:
     """Give an endpoint a new secret; for a grace period both sign."""
     require_uuid(endpointId)
     fresh = await use_cases.rotate_secret(ports_of(request), scope, endpointId)
     response.headers["cache-control"] = "no-store"
-    return Rotated(endpoint_id=endpointId, secret=fresh.secret, grace_seconds=use_cases.GRACE_S)
+    return RotatedEndpointSecret(
+        endpoint_id=endpointId, secret=fresh.secret, grace_seconds=use_cases.GRACE_S
+    )
 
 
 @router.get("/{endpointId}/deliveries")
@@ -263,7 +265,7 @@ async def get_deliveries(
     status: Literal["pending", "delivered", "failed"] | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> DeliveryPage:
+) -> WebhookDeliveryPage:
     """List an endpoint's deliveries of the last thirty days with every attempt."""
     require_uuid(endpointId)
     after = decode_cursor(cursor, int, UUID)
@@ -276,7 +278,7 @@ async def get_deliveries(
         limit + 1,
     )
     kept, following = page(rows, limit, lambda one: (one.created_ns, one.delivery_id))
-    return DeliveryPage(items=[_delivery(one) for one in kept], next_cursor=following)
+    return WebhookDeliveryPage(items=[_delivery(one) for one in kept], next_cursor=following)
 
 
 @router.post("/{endpointId}/replay", status_code=202)
@@ -284,8 +286,8 @@ async def post_replay(
     request: Request,
     scope: Manager,
     endpointId: str,  # noqa: N803
-    wanted: Replay,
-) -> Replayed:
+    wanted: WebhookReplay,
+) -> WebhookReplayed:
     """Deliver events again, each under the `webhook-id` it always has."""
     require_uuid(endpointId)
     ports, selection = ports_of(request), wanted.selection
@@ -293,15 +295,15 @@ async def post_replay(
         await require_account(ports, scope, selection.account_id)
     check(selection is not None, "a replay was validated")
     made = await use_cases.replay(ports, scope, endpointId, cast(Selection, selection))
-    return Replayed(deliveries=_held(made, wanted))
+    return WebhookReplayed(deliveries=_held(made, wanted))
 
 
 @router.post("/{endpointId}/test", status_code=202)
-async def post_test(request: Request, scope: Manager, endpointId: str) -> Tested:  # noqa: N803
+async def post_test(request: Request, scope: Manager, endpointId: str) -> WebhookTest:  # noqa: N803
     """Have a test event delivered, whatever event types the endpoint has asked for."""
     require_uuid(endpointId)
     sent = await use_cases.send_test(ports_of(request), scope, endpointId)
-    return Tested(delivery_id=_held(sent, None))
+    return WebhookTest(delivery_id=_held(sent, None))
 
 
 def _held(result: Done | use_cases.Refused, sent: ApiModel | None) -> Done:
@@ -333,9 +335,9 @@ def _endpoint(one: Endpoint) -> EndpointOut:
     )
 
 
-def _delivery(one: Delivery) -> DeliveryOut:
+def _delivery(one: Delivery) -> WebhookDeliveryOut:
     pending = one.status == "pending"
-    return DeliveryOut(
+    return WebhookDeliveryOut(
         delivery_id=one.delivery_id,
         message_id=one.message_id,
         account_id=None if one.stream_id == TENANT_STREAM else one.stream_id,
@@ -346,7 +348,7 @@ def _delivery(one: Delivery) -> DeliveryOut:
         next_attempt_at=format_rfc3339(one.next_attempt_ns) if pending else None,
         created_at=format_rfc3339(one.created_ns),
         attempts=[
-            AttemptOut(
+            WebhookAttemptOut(
                 at=format_rfc3339(attempt.started_ns),
                 duration_ms=attempt.duration_ms,
                 status=attempt.status,
