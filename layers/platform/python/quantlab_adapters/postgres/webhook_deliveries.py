@@ -278,7 +278,7 @@ async def _insert(
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
     attempts = tuple(Attempt(*attempt) for attempt in row[9] or ())
-    return Delivery(*row[:9], attempts=attempts)
+    return Delivery(*(*row[:9], attempts))
 
 
 def _due(row: tuple[Any, ...]) -> DueDelivery:
