@@ -12,6 +12,8 @@ from quantlab.ledger.state import Account
 from quantlab.rules import scalars, terms
 from quantlab.rules.wording import money, percent
 
+RuleRow = tuple[int, int, int, int, int, int]
+
 COMPARATORS = {
     terms.BELOW: scalars.BELOW,
     terms.AT_OR_BELOW: scalars.AT_OR_BELOW,
@@ -136,21 +138,42 @@ def anchor_minor(rule: terms.DailyLoss, account: Account) -> int:
 
 def daily_floor_minor(rule: terms.DailyLoss, account: Account) -> int:
     """Return the floor of a daily loss for the account's open day."""
-    return scalars.floor_below(
-        anchor_minor(rule, account), rule.keep_ppm, rule.loss_micro, COMPARATORS[rule.comparator]
-    )
+    return _floor_minor(rule_row(rule), account, account.high_water_minor)
 
 
 def drawdown_floor_minor(rule: terms.MaxDrawdown, account: Account, high_water_minor: int) -> int:
     """Return the floor of a drawdown under the initial balance or the high-water mark."""
-    reference_minor = scalars.drawdown_reference(
-        BASES[rule.basis], account.initial_balance_minor, high_water_minor
+    return _floor_minor(rule_row(rule), account, high_water_minor)
+
+
+def rule_row(rule: terms.EquityRule) -> RuleRow:
+    """Return (kind, code, keep_ppm, loss_micro, comparator, lock_minor) as the scalars take it."""
+    comparator = COMPARATORS[rule.comparator]
+    if isinstance(rule, terms.DailyLoss):
+        kind, code, lock_minor = scalars.DAILY_LOSS, ANCHORS[rule.anchor], None
+    else:
+        kind, code, lock_minor = scalars.MAX_DRAWDOWN, BASES[rule.basis], rule.lock_minor
+    lock = scalars.NO_LOCK if lock_minor is None else lock_minor
+    return kind, code, rule.keep_ppm, rule.loss_micro, comparator, lock
+
+
+def breach_below_minor(profile: terms.Profile, rule: terms.EquityRule, account: Account) -> int:
+    """Return the equity any below which breaks the rule, at the account's own high-water mark."""
+    mark_minor = next_high_water(profile, account, account.high_water_minor, at_day_end=False)
+    row = rule_row(rule)
+    return scalars.breach_below(row[4], _floor_minor(row, account, mark_minor))
+
+
+def _floor_minor(row: RuleRow, account: Account, high_water_minor: int) -> int:
+    return scalars.floor_of(
+        *row,
+        account.initial_balance_minor,
+        account.day.start_balance_minor,
+        account.day.start_equity_minor,
+        account.balance_minor,
+        account.day.realised_minor,
+        high_water_minor,
     )
-    floor_minor = scalars.floor_below(
-        reference_minor, rule.keep_ppm, rule.loss_micro, COMPARATORS[rule.comparator]
-    )
-    lock_minor = scalars.NO_LOCK if rule.lock_minor is None else rule.lock_minor
-    return scalars.locked_floor(floor_minor, lock_minor)
 
 
 def daily_detail(rule: terms.DailyLoss, account: Account) -> str:

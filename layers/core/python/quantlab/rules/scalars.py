@@ -26,6 +26,9 @@ BASIS_END_OF_DAY = 3
 
 NO_LOCK = -1
 
+DAILY_LOSS = 0
+MAX_DRAWDOWN = 1
+
 
 def daily_anchor(
     anchor: int,
@@ -70,6 +73,36 @@ def locked_floor(floor_minor: int, lock_minor: int) -> int:
     if lock_minor == NO_LOCK or floor_minor < lock_minor:
         return floor_minor
     return lock_minor
+
+
+def floor_of(
+    kind: int,
+    code: int,
+    keep_ppm: int,
+    loss_micro: int,
+    comparator: int,
+    lock_minor: int,
+    initial_minor: int,
+    start_balance_minor: int,
+    start_equity_minor: int,
+    balance_minor: int,
+    realised_minor: int,
+    high_water_minor: int,
+) -> int:
+    """Return a rule's floor: code is an ANCHOR of a DAILY_LOSS, a BASIS of a MAX_DRAWDOWN."""
+    if kind == DAILY_LOSS:
+        reference_minor = daily_anchor(
+            code,
+            initial_minor,
+            start_balance_minor,
+            start_equity_minor,
+            balance_minor,
+            realised_minor,
+        )
+    else:
+        reference_minor = drawdown_reference(code, initial_minor, high_water_minor)
+    floor_minor = floor_below(reference_minor, keep_ppm, loss_micro, comparator)
+    return locked_floor(floor_minor, lock_minor)
 
 
 def next_mark(
