@@ -21,6 +21,7 @@ from quantlab_app.ports.identity import (
     Users,
 )
 from quantlab_app.ports.inbox import Inbox
+from quantlab_app.ports.judging import Checkpoints, QuickenWatch
 from quantlab_app.ports.mail import Mail
 from quantlab_app.ports.market import (
     Bars,
@@ -63,6 +64,8 @@ class Ports:
     stamps: Stamps
     inbox: Inbox
     execution: Execution
+    quicken_watch: QuickenWatch
+    checkpoints: Checkpoints | None
     outbox: Outbox
     audit_log: AuditLog
     wakes: Wakes

@@ -90,6 +90,7 @@ class AccountWatch:
                         ("quotes", self._follow_quotes()),
                         ("pulse", self._pulse()),
                         ("send", self._send()),
+                        ("quicken", self._quicken()),
                     )
                 ]
                 await stop.wait()
@@ -97,6 +98,13 @@ class AccountWatch:
                     task.cancel()
         finally:
             await self._leave()
+
+    async def _quicken(self) -> None:
+        """Change to the compiled watch as soon as there is one; until then the plain one does."""
+        try:
+            self._watch = await self._ports.quicken_watch(self._watch)
+        except Exception:  # noqa: BLE001 - whatever a compiler may say, the watch goes on
+            _log.exception("watch_not_compiled")
 
     def _hear(self, _topic: str, message: bytes) -> None:
         self._heard.put_nowait(message)

@@ -61,6 +61,11 @@ class Watch:
         self._put_in: dict[str, int] = {}
 
     @property
+    def catalog(self) -> Catalog:
+        """Return the instruments it knows."""
+        return self._catalog
+
+    @property
     def account_ids(self) -> frozenset[str]:
         """Return the accounts under watch."""
         return frozenset(self._watched)

@@ -5,13 +5,15 @@ not fully express, such as one beyond 64 bits, is looked at on every quote.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from quantlab.engine.native.kernels import ALWAYS, NEVER, Array, Kernels
+from quantlab.engine.native.compile import Kernels
+from quantlab.engine.native.kernels import ALWAYS, NEVER, Array
 from quantlab.engine.native.tables import Book, Rates, Terms, grown
-from quantlab.engine.watch import RETRY_NS, Watched, stop_name
+from quantlab.engine.watch import stop_name
+from quantlab.engine.watched import RETRY_NS, Watched
 from quantlab.kernel.arith import LIMIT
 from quantlab.ledger.scalars import POSITIONS_MAX, closing_ticks
 from quantlab.ledger.state import Account, Position
@@ -29,7 +31,8 @@ from quantlab.rules.terms import (
 )
 from quantlab.rules.verdicts import equity_rules_in_force, judge_equity
 
-# What the arrays express. An account, position or profile with anything else is never left to them.
+# What the arrays express. An account, position or profile with anything else, such as working
+# orders, is never left to them.
 ACCOUNT_FIELDS: Final = {
     *("account_id", "tenant_id", "status", "status_reason", "currency", "currency_digits"),
     *("account_type", "config_version", "initial_balance_minor", "balance_minor", "carry_micro"),
@@ -85,7 +88,7 @@ class Holders:
         """Take an account in, at its latest quotes."""
         account = watched.account
         row = self._new_row(account.account_id)
-        symbols = [self._symbol[symbol] for symbol in sorted(watched.symbols)]
+        symbols = [self._symbol[symbol] for symbol in sorted(watched.heard)]
         express = self._expresses(watched, symbols)
         if not express:
             self._plain.add(account.account_id)
@@ -262,12 +265,14 @@ class Holders:
 
     def _move(self, symbol: str, *, touching: bool) -> list[tuple[Array, Array]]:
         """Revalue all that a symbol's quote changes before anybody is looked at."""
+        own = self._symbol[symbol]
         found = [
             self._revalue(row, touching=False)
             for currency in self._rates.dependents(symbol)
             for row in self._quoted_in(currency)
+            if row != own
         ]
-        found.append(self._revalue(self._symbol[symbol], touching=touching))
+        found.append(self._revalue(own, touching=touching))
         return found
 
     def _take(self, quote: Quote) -> None:
@@ -317,7 +322,7 @@ class Holders:
         """Return holders whose day is over, each once in RETRY_NS."""
         if now_ns < self._next_due_ns:
             return []
-        held: Array = self._books[symbol].holder[: self._books[symbol].count]
+        held: Any = self._books[symbol].holder[: self._books[symbol].count]
         due = held[self._asked[held] <= now_ns]
         self._asked[due] = now_ns + RETRY_NS
         self._next_due_ns = int(self._asked.min())

@@ -1,14 +1,11 @@
-"""Loops over arrays around the scalar functions of the ledger and the rules, compiled by numba.
+"""Loops over arrays around the scalar functions of the ledger and the rules, to be compiled.
 
 Amounts are 64-bit. What could leave them is found by the limits of the scalars and handed back
 as `beyond`: the interpreter judges it. Kernels hold no rule; what a floor is, the scalars say.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numba.extending import register_jitable
@@ -65,6 +62,7 @@ _MICRO = arith.MICRO
 _HALF = arith.MICRO // 2
 _AMOUNT_LIMIT = rules.AMOUNT_MINOR_LIMIT
 _LIMIT = arith.LIMIT
+_OPEN_LIMIT = ledger.OPEN_MICRO_LIMIT
 _EQUITY_BASIS = rules.BASIS_EQUITY
 
 
@@ -270,6 +268,33 @@ def value_positions(
         opens[a] += _in_currency(
             gain, rates[rate, 0], rates[rate, 1], rates[rate, 2], rates[rate, 3]
         )
+        if abs(opens[a]) > _OPEN_LIMIT:
+            opens[a] = 0
+            states[a] = BEYOND
+
+
+def locate(sorted_high: Array, sorted_low: Array, high: Array, low: Array, found: Array) -> int:
+    """Find the place of each 128-bit key among sorted ones; return how many are not there (-1).
+
+    Keys that come in order, as an index gives them, are found in one walk.
+    """
+    missing = 0
+    at = 0
+    for i in range(len(high)):
+        if at == len(sorted_high) or (
+            sorted_high[at] > high[i] or (sorted_high[at] == high[i] and sorted_low[at] > low[i])
+        ):
+            at = 0
+        while at < len(sorted_high) and (
+            sorted_high[at] < high[i] or (sorted_high[at] == high[i] and sorted_low[at] < low[i])
+        ):
+            at += 1
+        found[i] = -1
+        if at < len(sorted_high) and sorted_high[at] == high[i] and sorted_low[at] == low[i]:
+            found[i] = at
+        else:
+            missing += 1
+    return missing
 
 
 def judge(
@@ -335,36 +360,3 @@ _known = register_jitable(known)
 _levels = register_jitable(levels)
 _trailing_below = register_jitable(trailing_below)
 _fits = register_jitable(fits)
-
-
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """The loops, compiled or as they are."""
-
-    revalue: Callable[..., int]
-    levels: Callable[..., tuple[int, int]]
-    trailing_below: Callable[..., int]
-    settle: Callable[..., int]
-    value_positions: Callable[..., None]
-    judge: Callable[..., None]
-
-
-INTERPRETED: Final = Kernels(revalue, levels, trailing_below, settle, value_positions, judge)
-
-
-def compiled(cache_folder: str | None) -> Kernels:
-    """Compile the loops; what was compiled before is read from the folder, which is the caller's.
-
-    The folder must belong to exactly this source: numba looks at this file alone.
-    """
-    if cache_folder is not None:
-        numba.config.CACHE_DIR = cache_folder
-    make: Any = numba.njit(cache=cache_folder is not None, nogil=True, error_model="numpy")
-    return Kernels(
-        make(revalue),
-        make(levels),
-        make(trailing_below),
-        make(settle),
-        make(value_positions),
-        make(judge),
-    )

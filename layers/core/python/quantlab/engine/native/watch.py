@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from quantlab.engine.context import Market
+from quantlab.engine.native.compile import Kernels
 from quantlab.engine.native.holders import Holders
-from quantlab.engine.native.kernels import Kernels
-from quantlab.engine.watch import Demand, Watch, Watched
+from quantlab.engine.watch import Watch
+from quantlab.engine.watched import Demand, Watched
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
@@ -23,6 +24,17 @@ class ArrayWatch(Watch):
         super().__init__(catalog)
         self._holders = Holders(catalog, kernels)
         self._now_ns = 0
+
+    @classmethod
+    def of(cls, watch: Watch, kernels: Kernels) -> "ArrayWatch":
+        """Return a watch that goes on from where a plain one is, which must not be used again."""
+        quick = cls(watch.catalog, kernels)
+        vars(quick).update(vars(watch))
+        for quote in quick._quotes.values():
+            quick._holders.note(quote)
+        for watched in quick._watched.values():
+            quick._holders.enter(watched, watched.account.day.started_ns)
+        return quick
 
     def put(
         self, account: Account, profile: Profile, feed_now_ns: int, now_ns: int
