@@ -201,9 +201,8 @@ def settle(
             if now < resets[a] and _known(symbols_of[a], market, feed_now):
                 balance, carry = money[a, 0], money[a, 1]
                 equity = _equity_of_open(balance, carry, opens[a])
-                mark = _next_mark(money[a, 3], marks[a, 0], balance, equity, False)
-                if mark > marks[a, 0]:
-                    marks[a, 0] = mark
+                if money[a, 3] == _EQUITY_BASIS and equity > marks[a, 0]:
+                    marks[a, 0] = _next_mark(_EQUITY_BASIS, marks[a, 0], balance, equity, False)
                     marks[a, 1] = seq
                 below = _trailing_below(
                     money[a, 4], money[a, 2], balance, marks[a, 0], terms, money[a, 5], money[a, 6]
