@@ -17,8 +17,8 @@ from quantlab.market.quote import Quote
 from quantlab.rules.day import is_day_over
 from quantlab.rules.evidence import RuleStatus
 from quantlab.rules.floors import Floor, floors, next_high_water
+from quantlab.rules.status import rule_status
 from quantlab.rules.terms import Profile
-from quantlab.rules.verdicts import rule_status
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.accounts import OwnedAccount, Row
 from quantlab_app.ports.container import Ports

@@ -81,6 +81,14 @@ class Reader:
         self.refuse(key, expected)
         return ""
 
+    def plain(self, key: str, expected: str) -> str:
+        """Read any text that is not empty."""
+        value = self._take(key)
+        if isinstance(value, str) and value:
+            return value
+        self.refuse(key, expected)
+        return ""
+
     def choice_or_none(
         self, key: str, options: Sequence[str], default: str | None = None
     ) -> str | None:
@@ -126,6 +134,13 @@ class Reader:
             return [(f"{self.at(key)}/{index}", item) for index, item in enumerate(value)]
         self.refuse(key, f"a list of 1 to {count_max} items")
         return []
+
+    def choice_of(self, pointer: str, item: object, options: Sequence[str]) -> str:
+        """Read an item of a list as one of the options, with the first as stand-in."""
+        if isinstance(item, str) and item in options:
+            return item
+        self._problems.append(Problem(pointer, "one of " + ", ".join(options), shown(item)))
+        return options[0]
 
     def objects(self, key: str, count_max: int) -> "list[Reader]":
         """Read a list of 1 to count_max objects."""
