@@ -21,6 +21,7 @@ from quantlab.rules.reader import Reader
 from quantlab.rules.terms import Window
 
 FREE_TEXT = re.compile(rf"[^\x00-\x1f]{{0,{TEXT_LENGTH_MAX}}}")
+_SOME_TEXT = re.compile(r"[^\x00-\x1f]{1,100}")
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._/-]{0,31}")
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WEEKDAY = re.compile("|".join(_WEEKDAYS))
@@ -52,7 +53,7 @@ class Loss:
 
 def read_zone(reader: Reader) -> str:
     """Read timeZone."""
-    zone = reader.text("timeZone", FREE_TEXT, "the name of a time zone")
+    zone = reader.text("timeZone", _SOME_TEXT, "the name of a time zone")
     if zone and not is_zone(zone):
         reader.refuse("timeZone", "the name of a time zone, such as America/New_York")
     return zone
