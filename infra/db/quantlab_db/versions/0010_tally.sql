@@ -8,23 +8,6 @@ alter table account no force row level security;
 update account set tally = json_build_object('opened_ns', (extract(epoch from created_at) * 1000000)::bigint * 1000);
 alter table account force row level security;
 
--- Releases of economic news, the same for every tenant: rules on news look only at what is here.
-create table news_event (
-  at_ns bigint not null,
-  name text not null,
-  impact text not null check (impact in ('high', 'medium', 'low')),
-  currencies text[] not null default '{}',
-  symbols text[] not null default '{}',
-  primary key (at_ns, name)
-);
--- Until when the calendar is complete; where that is past, it is not known what comes.
-create table news_calendar (
-  only_row boolean primary key default true check (only_row),
-  complete_from_ns bigint not null,
-  complete_to_ns bigint not null
-);
-grant select, insert, update, delete on news_event, news_calendar to quantlab_app;
-
 -- As before, with the tally after the working orders.
 create or replace function claim_batch(_tenant text, _max_rows integer, _accounts uuid[] default null,
     out notes boolean, out accounts json, out commands json)

@@ -9,6 +9,7 @@ import typer
 from quantlab_server.cli.printing import Json, print_json
 from quantlab_server.rule_vectors.document import MalformedVectors, parse_vectors
 from quantlab_server.rule_vectors.run import check_vector
+from quantlab_server.rules_doc.page import FOLDER, pages
 
 app = typer.Typer(no_args_is_help=True, help="Check rule profiles against vectors.")
 
@@ -62,3 +63,21 @@ def _document(path: Path) -> Any:
         raise MalformedVectors(f"{path} cannot be read: {error}") from error
     except ValueError as error:
         raise MalformedVectors(f"{path}: expected JSON, {error}") from error
+
+
+@app.command()
+def doc(
+    docs: Annotated[Path, typer.Option(help="The folder of the pages and of the vectors.")] = Path(
+        "docs"
+    ),
+) -> None:
+    """Write docs/rules.md and its pictures from docs/rules-vectors.json."""
+    document = _document(docs / "rules-vectors.json")
+    presets = {path.stem: _document(path) for path in sorted(PRESETS.glob("*.json"))}
+    (docs / FOLDER).mkdir(exist_ok=True)
+    written = pages(document, parse_vectors(document, presets))
+    for name, text in written.items():
+        (docs / name).write_text(text, encoding="utf-8")
+    for picture in (docs / FOLDER).glob("*.svg"):
+        if f"{FOLDER}/{picture.name}" not in written:
+            picture.unlink()
