@@ -124,7 +124,7 @@ class Run:
             reset_market = self._market(before)
         symbols = frozenset(self._catalog.instruments)
         market = self._market(self._quotes)
-        return Context(market, profile, symbols, now_ns, reset_market, self._vector.around)
+        return Context(market, profile, symbols, now_ns, reset_market, around=self._vector.around)
 
     def _market(self, quotes: list[Quote]) -> Market:
         latest = {quote.symbol: quote for quote in quotes}
