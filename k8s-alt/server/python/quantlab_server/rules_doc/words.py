@@ -85,4 +85,6 @@ CORNERS: Final = """## Corners
   loss of the day.
 - A target or least amount given as a percent is rounded up to a whole minor unit. A floor is
   rounded so that comparing whole units decides as comparing fractions would.
-- What cannot be known refuses: no calendar, no linked accounts, no risk at the stop."""
+- What cannot be known refuses: no calendar, no linked accounts, no risk at the stop. The engine
+  takes calendar and linked accounts as values (`quantlab.rules.surroundings`); where a deployment
+  hands in none, `news_window`, `hedging` and `copy_trading` refuse every order that opens."""
