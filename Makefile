@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-aws clean openapi functions-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-aws clean openapi functions-doc rules-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ openapi: .venv/.dev ## Write docs/openapi.json from the functions
 
 functions-doc: .venv/.dev ## Write docs/functions.md from the manifests, and measure every Lambda
 	$(BIN)/python -m quantlab_cdk.functions_doc
+
+rules-doc: .venv/.dev ## Write docs/rules.md and its pictures from the vectors and the code
+	$(BIN)/quantlab rules doc
 
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench

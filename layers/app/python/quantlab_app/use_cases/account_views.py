@@ -17,8 +17,8 @@ from quantlab.market.quote import Quote
 from quantlab.rules.day import is_day_over
 from quantlab.rules.evidence import RuleStatus
 from quantlab.rules.floors import Floor, floors, next_high_water
+from quantlab.rules.status import rule_status
 from quantlab.rules.terms import Profile
-from quantlab.rules.verdicts import rule_status
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.accounts import OwnedAccount, Row
 from quantlab_app.ports.container import Ports
@@ -96,10 +96,12 @@ async def read_rules(ports: Ports, scope: Scope, account_id: str) -> RulesView:
     """Return the state of each rule; of an equity rule unknown while the equity is."""
     view = await read_account(ports, scope, account_id)
     account, now_ns = view.owned.account, ports.clock.now_ns()
+    instruments = ports.catalog.instruments
     if view.equity_minor is not None:
-        return RulesView(view, rule_status(view.profile, account, view.equity_minor, now_ns))
+        known = rule_status(view.profile, account, view.equity_minor, now_ns, instruments)
+        return RulesView(view, known)
     # The high-water mark stands for the equity: it moves no floor; what it says is not shown.
-    marked = rule_status(view.profile, account, account.high_water_minor, now_ns)
+    marked = rule_status(view.profile, account, account.high_water_minor, now_ns, instruments)
     return RulesView(view, tuple(_without_equity(status, account.raised) for status in marked))
 
 

@@ -8,7 +8,7 @@ from quantlab.engine.commands import CLOSE, DISABLE, ENABLE
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import format_rfc3339
-from quantlab.ledger.state import Account
+from quantlab.ledger.state import Account, Tally
 from quantlab.rules.day import open_day
 from quantlab.rules.profile import parse_profile
 from quantlab.rules.terms import Profile
@@ -123,6 +123,7 @@ def _account(
         closed_days=(),
         raised=(),
         positions={},
+        tally=Tally(opened_ns=now_ns),
     )
 
 

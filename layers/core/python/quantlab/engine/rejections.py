@@ -13,6 +13,8 @@ class Reason(StrEnum):
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     INSTRUMENT_ALLOWLIST = "instrument_allowlist"
     TRADING_HOURS = "trading_hours"
+    FLAT_BY = "flat_by"
+    WEEKEND_HOLDING = "weekend_holding"
     TOO_MANY_ORDERS = "too_many_orders"
     ORDER_NOT_WORKING = "order_not_working"
     ORDER_PENDING = "order_pending"
@@ -35,6 +37,13 @@ class Reason(StrEnum):
     QUANTITY_OFF_STEP = "quantity_off_step"
     QUANTITY_TOO_SMALL = "quantity_too_small"
     QUANTITY_TOO_LARGE = "quantity_too_large"
+    NEWS_WINDOW = "news_window"
+    POSITION_SIZE = "position_size"
+    SCALING_PLAN = "scaling_plan"
+    ORDER_LIMITS = "order_limits"
+    STOP_LOSS_REQUIRED = "stop_loss_required"
+    HEDGING = "hedging"
+    COPY_TRADING = "copy_trading"
     POSITION_TOO_LARGE = "position_too_large"
 
 
