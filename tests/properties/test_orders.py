@@ -1,6 +1,6 @@
 """Any sequence of orders, quotes and delays keeps money, sizes, prices and links whole.
 
-ORDER_SEQUENCES sets how many sequences are tried: a few hundred in a normal run, 10,000 at night.
+QUANTLAB_ORDER_SEQUENCES sets how many are tried: 200 in a normal run, 10,000 in `make soak`.
 """
 
 import os
@@ -26,7 +26,7 @@ from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab.ledger.orders import Order
 from quantlab.market.quote import Quote
 
-SEQUENCES = int(os.environ.get("ORDER_SEQUENCES", "250"))
+SEQUENCES = int(os.environ.get("QUANTLAB_ORDER_SEQUENCES", "200"))
 TICK = Decimal("0.00001")
 SYMBOLS = {"EURUSD": 108_000, "USDJPY": 150_000}
 RULES = profile(
