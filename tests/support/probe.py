@@ -63,6 +63,7 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
         ("post", tenant + "/accounts"): {"userId": theirs["userId"], "accountType": "demo-100k"},
         ("patch", account): {"status": "disabled", "reason": "probe"},
         ("post", account + "/orders"): {"symbol": "EURUSD", "side": "buy", "quantity": "0.01"},
+        ("patch", account + "/orders/{orderId}"): {"price": "0.60000"},
         ("post", tenant + "/api-keys"): {"name": "probe", "role": "viewer"},
         ("post", tenant + "/bots"): {"name": "probe", "accountId": theirs["accountId"]},
         ("patch", tenant + "/bots/{botId}"): {"status": "disabled"},

@@ -50,8 +50,10 @@ def street(running: Platform) -> Street:
 
 
 def _trade(running: Platform, bot: Document) -> None:
-    """Have one signal carried out, one rejected and one refused."""
+    """Have one signal carried out, one rejected, one refused, and an order wait."""
+    waiting = {"orderType": "limit", "price": "0.50000"}
     for body in (
+        {"symbol": "EURUSD", "action": "buy", "quantity": "0.10", **waiting},
         {"symbol": "EURUSD", "action": "buy", "quantity": "0.10"},
         {"symbol": "EURUSD", "action": "buy", "quantity": "99999"},
         {"symbol": "NOPE", "action": "buy", "quantity": "1"},

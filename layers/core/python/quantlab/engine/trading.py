@@ -96,7 +96,7 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
         status=state,
         filled_steps=order.filled_steps + fill.size_steps,
         event_seq=fill.event_seq,
-        terms=replace(order.terms, since_seq=planned.quote.seq),
+        terms=order.terms if whole else replace(order.terms, since_seq=planned.quote.seq),
     )
     draft.emit(f"order.{state}", _fill_payload(draft, after, planned, fill, cause))
     _move_position(draft, order, planned, held)
