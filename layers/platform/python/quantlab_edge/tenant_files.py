@@ -16,7 +16,7 @@ from quantlab.kernel.decimals import parse_minor
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.document import CatalogError
-from quantlab.rules.goals import has_goals
+from quantlab.rules.phase_goals import has_goals
 from quantlab.rules.profile import parse_profile
 from quantlab.rules.reader import ProfileError
 from quantlab.tenancy.config import TenantConfig, parse_tenant_config, profile_content

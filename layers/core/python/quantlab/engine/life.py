@@ -15,13 +15,14 @@ from quantlab.engine.payouts import after_payout, in_market, is_flat, offer
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.snapshots import take_snapshot
 from quantlab.kernel.canonical import Json
-from quantlab.kernel.check import check
+from quantlab.kernel.check import InvariantBroken, check
 from quantlab.kernel.decimals import parse_minor
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.state import Account
 from quantlab.rules import terms
-from quantlab.rules.goals import goals
+from quantlab.rules.phase_goals import goals
 from quantlab.rules.verdicts import judge_equity
+from quantlab.tenancy.config import AccountType
 
 PROMOTED: Final = "promoted"
 RESET: Final = "reset"
@@ -51,16 +52,23 @@ def promote_if_done(draft: Draft) -> None:
     asked = goals(draft.context.profile, account)
     if not asked or not all(goal.met for goal in asked):
         return
-    phase, following = course.start.kind.phase, course.following.kind.phase
-    check(phase is not None and following is not None, "phases of a course")
     details: dict[str, Json] = {
-        "program": phase and phase.program_id,
-        "fromPhase": phase and phase.phase_id,
-        "toPhase": following and following.phase_id,
+        **_phase_names(course.start.kind, course.following.kind),
         "toAccountType": course.following.kind.type_id,
         "goals": [goal.as_payload() for goal in asked],
     }
     _succeed(draft, course.following, PROMOTED, "account.promoted", details)
+
+
+def _phase_names(kind: AccountType, following: AccountType) -> dict[str, Json]:
+    phase, next_phase = kind.phase, following.phase
+    if phase is None or next_phase is None:
+        raise InvariantBroken(f"{kind.type_id} leads on and is no phase of a program")
+    return {
+        "program": phase.program_id,
+        "fromPhase": phase.phase_id,
+        "toPhase": next_phase.phase_id,
+    }
 
 
 def _succeed(

@@ -12,7 +12,7 @@ from quantlab.engine.life_records import Snapshot
 from quantlab.kernel.canonical import Json, canonical_json
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account
-from quantlab.rules.goals import goals
+from quantlab.rules.phase_goals import goals
 from quantlab.rules.verdicts import rule_status
 
 PPM = 1_000_000
