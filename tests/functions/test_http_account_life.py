@@ -266,6 +266,8 @@ async def test_the_same_key_asks_once(served: Site) -> None:
     account_id = await served.account(owner)
     path, key = f"/accounts/{account_id}/reset", {"Idempotency-Key": "r-1"}
     first = await served.send("POST", risk, path, YES, **key)
+    place = first.headers["location"]
+    assert (await served.get(risk, place)).json() == first.json()
     again = await served.send("POST", risk, path, YES, **key)
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json()

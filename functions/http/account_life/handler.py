@@ -169,7 +169,7 @@ async def post_payout(
     asked = await account_life.request_payout(
         ports_of(request), scope, accountId, new.amount, idempotency_key
     )
-    return _payout(taken(asked, response))
+    return _payout(taken(scope, asked, response))
 
 
 @router.post("/reset", status_code=201, responses=_AGAIN)
@@ -186,7 +186,7 @@ async def post_reset(
     asked = await account_life.request_reset(
         ports_of(request), scope, accountId, new.reason, idempotency_key
     )
-    return shown_approval(taken(asked, response))
+    return shown_approval(taken(scope, asked, response))
 
 
 @router.post("/override", status_code=201, responses=_AGAIN)
@@ -204,7 +204,7 @@ async def post_override(
         ports_of(request), scope, accountId, reason=new.reason, evidence=new.evidence,
         adjustment=new.adjustment, high_water=new.high_water, key=idempotency_key,
     )  # fmt: skip
-    return shown_approval(taken(asked, response))
+    return shown_approval(taken(scope, asked, response))
 
 
 @router.get("/snapshots")

@@ -133,7 +133,7 @@ async def post_approval(
             ports, scope, account_id, reason=new.reason, evidence=new.evidence,
             adjustment=new.adjustment, high_water=new.high_water, key=key,
         )  # fmt: skip
-    return shown_approval(taken(asked, response))
+    return shown_approval(taken(scope, asked, response))
 
 
 @router.get("/{approvalId}")

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from starlette.responses import Response
 
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.approvals import Approval
 from quantlab_app.use_cases.approvals import Asked, Refused, RefusedBecause
 from quantlab_edge.http import ApiModel
@@ -67,13 +68,13 @@ def at(moment_ns: int | None) -> str | None:
     return None if moment_ns is None else format_rfc3339(moment_ns)
 
 
-def taken(asked: Asked | Refused, response: Response) -> Approval:
+def taken(scope: Scope, asked: Asked | Refused, response: Response) -> Approval:
     """Return the request, with 200 for one that was taken before; raise the problem of a no."""
     if isinstance(asked, Refused):
         raise refusal_problem(asked)
     response.status_code = 201 if asked.new else 200
-    tenant_path = f"/approvals/{asked.approval.approval_id}"
-    response.headers["location"] = tenant_path
+    place = f"/tenants/{scope.tenant_id}/approvals/{asked.approval.approval_id}"
+    response.headers["location"] = place
     return asked.approval
 
 

@@ -5,7 +5,7 @@ transaction, so that nothing of an attempt is ever rewritten.
 """
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from quantlab.engine.draft import Draft
 from quantlab.engine.life_records import ApprovalEnd, Booking, Opened
@@ -26,6 +26,8 @@ from quantlab.tenancy.config import AccountType
 
 PROMOTED: Final = "promoted"
 RESET: Final = "reset"
+# What a rule disabled is disabled for the rule's name, whatever rules hold for the account now.
+_RULES: Final = frozenset(rule.slug for rule in get_args(terms.Rule))
 _NOTED: Final = ("approval.", "payout.")
 
 
@@ -226,8 +228,7 @@ def enable(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     account = draft.account
     if account.status == "closed":
         return Rejection(Reason.ACCOUNT_CLOSED, "the account is closed")
-    broken = {rule.slug for rule in draft.context.profile.rules}
-    if account.status == "disabled" and account.status_reason in broken:
+    if account.status == "disabled" and account.status_reason in _RULES:
         words = f"disabled by {account.status_reason}: it takes an override that two approve"
         return Rejection(Reason.OVERRIDE_NEEDED, words)
     draft.change(status="active", status_reason=None)
