@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quantlab.engine.opening import Course
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
@@ -74,7 +75,7 @@ class Context:
     reset_market holds the last quotes before the reset that opened today's trading day; it is
     None while no day has to be rolled. displayed_steps limits what one quote of a symbol fills on
     one side, by symbol and side; absent means without limit. around is what rules look at outside
-    the account.
+    the account; course is what the account's configuration leads it through.
     """
 
     market: Market
@@ -84,6 +85,7 @@ class Context:
     reset_market: Market | None = None
     displayed_steps: Mapping[tuple[str, int], int] = field(default_factory=dict)
     around: Surroundings = NOTHING_KNOWN
+    course: Course | None = None
 
 
 def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -> int | Rejection:

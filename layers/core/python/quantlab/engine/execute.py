@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from quantlab.engine import commands, lifecycle
+from quantlab.engine import commands, life, lifecycle
 from quantlab.engine.changing import cancel, cancel_all, modify
 from quantlab.engine.commands import Command, Outcome
 from quantlab.engine.context import Context, exposure_id, read_market
@@ -42,9 +42,13 @@ def execute(account: Account, command: Command, context: Context) -> Outcome:
     draft = Draft(account, command, context)
     roll_if_over(draft)
     expire_due(draft, _moment_of(command, context))
+    if draft.account.day is not account.day:
+        life.follow_turns(draft, account)
     if command.source_kind == "bot":
         _emit_received(draft)
+    before = draft.account
     rejection = handler(draft, command.payload) if handler else None
+    life.follow_turns(draft, before)
     draft.outcome.rejection = rejection
     if command.source_kind == "bot":
         _emit_answer(draft, rejection)
@@ -291,14 +295,6 @@ def _disable(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return None
 
 
-def _enable(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
-    if draft.account.status == "closed":
-        return Rejection(Reason.ACCOUNT_CLOSED, "the account is closed")
-    draft.change(status="active", status_reason=None)
-    draft.emit("account.updated", {"status": "active", "by": payload["by"]})
-    return None
-
-
 def _close(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     if draft.account.status == "closed":
         return Rejection(Reason.ACCOUNT_CLOSED, "the account is closed")
@@ -312,12 +308,22 @@ def _close(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return None
 
 
+def _move_config(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
+    """Move the account to another configuration and judge it by that at once."""
+    rejection = life.move_config(draft, payload)
+    if rejection is None:
+        enforce_equity(draft)
+    return rejection
+
+
 _ACTIONS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     "flat": _flat,
     "cancel": cancel,
     "cancel_all": cancel_all,
     "modify": modify,
 }
+
+
 _HANDLERS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     commands.TRADE: _trade,
     commands.PROTECT: _protect,
@@ -329,6 +335,11 @@ _HANDLERS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     commands.LIQUIDATE: _liquidate,
     commands.ROLL_DAY: _nothing_more,
     commands.DISABLE: _disable,
-    commands.ENABLE: _enable,
+    commands.ENABLE: life.enable,
     commands.CLOSE: _close,
+    commands.NOTE: life.note,
+    commands.PAY_OUT: life.pay_out,
+    commands.RESET: life.reset,
+    commands.OVERRIDE: life.override,
+    commands.MOVE_CONFIG: _move_config,
 }

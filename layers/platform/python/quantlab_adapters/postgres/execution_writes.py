@@ -20,6 +20,7 @@ from quantlab_adapters.postgres.columns import (
     uuids,
 )
 from quantlab_adapters.postgres.database import Connection
+from quantlab_adapters.postgres.life_writes import write_lives
 from quantlab_adapters.postgres.order_rows import order_row
 from quantlab_app.ports.execution import Batch
 
@@ -170,6 +171,7 @@ async def write_outcomes(
         await connection.execute(_DAYS, columns(_DAY_SHAPE, days))
     if violations := _violation_rows(outcomes):
         await connection.execute(_VIOLATIONS, columns(_VIOLATION_SHAPE, violations))
+    await write_lives(connection, outcomes)
     last = {outcome.account.account_id: outcome.account for outcome in outcomes}
     accounts = list(last.values())
     moved, gone = _position_rows(batch, accounts)
