@@ -14,6 +14,7 @@ from quantlab_server.cli import (
     keys,
     openapi,
     role,
+    rules,
     signal,
     tenant,
     up,
@@ -50,3 +51,4 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(signal.app, name="signal")
 app.add_typer(audit.app, name="audit")
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(rules.app, name="rules")

@@ -14,7 +14,7 @@ import structlog
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand
 from quantlab.ledger.orders import Order, Terms
-from quantlab.ledger.state import Account, ClosedDay, Day, Position
+from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab.market.quote import PPM, FeedClock
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
@@ -44,6 +44,7 @@ def _account(fields: dict[str, Any]) -> Account:
             "day": Day(**fields["day"]),
             "closed_days": tuple(ClosedDay(**day) for day in fields["closed_days"]),
             "raised": tuple(fields["raised"]),
+            "tally": read_tally(fields["tally"]),
             "positions": {
                 symbol: Position(**position) for symbol, position in fields["positions"].items()
             },
@@ -188,7 +189,7 @@ class AccountWatch:
             self._watch.silence()
 
     async def _pulse(self) -> None:
-        """Follow the feed's clock, expire orders, and hand on peaks that no later quote carried."""
+        """Follow the feed's clock, ask for what is due, hand on peaks that no later quote carried."""
         silent = False
         while True:
             await asyncio.sleep(PULSE_S)
@@ -203,6 +204,7 @@ class AccountWatch:
                 _log.warning("feed_clock_not_read", cause=str(fault))
             now_ns = self._ports.clock.now_ns()
             self._demand(self._watch.overdue(now_ns))
+            self._demand(self._watch.overstayed(now_ns))
             self._demand(self._watch.unstored_peaks(now_ns))
 
     def _is_silent(self) -> bool:

@@ -9,6 +9,7 @@ from quantlab.engine import commands
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.judging import Moment
+from quantlab_app.use_cases.approvals import expire
 from quantlab_app.use_cases.execution import market_now
 from quantlab_app.use_cases.own_commands import OwnCommand, accept_all, own_command
 
@@ -22,13 +23,14 @@ async def checkpoint_rules(ports: Ports) -> int:
     """Have every account with open positions judged once per checkpoint; return how many asked.
 
     Where the core is compiled, it judges them in bulk and only those that need their writer get a
-    command; elsewhere each account gets one.
+    command; elsewhere each account gets one. Requests that nobody decided in time end here as well.
     """
     checkpoint_ns = ports.clock.now_ns() // CHECKPOINT_NS * CHECKPOINT_NS
     market, now_ns = await market_now(ports)
     moment = Moment(checkpoint_ns, market, now_ns)
     accepted = 0
     for tenant_id in await ports.tenants.active():
+        await expire(ports, tenant_id)
         account_ids = await _asking(ports, tenant_id, moment)
         accepted += await accept_all(
             ports.inbox,

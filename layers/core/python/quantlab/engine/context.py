@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quantlab.engine.opening import Course
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
@@ -15,6 +16,7 @@ from quantlab.market.conversion import conversion_pair, conversion_rate
 from quantlab.market.gate import is_stale
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
+from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings
 from quantlab.rules.terms import Profile
 
 
@@ -72,7 +74,8 @@ class Context:
 
     reset_market holds the last quotes before the reset that opened today's trading day; it is
     None while no day has to be rolled. displayed_steps limits what one quote of a symbol fills on
-    one side, by symbol and side; absent means without limit.
+    one side, by symbol and side; absent means without limit. around is what rules look at outside
+    the account; course is what the account's configuration leads it through.
     """
 
     market: Market
@@ -81,6 +84,8 @@ class Context:
     now_ns: int
     reset_market: Market | None = None
     displayed_steps: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    around: Surroundings = NOTHING_KNOWN
+    course: Course | None = None
 
 
 def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -> int | Rejection:

@@ -27,6 +27,7 @@ from quantlab.engine.order_terms import (
     trigger_of,
 )
 from quantlab.engine.orders import accept_order
+from quantlab.engine.pretrade import refused_by_rules
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import (
     Sized,
@@ -69,6 +70,9 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
     plan = _plan(draft, instrument, payload)
     if isinstance(plan, Rejection):
         return plan
+    refused = _refused(draft, instrument, plan)
+    if refused is not None:
+        return refused
     first = plan.orders[0]
     planned: Planned | Rejection | None = None
     if first.order_type == MARKET:
@@ -103,6 +107,19 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
     for order in accepted:
         attempt(draft, order.order_id, draft.context.market, judged=True)
     _answer(draft, instrument, accepted)
+    return None
+
+
+def _refused(draft: Draft, instrument: Instrument, plan: Plan) -> Rejection | None:
+    """Judge the orders that are to work at once; a stop among the children protects the first."""
+    stops = (trigger_of(child) for child in plan.children if child.order_type == STOP)
+    stop_ticks = next(stops, None)
+    for order in plan.orders:
+        entry = _entry_ticks(draft, instrument, order)
+        entry_ticks = None if isinstance(entry, Rejection) else entry
+        refused = refused_by_rules(draft, order, entry_ticks, stop_ticks)
+        if refused is not None:
+            return refused
     return None
 
 

@@ -12,7 +12,8 @@ from quantlab.ledger.state import Account
 from quantlab.rules import scalars, terms
 from quantlab.rules.wording import money, percent
 
-RuleRow = tuple[int, int, int, int, int, int]
+RuleRow = tuple[int, int, int, int, int, int, int]
+RULE_COLUMNS = 7
 
 COMPARATORS = {
     terms.BELOW: scalars.BELOW,
@@ -138,29 +139,40 @@ def anchor_minor(rule: terms.DailyLoss, account: Account) -> int:
 
 def daily_floor_minor(rule: terms.DailyLoss, account: Account) -> int:
     """Return the floor of a daily loss for the account's open day."""
-    return _floor_minor(rule_row(rule), account, account.high_water_minor)
+    return _floor_minor(rule_row(rule, account), account, account.high_water_minor)
 
 
 def drawdown_floor_minor(rule: terms.MaxDrawdown, account: Account, high_water_minor: int) -> int:
     """Return the floor of a drawdown under the initial balance or the high-water mark."""
-    return _floor_minor(rule_row(rule), account, high_water_minor)
+    return _floor_minor(rule_row(rule, account), account, high_water_minor)
 
 
-def rule_row(rule: terms.EquityRule) -> RuleRow:
-    """Return (kind, code, keep_ppm, loss_micro, comparator, lock_minor) as the scalars take it."""
+def rule_row(rule: terms.EquityRule, account: Account) -> RuleRow:
+    """Return (kind, code, keep_ppm, loss_micro, comparator, lock_minor, least_minor).
+
+    It is what the scalars take, the same until the account changes: costs of the day that do not
+    count are part of the loss, the floor after a payout is the least.
+    """
     comparator = COMPARATORS[rule.comparator]
+    lock_minor = least_minor = None
+    loss_micro = rule.loss_micro
     if isinstance(rule, terms.DailyLoss):
-        kind, code, lock_minor = scalars.DAILY_LOSS, ANCHORS[rule.anchor], None
+        kind, code = scalars.DAILY_LOSS, ANCHORS[rule.anchor]
+        if not rule.costs_count:
+            loss_micro += account.tally.day_costs_minor * MICRO
     else:
         kind, code, lock_minor = scalars.MAX_DRAWDOWN, BASES[rule.basis], rule.lock_minor
+        if account.tally.payouts:
+            least_minor = rule.payout_floor_minor
     lock = scalars.NO_LOCK if lock_minor is None else lock_minor
-    return kind, code, rule.keep_ppm, rule.loss_micro, comparator, lock
+    least = scalars.NO_LEAST if least_minor is None else least_minor
+    return kind, code, rule.keep_ppm, loss_micro, comparator, lock, least
 
 
 def breach_below_minor(profile: terms.Profile, rule: terms.EquityRule, account: Account) -> int:
     """Return the equity any below which breaks the rule, at the account's own high-water mark."""
     mark_minor = next_high_water(profile, account, account.high_water_minor, at_day_end=False)
-    row = rule_row(rule)
+    row = rule_row(rule, account)
     return scalars.breach_below(row[4], _floor_minor(row, account, mark_minor))
 
 
@@ -182,7 +194,10 @@ def daily_detail(rule: terms.DailyLoss, account: Account) -> str:
     digits = account.currency_digits
     reference = f"{_ANCHOR_WORDS[rule.anchor]} {money(anchor, digits)}"
     floor = money(daily_floor_minor(rule, account), digits)
-    return f"floor {floor} = {reference} - {_loss_words(rule, account, anchor)}"
+    words = f"floor {floor} = {reference} - {_loss_words(rule, account, anchor)}"
+    if not rule.costs_count and account.tally.day_costs_minor:
+        words += f" - costs of the day {money(account.tally.day_costs_minor, digits)}"
+    return words
 
 
 def drawdown_detail(rule: terms.MaxDrawdown, account: Account, high_water_minor: int) -> str:
@@ -194,6 +209,9 @@ def drawdown_detail(rule: terms.MaxDrawdown, account: Account, high_water_minor:
     words = f"{words} - {_loss_words(rule, account, amount)}"
     if rule.lock_minor is not None:
         words = f"the lesser of {words} and {money(rule.lock_minor, digits)}"
+    if rule.payout_floor_minor is not None and account.tally.payouts:
+        least = money(rule.payout_floor_minor, digits)
+        words = f"the greater of {words} and, after a payout, {least}"
     return f"floor {floor} = {words}"
 
 

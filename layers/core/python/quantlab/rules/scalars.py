@@ -25,6 +25,7 @@ BASIS_BALANCE = 2
 BASIS_END_OF_DAY = 3
 
 NO_LOCK = -1
+NO_LEAST = -1
 
 DAILY_LOSS = 0
 MAX_DRAWDOWN = 1
@@ -75,6 +76,13 @@ def locked_floor(floor_minor: int, lock_minor: int) -> int:
     return lock_minor
 
 
+def least_floor(floor_minor: int, least_minor: int) -> int:
+    """Raise a floor to the least it may be; least_minor is NO_LEAST without."""
+    if least_minor == NO_LEAST or floor_minor > least_minor:
+        return floor_minor
+    return least_minor
+
+
 def floor_of(
     kind: int,
     code: int,
@@ -82,6 +90,7 @@ def floor_of(
     loss_micro: int,
     comparator: int,
     lock_minor: int,
+    least_minor: int,
     initial_minor: int,
     start_balance_minor: int,
     start_equity_minor: int,
@@ -102,7 +111,7 @@ def floor_of(
     else:
         reference_minor = drawdown_reference(code, initial_minor, high_water_minor)
     floor_minor = floor_below(reference_minor, keep_ppm, loss_micro, comparator)
-    return locked_floor(floor_minor, lock_minor)
+    return least_floor(locked_floor(floor_minor, lock_minor), least_minor)
 
 
 def next_mark(

@@ -7,31 +7,24 @@ the last word.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from quantlab.engine.context import Market
 from quantlab.engine.native.compile import Kernels
+from quantlab.engine.native.expressed import BY_COMMANDS, FLOORS
 from quantlab.engine.native.kernels import BEYOND, DAY_OVER, Array
 from quantlab.engine.native.tables import Rates
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.arith import LIMIT
 from quantlab.ledger.state import Account
-from quantlab.rules.floors import BASES, rule_row
+from quantlab.rules.breaks import must_be_flat
+from quantlab.rules.floors import BASES, RULE_COLUMNS, rule_row
 from quantlab.rules.scalars import BASIS_EQUITY
-from quantlab.rules.terms import (
-    Consistency,
-    DailyLoss,
-    EquityRule,
-    InstrumentAllowlist,
-    MaxDrawdown,
-    Profile,
-    TradingHours,
-)
+from quantlab.rules.terms import EquityRule, FlatBy, Profile, WeekendHolding
 from quantlab.rules.verdicts import equity_rules_in_force
 
-EXPRESSED: Final = (DailyLoss, MaxDrawdown, Consistency, TradingHours, InstrumentAllowlist)
 BALANCE, CARRY, MARK, RESET, START_BALANCE, START_EQUITY, REALISED = range(7)
 
 
@@ -172,17 +165,29 @@ class Checkpoint:
             profile, first = group.profile, len(terms)
             in_force = equity_rules_in_force(profile, group.like)
             floors: tuple[EquityRule, ...] = (*profile.daily_losses, *profile.drawdowns)
-            terms += [(*rule_row(rule), int(rule in in_force)) for rule in floors]
+            terms += [(*rule_row(rule, group.like), int(rule in in_force)) for rule in floors]
             basis = BASES[profile.high_water_basis]
             rows.append((group.like.initial_balance_minor, basis, first, len(terms)))
-            if not _expresses(profile):
+            if not _expresses(profile, self._now_ns):
                 states[group_of == number] = BEYOND
-        shape = (len(terms), 7)
+        shape = (len(terms), RULE_COLUMNS + 1)
         return np.array(rows, np.int64), np.array(terms, np.int64).reshape(shape)
 
 
-def _expresses(profile: Profile) -> bool:
-    floors: tuple[EquityRule, ...] = (*profile.daily_losses, *profile.drawdowns)
-    return all(isinstance(rule, EXPRESSED) for rule in profile.rules) and all(
-        abs(rule.loss_micro) < LIMIT for rule in floors
+def _expresses(profile: Profile, now_ns: int) -> bool:
+    """Say whether the rows hold all that may break a rule now.
+
+    Nobody's tally is loaded: what a floor owes to it, and how long nothing was done, they do not.
+    """
+    return (
+        all(
+            isinstance(rule, (*FLOORS, *BY_COMMANDS))
+            or (isinstance(rule, (FlatBy, WeekendHolding)) and not must_be_flat(rule, now_ns))
+            for rule in profile.rules
+        )
+        and all(rule.costs_count for rule in profile.daily_losses)
+        and all(rule.payout_floor_minor is None for rule in profile.drawdowns)
+        and all(
+            abs(rule.loss_micro) < LIMIT for rule in (*profile.daily_losses, *profile.drawdowns)
+        )
     )

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from quantlab.engine.native.compile import Kernels
+from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.kernels import ALWAYS, NEVER, Array
 from quantlab.engine.native.tables import Book, Rates, Terms, grown
 from quantlab.engine.watch import stop_name
@@ -21,28 +22,22 @@ from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
 from quantlab.rules.floors import BASES, breach_below_minor, rule_row
 from quantlab.rules.scalars import AMOUNT_MINOR_LIMIT, BASIS_EQUITY
-from quantlab.rules.terms import (
-    Consistency,
-    DailyLoss,
-    InstrumentAllowlist,
-    MaxDrawdown,
-    Profile,
-    TradingHours,
-)
+from quantlab.rules.terms import MaxDrawdown, Profile
 from quantlab.rules.verdicts import equity_rules_in_force, judge_equity
 
 # What the arrays express. An account, position or profile with anything else, such as working
-# orders, is never left to them.
+# orders, is never left to them. Of the tally, which moves with commands only, floors take up costs
+# and payouts as the account enters; the rest is counted for orders and for the agenda.
 ACCOUNT_FIELDS: Final = {
     *("account_id", "tenant_id", "status", "status_reason", "currency", "currency_digits"),
     *("account_type", "config_version", "initial_balance_minor", "balance_minor", "carry_micro"),
-    *("high_water_minor", "event_seq", "day", "closed_days", "raised", "positions"),
+    *("high_water_minor", "event_seq", "day", "closed_days", "raised", "positions", "tally"),
 }
 POSITION_FIELDS: Final = {
     *("symbol", "size_steps", "cost", "stop_loss_ticks", "take_profit_ticks", "opened_at_ns"),
     "opened_seq",
 }
-RULES: Final = (DailyLoss, MaxDrawdown, Consistency, TradingHours, InstrumentAllowlist)
+RULES: Final = (*FLOORS, *BY_COMMANDS, *BY_CLOCK)
 UNEXPRESSED: Final = (
     tuple(sorted(set(Account.__dataclass_fields__) - ACCOUNT_FIELDS)),
     tuple(sorted(set(Position.__dataclass_fields__) - POSITION_FIELDS)),
@@ -134,6 +129,10 @@ class Holders:
                 book = self._books[self._symbol[position.symbol]]
                 book.lows[book.slot(row)] = NEVER
 
+    def look_always(self, account_id: str) -> None:
+        """Hand an account to the interpreter on every quote it hears, until it changes."""
+        self._floors[self._row[account_id]] = NEVER
+
     def note(self, quote: Quote) -> None:
         """Take a quote over without looking for anybody."""
         self._take(quote)
@@ -204,6 +203,9 @@ class Holders:
             and all(isinstance(rule, RULES) for rule in profile.rules)
             and all(abs(amount) <= AMOUNT_MINOR_LIMIT for amount in amounts)
             and all(abs(rule.loss_micro) < LIMIT for rule in profile.drawdowns)
+            and all(
+                (rule.payout_floor_minor or 0) < AMOUNT_MINOR_LIMIT for rule in profile.drawdowns
+            )
             and all(_fits(one) for one in account.positions.values())
             and all(
                 self._rates.known(self._instruments[symbol].quote_currency, account.currency)
@@ -344,7 +346,7 @@ def _floors_of(profile: Profile, account: Account) -> tuple[int, tuple[tuple[int
     """Return the highest equity under which a fixed floor breaks, and the rules that trail."""
     below, rows = ALWAYS, []
     for rule in equity_rules_in_force(profile, account):
-        row = rule_row(rule)
+        row = rule_row(rule, account)
         if isinstance(rule, MaxDrawdown) and row[1] == BASIS_EQUITY:
             rows.append(row)
         else:

@@ -31,6 +31,7 @@ for _scalar in (
     rules.drawdown_reference,
     rules.floor_below,
     rules.locked_floor,
+    rules.least_floor,
     rules.next_mark,
     rules.is_under,
     rules.breach_below,
@@ -154,13 +155,13 @@ def trailing_below(
 ) -> int:
     """Return the equity under which a rule breaks: of fixed floors and those that trail the mark.
 
-    terms has a row (kind, code, keep_ppm, loss_micro, comparator, lock_minor) for each rule.
+    terms has a row (kind, code, keep_ppm, loss_micro, comparator, lock_minor, least_minor) a rule.
     """
     below = fixed
     for j in range(first, last):
         floor = _floor_of(
             terms[j, 0], terms[j, 1], terms[j, 2], terms[j, 3], terms[j, 4], terms[j, 5],
-            initial, balance, balance, balance, 0, mark,
+            terms[j, 6], initial, balance, balance, balance, 0, mark,
         )  # fmt: skip
         below = max(below, _breach_below(terms[j, 4], floor))
     return below
@@ -313,7 +314,7 @@ def judge(
 
     money has rows (balance, carry, mark, next reset, start balance, start equity, realised) and
     groups rows (initial, basis, first term, last term, judged); terms has rows as in
-    `trailing_below` and a seventh column that says whether breaking the rule is news.
+    `trailing_below` and an eighth column that says whether breaking the rule is news.
     """
     for a in range(len(group_of)):
         g = group_of[a]
@@ -335,10 +336,10 @@ def judge(
         for j in range(groups[g, 2], groups[g, 3]):
             floor = _floor_of(
                 terms[j, 0], terms[j, 1], terms[j, 2], terms[j, 3], terms[j, 4], terms[j, 5],
-                groups[g, 0], money[a, 4], money[a, 5], balance, money[a, 6], mark,
+                terms[j, 6], groups[g, 0], money[a, 4], money[a, 5], balance, money[a, 6], mark,
             )  # fmt: skip
             below = max(below, _breach_below(terms[j, 4], floor))
-            if terms[j, 6] != 0 and _is_under(terms[j, 4], floor, equity):
+            if terms[j, 7] != 0 and _is_under(terms[j, 4], floor, equity):
                 found |= 1 << (j - groups[g, 2])
         nearest[a] = below
         broken[a] = found

@@ -18,6 +18,7 @@ from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import Conversion, conversion_pair, conversion_rate
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
+from quantlab.rules.floors import RULE_COLUMNS
 
 UNKNOWN: Final = (1, 1, 1, 1, -1)
 OUT_OF_RANGE: Final = (1, 1, 1, 1, 0)
@@ -172,7 +173,7 @@ class Terms:
 
     def __init__(self) -> None:
         self._found: dict[tuple[tuple[int, ...], ...], tuple[int, int]] = {}
-        self.table: Array = np.zeros((1, 6), np.int64)
+        self.table: Array = np.zeros((1, RULE_COLUMNS), np.int64)
         self._used = 0
 
     def rows(self, rows: tuple[tuple[int, ...], ...]) -> tuple[int, int]:

@@ -92,6 +92,13 @@ class ArrayWatch(Watch):
         self._push(watched)
         return demands
 
+    def _look(self, watched: Watched, now_ns: int) -> list[Demand]:
+        self._pull(watched)
+        demands = super()._look(watched, now_ns)
+        if demands:
+            self._holders.look_always(watched.account.account_id)
+        return demands
+
     def _enter(self, account: Account, profile: Profile, old: Watched | None) -> Watched:
         watched = super()._enter(account, profile, old)
         self._holders.enter(watched, self._now_ns)
