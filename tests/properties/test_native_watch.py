@@ -1,12 +1,20 @@
 """The compiled watch demands what the plain one demands, quote by quote."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.properties.test_watch import BASES, accounts, accounts_of, ticks
+from tests.properties.test_watch import (
+    BASES,
+    accounts_of,
+    comparators,
+    losses,
+    positions,
+    ticks,
+)
+from tests.support import rule_cases
 from tests.support.watch_cases import (
     CATALOG,
     ENTRY,
@@ -22,17 +30,54 @@ from tests.support.watch_cases import quote as quote_of
 
 from quantlab.engine import commands
 from quantlab.engine.native.compile import INTERPRETED, Kernels, compiled
+from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.holders import UNEXPRESSED
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand
-from quantlab.ledger.state import Position
+from quantlab.ledger.state import Position, Tally
 from quantlab.market.quote import Quote
-from quantlab.rules.terms import Profile
+from quantlab.rules.terms import Profile, Rule
 
 COMPILED = compiled(None)
 DAY_NS = 86_400 * SECOND
 KERNELS = pytest.mark.parametrize("kernels", [COMPILED, INTERPRETED], ids=["compiled", "plain"])
+
+
+flat_windows = st.integers(0, 90).map(
+    lambda second: {
+        "days": ["tue"],
+        "at": f"12:{second // 60:02d}",
+        "until": f"12:{second // 60 + 1:02d}",
+    }
+)
+profiles = st.builds(
+    lambda daily, costs, total, basis, above, less, windows: rule_cases.profile(
+        rule_cases.rule("daily_loss", anchor="balance", loss=daily, comparator=less, costs=costs),
+        rule_cases.rule(
+            "max_drawdown",
+            loss=total,
+            comparator=less,
+            **({} if above is None else {"afterPayout": {"aboveInitial": f"{above}.00"}}),
+            **({"mode": "static"} if basis is None else {"mode": "trailing", "basis": basis}),
+        ),
+        *(
+            rule_cases.rule("flat_by", "soft", timeZone="Europe/Prague", windows=[window])
+            for window in windows
+        ),
+    ),
+    losses,
+    st.sampled_from(["included", "excluded"]),
+    losses,
+    st.sampled_from([None, "equity", "balance"]),
+    st.none() | st.just(0),
+    comparators,
+    st.lists(flat_windows, max_size=1),
+)
+accounts = st.lists(
+    st.tuples(profiles, positions, st.sampled_from(["USD", "EUR", "GBP"])), min_size=1, max_size=4
+)
+tallies = st.builds(Tally, day_costs_minor=st.integers(0, 300_000), payouts=st.integers(0, 1))
 
 
 def seen(demands: list[Demand]) -> list[tuple[Any, ...]]:
@@ -50,14 +95,18 @@ def peaks(watch: Watch, now_ns: int) -> set[tuple[Any, ...]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(accounts, ticks, st.booleans(), st.integers(0, 3))
+@given(accounts, tallies, ticks, st.booleans(), st.integers(0, 3))
 def test_the_same_demands_as_in_python(
     drawn: list[tuple[Profile, list[Position], str]],
+    tally: Tally,
     moves: list[tuple[str, int, int, bool]],
     near_reset: bool,
     changed_at: int,
 ) -> None:
-    known = accounts_of(drawn)
+    known = {
+        account_id: (replace(account, tally=tally, balance_minor=10_200_000), profile)
+        for account_id, (account, profile) in accounts_of(drawn).items()
+    }
     plain = Watch(CATALOG)
     fast: Watch = Watch(CATALOG) if changed_at == 3 else ArrayWatch(CATALOG, COMPILED)
     reset_ns = min(account.day.next_reset_ns for account, _ in known.values())
@@ -150,6 +199,42 @@ def test_many_holders_come_and_go(kernels: Kernels) -> None:
     assert seen(fast.on_quote(quote, NOW + 1, NOW + 1)) == seen(expected)
 
 
+@KERNELS
+@pytest.mark.parametrize("basis", [None, "equity", "balance"])
+def test_costs_and_payouts_move_the_floors_of_the_arrays(
+    basis: str | None, kernels: Kernels
+) -> None:
+    mode = {"mode": "static"} if basis is None else {"mode": "trailing", "basis": basis}
+    profile = rule_cases.profile(
+        rule_cases.rule(
+            "daily_loss",
+            anchor="balance",
+            loss=rule_cases.percent("5"),
+            comparator="lt",
+            costs="excluded",
+        ),
+        rule_cases.rule(
+            "max_drawdown",
+            loss=rule_cases.percent("8"),
+            comparator="lt",
+            afterPayout={"aboveInitial": "0.00"},
+            **mode,
+        ),
+    )
+    held = holding(profile, position(LOT), balance_minor=10_050_000)
+    for tally, lowest, rule_id in (
+        (Tally(), -5500, "daily_loss"),
+        (Tally(day_costs_minor=70_000), -6200, "daily_loss"),
+        (Tally(day_costs_minor=70_000, payouts=1), -500, "max_drawdown"),
+    ):
+        watch = ArrayWatch(CATALOG, kernels)
+        watch.put(replace(held, tally=tally), profile, NOW, NOW)
+        assert watch.on_quote(quote_of(ENTRY + lowest, seq=1), NOW + 1, NOW + 1) == []
+        demands = watch.on_quote(quote_of(ENTRY + lowest - 1, seq=2), NOW + 2, NOW + 2)
+        assert [demand.payload["rules"] for demand in demands] == [[rule_id]]
+
+
 def test_the_arrays_know_every_field_of_an_account_and_a_position() -> None:
     """Working orders are left to the interpreter. Whoever adds a field expresses it, or says so."""
     assert UNEXPRESSED == (("working",), ())
+    assert {*FLOORS, *BY_COMMANDS, *BY_CLOCK} == set(get_args(Rule))

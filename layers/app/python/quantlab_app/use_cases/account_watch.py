@@ -189,7 +189,7 @@ class AccountWatch:
             self._watch.silence()
 
     async def _pulse(self) -> None:
-        """Follow the feed's clock, ask for what is due, hand on peaks that no later quote carried."""
+        """Follow the feed's clock, ask for what is due, hand on peaks no later quote carried."""
         silent = False
         while True:
             await asyncio.sleep(PULSE_S)
