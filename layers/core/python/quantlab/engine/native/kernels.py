@@ -68,27 +68,10 @@ _EQUITY_BASIS = rules.BASIS_EQUITY
 
 
 def revalue(
-    count: int,
-    holder: Array,
-    sizes: Array,
-    costs: Array,
-    values: Array,
-    lows: Array,
-    highs: Array,
-    limits: Array,
-    rate_of: Array,
-    rates: Array,
-    bid: int,
-    ask: int,
-    unit_num: int,
-    unit_den: int,
-    touching: bool,
-    opens: Array,
-    floors: Array,
-    peaks: Array,
-    hits: Array,
-    reasons: Array,
-) -> int:
+    count: int, holder: Array, sizes: Array, costs: Array, values: Array, lows: Array, highs: Array,
+    limits: Array, rate_of: Array, rates: Array, bid: int, ask: int, unit_num: int, unit_den: int,
+    touching: bool, opens: Array, floors: Array, peaks: Array, hits: Array, reasons: Array,
+) -> int:  # fmt: skip
     """Move one symbol's positions to a new quote; return how many holders need a closer look.
 
     opens is the value of each holder's positions; under floors or from peaks on it is looked at,
