@@ -9,7 +9,7 @@ AWS_STATE ?= .state-aws
 AWS_PORT ?= 4566
 
 UV_VERSION := 0.13.9
-AWS_GROUPS := --no-dev --group aws --group cdk
+AWS_GROUPS := --no-dev --group native --group aws --group cdk
 BIN := .venv/bin
 UV := .venv/uv/bin/uv
 export UV_PYTHON_DOWNLOADS := never
@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-aws clean openapi functions-doc rules-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-aws clean openapi functions-doc rules-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,12 @@ rules-doc: .venv/.dev ## Write docs/rules.md and its pictures from the vectors a
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench
 
+bench-checkpoint: .venv/.dev ## Measure a checkpoint of the rules over 10,000 to 1,000,000 accounts
+	$(BIN)/python -m bench.checkpoint
+
+bench-watch: .venv/.dev ## Measure judging one tick against 100,000 holders
+	$(BIN)/python -m bench.watch
+
 bench-aws: .venv/.dev aws-environments ## Measure the same functions on a local cloud of their own
 	$(BIN)/python -m bench.aws_local
 
@@ -86,7 +92,7 @@ clean: ## Remove what tools leave behind; the environment and the state stay
 
 # What is in stays in: running the platform must not take out the tools of development or of AWS.
 .venv/.run: pyproject.toml uv.lock $(UV)
-	@if [ -e .venv/.dev ]; then groups=; elif [ -e .venv/.aws ]; then groups="$(AWS_GROUPS)"; else groups=--no-dev; fi; \
+	@if [ -e .venv/.dev ]; then groups=; elif [ -e .venv/.aws ]; then groups="$(AWS_GROUPS)"; else groups="--no-dev --group native"; fi; \
 	$(UV) sync --quiet --frozen --compile-bytecode $$groups
 	@touch $@
 

@@ -40,6 +40,7 @@ CHANGING = {
     "position": "netting",
     "working_order": "orders that have not ended",
     "refresh_token": "used once, deleted when old",
+    "rule_checkpoint": "findings of the newest checkpoints only",
     "session": "revoked, deleted when old",
     "tenant": "event_seq, version, status",
     "webhook_delivery": "status, schedule, deleted when old",

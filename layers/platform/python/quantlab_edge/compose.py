@@ -47,6 +47,9 @@ class SelfHosted(StorePorts):
     def public_url(self) -> str:
         return self._own.public_url or self._own.url
 
+    def native_folder(self) -> Path | None:
+        return self._own.state / "native"
+
     @part
     async def keys(self) -> Keys:
         from quantlab_adapters.selfhost.key_store import FileKeys

@@ -38,7 +38,8 @@ from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, Web
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
 from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
 from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
-from quantlab_edge.composition import Composition, part
+from quantlab_edge.composition import part
+from quantlab_edge.native import NativePorts
 
 if TYPE_CHECKING:
     from quantlab_adapters.postgres.configs import PostgresTenantConfigs
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from quantlab_adapters.redis.signals import RedisStamps
 
 
-class StorePorts(Composition):
+class StorePorts(NativePorts):
     """One method a port, by the name of the container."""
 
     @part

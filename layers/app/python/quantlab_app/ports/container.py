@@ -22,6 +22,7 @@ from quantlab_app.ports.identity import (
     Users,
 )
 from quantlab_app.ports.inbox import Inbox
+from quantlab_app.ports.judging import Checkpoints, QuickenWatch
 from quantlab_app.ports.links import AccountLinks
 from quantlab_app.ports.mail import Mail
 from quantlab_app.ports.market import (
@@ -67,6 +68,8 @@ class Ports:
     stamps: Stamps
     inbox: Inbox
     execution: Execution
+    quicken_watch: QuickenWatch
+    checkpoints: Checkpoints | None
     outbox: Outbox
     audit_log: AuditLog
     wakes: Wakes

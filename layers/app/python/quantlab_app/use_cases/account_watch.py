@@ -91,6 +91,7 @@ class AccountWatch:
                         ("quotes", self._follow_quotes()),
                         ("pulse", self._pulse()),
                         ("send", self._send()),
+                        ("quicken", self._quicken()),
                     )
                 ]
                 await stop.wait()
@@ -98,6 +99,13 @@ class AccountWatch:
                     task.cancel()
         finally:
             await self._leave()
+
+    async def _quicken(self) -> None:
+        """Change to the compiled watch as soon as there is one; until then the plain one does."""
+        try:
+            self._watch = await self._ports.quicken_watch(self._watch)
+        except Exception:  # noqa: BLE001 - whatever a compiler may say, the watch goes on
+            _log.exception("watch_not_compiled")
 
     def _hear(self, _topic: str, message: bytes) -> None:
         self._heard.put_nowait(message)
@@ -181,7 +189,7 @@ class AccountWatch:
             self._watch.silence()
 
     async def _pulse(self) -> None:
-        """Follow the feed's clock, expire orders, and hand on peaks that no later quote carried."""
+        """Follow the feed's clock, ask for what is due, hand on peaks no later quote carried."""
         silent = False
         while True:
             await asyncio.sleep(PULSE_S)
@@ -196,6 +204,7 @@ class AccountWatch:
                 _log.warning("feed_clock_not_read", cause=str(fault))
             now_ns = self._ports.clock.now_ns()
             self._demand(self._watch.overdue(now_ns))
+            self._demand(self._watch.overstayed(now_ns))
             self._demand(self._watch.unstored_peaks(now_ns))
 
     def _is_silent(self) -> bool:

@@ -79,7 +79,7 @@ async def _run(
     ports: Ports, tenant_ids: Sequence[str], limit: int, account_ids: Sequence[str] | None
 ) -> Sequence[Ran]:
     async def decide(batches: Sequence[Batch]) -> list[list[Outcome]]:
-        market, now_ns = await _market(ports)
+        market, now_ns = await market_now(ports)
         return [await _decide(ports, batch, market, now_ns) for batch in batches]
 
     rans = await ports.execution.run(tenant_ids, limit, decide, account_ids)
@@ -95,7 +95,7 @@ async def _tell(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) -> No
         await ports.wakes.wake(AUDIT_QUEUE, tenant_id)
 
 
-async def _market(ports: Ports) -> tuple[Market, int]:
+async def market_now(ports: Ports) -> tuple[Market, int]:
     """Read the market of this moment; without a living feed nothing in it can be traded."""
     catalog = ports.catalog
     quotes, clock = await ports.quotes.latest_with_clock(tuple(catalog.instruments))

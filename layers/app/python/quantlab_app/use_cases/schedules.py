@@ -1,30 +1,37 @@
 """What the clock does to accounts: checkpoints of the rules and the end of trading days."""
 
+from collections.abc import Sequence
 from typing import Final
+
+import structlog
 
 from quantlab.engine import commands
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab_app.ports.container import Ports
+from quantlab_app.ports.judging import Moment
 from quantlab_app.use_cases.approvals import expire
+from quantlab_app.use_cases.execution import market_now
 from quantlab_app.use_cases.own_commands import OwnCommand, accept_all, own_command
 
 CHECKPOINT_NS: Final = 300 * SECOND_NS
+CHECKPOINTS_KEPT: Final = 2
+
+_log = structlog.get_logger("quantlab.checkpoint")
 
 
 async def checkpoint_rules(ports: Ports) -> int:
-    """Have every account with open positions judged once per checkpoint; return how many.
+    """Have every account with open positions judged once per checkpoint; return how many asked.
 
-    Requests that nobody decided in time end here as well.
+    Where the core is compiled, it judges them in bulk and only those that need their writer get a
+    command; elsewhere each account gets one. Requests that nobody decided in time end here as well.
     """
     checkpoint_ns = ports.clock.now_ns() // CHECKPOINT_NS * CHECKPOINT_NS
+    market, now_ns = await market_now(ports)
+    moment = Moment(checkpoint_ns, market, now_ns)
     accepted = 0
     for tenant_id in await ports.tenants.active():
         await expire(ports, tenant_id)
-        account_ids = [
-            owned.account.account_id
-            for owned in await ports.accounts.watched(tenant_id)
-            if owned.account.positions
-        ]
+        account_ids = await _asking(ports, tenant_id, moment)
         accepted += await accept_all(
             ports.inbox,
             [
@@ -33,6 +40,20 @@ async def checkpoint_rules(ports: Ports) -> int:
             ],
         )
     return accepted
+
+
+async def _asking(ports: Ports, tenant_id: str, moment: Moment) -> Sequence[str]:
+    checkpoints = ports.checkpoints
+    if checkpoints is None:
+        return [
+            owned.account.account_id
+            for owned in await ports.accounts.watched(tenant_id)
+            if owned.account.positions
+        ]
+    swept = await checkpoints.sweep(tenant_id, moment, ports.rulebooks.of)
+    await checkpoints.forget(tenant_id, moment.checkpoint_ns - CHECKPOINTS_KEPT * CHECKPOINT_NS)
+    _log.info("checkpoint", tenant_id=tenant_id, judged=swept.judged, asking=len(swept.asking))
+    return swept.asking
 
 
 def _checkpoint(ports: Ports, tenant_id: str, account_id: str, checkpoint_ns: int) -> OwnCommand:

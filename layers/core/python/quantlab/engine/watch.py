@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from quantlab.engine import commands
+from quantlab.engine.agenda import RELOOK_NS, Agenda
 from quantlab.engine.context import (
     Market,
     equity_of,
-    exposure_id,
     order_symbols,
     symbols_of,
-    write_quotes,
 )
 from quantlab.engine.rejections import Rejection
+from quantlab.engine.watch_checks import check_at_quotes, check_by_clock
 from quantlab.engine.watch_orders import (
     expire_orders,
     keep_peaks,
@@ -40,7 +40,7 @@ from quantlab.market.quote import Quote
 from quantlab.rules.day import is_day_over
 from quantlab.rules.floors import next_high_water
 from quantlab.rules.terms import BASIS_EQUITY, Profile
-from quantlab.rules.verdicts import judge_equity
+from quantlab.rules.verdicts import judge_equity, judge_standing
 
 STOP_LOSS = "stop_loss"
 TAKE_PROFIT = "take_profit"
@@ -59,6 +59,12 @@ class Watch:
         self._newest: dict[str, int] = {}
         self._round = 0
         self._put_in: dict[str, int] = {}
+        self._agenda = Agenda()
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the instruments it knows."""
+        return self._catalog
 
     @property
     def account_ids(self) -> frozenset[str]:
@@ -133,8 +139,8 @@ class Watch:
         self._heard[quote.symbol] = quote.seq
         self._quotes[quote.symbol] = quote
         market = self._market(max(feed_now_ns, quote.ts_ns))
-        demands: list[Demand] = []
-        for watched in self._by_symbol.get(quote.symbol, {}).values():
+        demands = self.overstayed(now_ns)
+        for watched in self._concerned(quote, market, now_ns):
             demands += self._judge(watched, quote, market, now_ns)
         return demands
 
@@ -155,6 +161,17 @@ class Watch:
             for demand in expire_orders(watched, now_ns)
         ]
 
+    def overstayed(self, now_ns: int) -> list[Demand]:
+        """Return a demand for each account of which a rule on time may ask something by now.
+
+        It needs no quote: windows begin, and patience ends, while a market is closed.
+        """
+        return [
+            demand
+            for account_id in self._agenda.take_due(now_ns)
+            for demand in self._look(self._watched[account_id], now_ns)
+        ]
+
     def unstored_peaks(self, now_ns: int, *, leaving: bool = False) -> list[Demand]:
         """Return peaks that the accounts' writer does not know yet; all of them when leaving."""
         return [
@@ -162,6 +179,10 @@ class Watch:
             for watched in self._watched.values()
             for demand in self._observe(watched, now_ns, leaving=leaving)
         ]
+
+    def _concerned(self, quote: Quote, _market: Market, _now_ns: int) -> Iterable[Watched]:
+        """Return whom a quote concerns; a quicker watch leaves out whom it cannot change."""
+        return self._by_symbol.get(quote.symbol, {}).values()
 
     def _market(self, feed_now_ns: int) -> Market:
         return Market(self._catalog, self._quotes, feed_now_ns)
@@ -177,7 +198,7 @@ class Watch:
             stored_peaks=peaks_of(account),
         )
         if old is not None:
-            held = {_stop_name(position) for position in account.positions.values()}
+            held = {stop_name(position) for position in account.positions.values()}
             watched.touched = old.touched & held
             watched.observed_ns = old.observed_ns
             if old.account.day.started_ns == account.day.started_ns:
@@ -187,6 +208,7 @@ class Watch:
             watched.account = keep_peaks(watched.account, old.account)
             watched.peak_seq = old.peak_seq
         self._watched[account.account_id] = watched
+        self._agenda.enter(account.account_id, profile)
         for symbol in watched.heard:
             self._by_symbol.setdefault(symbol, {})[account.account_id] = watched
         return watched
@@ -194,6 +216,7 @@ class Watch:
     def _drop(self, account_id: str) -> None:
         watched = self._watched.pop(account_id, None)
         if watched is not None:
+            self._agenda.drop(account_id)
             for symbol in watched.heard:
                 del self._by_symbol[symbol][account_id]
 
@@ -241,8 +264,8 @@ class Watch:
                 continue
             kind = touched(position, seen)
             if kind == STOP_LOSS:
-                watched.touched.add(_stop_name(position))
-            elif _stop_name(position) in watched.touched:
+                watched.touched.add(stop_name(position))
+            elif stop_name(position) in watched.touched:
                 kind = STOP_LOSS
             if kind is not None:
                 about, payload = _protection(position, kind, seen)
@@ -286,25 +309,15 @@ class Watch:
     def _check_rules(
         self, watched: Watched, quote: Quote | None, equity_minor: int, now_ns: int
     ) -> list[Demand]:
-        account = watched.account
-        verdicts = judge_equity(watched.profile, account, equity_minor, now_ns)
-        if not verdicts:
-            return []
-        used = self._used(watched)
-        feed_seq = max(seen.seq for seen in used)
-        payload: dict[str, Json] = {
-            "rules": [verdict.rule_id for verdict in verdicts],
-            "equityMinor": str(equity_minor),
-            "peakMinor": str(account.high_water_minor),
-            "dayStartedNs": str(account.day.started_ns),
-            "exposureId": exposure_id(account),
-            "feedSeq": feed_seq,
-            "quotes": write_quotes(used),
-        }
-        identity = (commands.CHECK_RULES, account.event_seq, feed_seq)
-        tick_ts_ns = None if quote is None else quote.ts_ns
-        about = (commands.CHECK_RULES, *(verdict.rule_id for verdict in verdicts))
-        return demand_once(watched, about, identity, payload, now_ns, tick_ts_ns)
+        verdicts = judge_equity(watched.profile, watched.account, equity_minor, now_ns)
+        used, tick_ts_ns = self._used(watched), None if quote is None else quote.ts_ns
+        return check_at_quotes(watched, verdicts, equity_minor, used, now_ns, tick_ts_ns)
+
+    def _look(self, watched: Watched, now_ns: int) -> list[Demand]:
+        """Judge what needs no equity, and plan the next look."""
+        verdicts = judge_standing(watched.profile, watched.account, now_ns)
+        self._agenda.look_again(watched, now_ns, asked=bool(verdicts))
+        return check_by_clock(watched, verdicts, now_ns // RELOOK_NS, now_ns)
 
     def _used(self, watched: Watched) -> list[Quote]:
         """Return the quotes an account's equity rests on; all are there when it is known."""
@@ -370,5 +383,6 @@ def _roll_day(watched: Watched, now_ns: int) -> list[Demand]:
     )
 
 
-def _stop_name(position: Position) -> Name:
+def stop_name(position: Position) -> Name:
+    """Name a position's stop: the same name, the same stop."""
     return (position.symbol, position.opened_seq, position.stop_loss_ticks or 0)

@@ -9,6 +9,8 @@ def muldiv(value: int, numerator: int, denominator: int) -> int:
 
     Exact in 64-bit integers while numerator * denominator < 2^62 and the result is below 2^62.
     """
+    if denominator == 1:
+        return value * numerator
     quotient, remainder = divmod(value, denominator)
     floor, rest = divmod(remainder * numerator, denominator)
     result = quotient * numerator + floor

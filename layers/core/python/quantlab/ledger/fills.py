@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from quantlab.kernel.arith import LIMIT, MICRO, book, muldiv
+from quantlab.kernel.arith import LIMIT, book, muldiv
 from quantlab.kernel.check import check
+from quantlab.ledger.scalars import closing_ticks, equity_of_open, open_gain
 from quantlab.ledger.state import Account, Position
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
@@ -69,8 +70,14 @@ def gain_micro(gain: int, instrument: Instrument) -> int:
 
 def open_gain_micro(position: Position, instrument: Instrument, quote: Quote) -> int:
     """Value an open position at its closing side: longs at the bid, shorts at the ask."""
-    price_ticks = quote.bid_ticks if position.size_steps > 0 else quote.ask_ticks
-    return gain_micro(position.size_steps * price_ticks - position.cost, instrument)
+    price_ticks = closing_ticks(position.size_steps, quote.bid_ticks, quote.ask_ticks)
+    return open_gain(
+        position.size_steps,
+        position.cost,
+        price_ticks,
+        instrument.unit_num,
+        instrument.unit_den,
+    )
 
 
 def book_entry(account_balance: int, carry: int, kind: str, amount_micro: int) -> LedgerEntry:
@@ -81,4 +88,4 @@ def book_entry(account_balance: int, carry: int, kind: str, amount_micro: int) -
 
 def equity_minor(account: Account, open_micro: int) -> int:
     """Return the balance plus the open gain of all positions, half-even to minor units."""
-    return account.balance_minor + muldiv(open_micro + account.carry_micro, 1, MICRO)
+    return equity_of_open(account.balance_minor, account.carry_micro, open_micro)

@@ -57,8 +57,14 @@ def idle_since_ns(account: Account) -> int | None:
 
 def is_inactive(rule: terms.Inactivity, account: Account, now_ns: int) -> bool:
     """Say whether no order came for longer than allowed; an unknown last order says nothing."""
+    from_ns = inactive_from_ns(rule, account)
+    return from_ns is not None and now_ns >= from_ns
+
+
+def inactive_from_ns(rule: terms.Inactivity, account: Account) -> int | None:
+    """Return the first instant at which an account that does nothing is inactive."""
     since_ns = idle_since_ns(account)
-    return since_ns is not None and now_ns - since_ns > rule.days * _DAY_NS
+    return None if since_ns is None else since_ns + rule.days * _DAY_NS + 1
 
 
 def inactivity_detail(rule: terms.Inactivity, account: Account, now_ns: int) -> str:

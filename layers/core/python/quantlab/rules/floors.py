@@ -9,8 +9,29 @@ from dataclasses import dataclass
 from quantlab.kernel.arith import MICRO
 from quantlab.kernel.check import check
 from quantlab.ledger.state import Account
-from quantlab.rules import terms
+from quantlab.rules import scalars, terms
 from quantlab.rules.wording import money, percent
+
+RuleRow = tuple[int, int, int, int, int, int, int]
+RULE_COLUMNS = 7
+
+COMPARATORS = {
+    terms.BELOW: scalars.BELOW,
+    terms.AT_OR_BELOW: scalars.AT_OR_BELOW,
+}
+ANCHORS = {
+    terms.ANCHOR_BALANCE: scalars.ANCHOR_BALANCE,
+    terms.ANCHOR_EQUITY: scalars.ANCHOR_EQUITY,
+    terms.ANCHOR_HIGHER: scalars.ANCHOR_HIGHER,
+    terms.ANCHOR_INITIAL: scalars.ANCHOR_INITIAL,
+    terms.ANCHOR_NET_RESULT: scalars.ANCHOR_NET_RESULT,
+}
+BASES = {
+    None: scalars.BASIS_INITIAL,
+    terms.BASIS_EQUITY: scalars.BASIS_EQUITY,
+    terms.BASIS_BALANCE: scalars.BASIS_BALANCE,
+    terms.BASIS_END_OF_DAY: scalars.BASIS_END_OF_DAY,
+}
 
 _ANCHOR_WORDS = {
     terms.ANCHOR_BALANCE: "balance at reset",
@@ -46,7 +67,7 @@ class Floor:
     @property
     def breach_below_minor(self) -> int:
         """The amount any equity below which breaks the rule, whatever the comparator."""
-        return self.floor_minor + (self.comparator == terms.AT_OR_BELOW)
+        return scalars.breach_below(COMPARATORS[self.comparator], self.floor_minor)
 
 
 def floors(profile: terms.Profile, account: Account, equity_minor: int) -> tuple[Floor, ...]:
@@ -90,53 +111,81 @@ def next_high_water(
     profile: terms.Profile, account: Account, equity_minor: int, *, at_day_end: bool
 ) -> int:
     """Return the account's high-water mark after this equity, by the basis the profile trails."""
-    basis, mark_minor = profile.high_water_basis, account.high_water_minor
-    if basis == terms.BASIS_EQUITY:
-        return max(mark_minor, equity_minor)
-    if basis == terms.BASIS_BALANCE or (basis == terms.BASIS_END_OF_DAY and at_day_end):
-        return max(mark_minor, account.balance_minor)
-    return mark_minor
+    return scalars.next_mark(
+        BASES[profile.high_water_basis],
+        account.high_water_minor,
+        account.balance_minor,
+        equity_minor,
+        at_day_end,
+    )
 
 
 def is_broken(comparator: str, floor_minor: int, equity_minor: int) -> bool:
     """Compare an equity with a floor."""
-    if comparator == terms.AT_OR_BELOW:
-        return equity_minor <= floor_minor
-    return equity_minor < floor_minor
+    return scalars.is_under(COMPARATORS[comparator], floor_minor, equity_minor)
 
 
 def anchor_minor(rule: terms.DailyLoss, account: Account) -> int:
     """Return the amount a daily loss is counted from."""
-    anchor, day = rule.anchor, account.day
-    if anchor == terms.ANCHOR_BALANCE:
-        return day.start_balance_minor
-    if anchor == terms.ANCHOR_EQUITY:
-        return day.start_equity_minor
-    if anchor == terms.ANCHOR_HIGHER:
-        return max(day.start_balance_minor, day.start_equity_minor)
-    if anchor == terms.ANCHOR_NET_RESULT:
-        return account.balance_minor - day.realised_minor
-    check(anchor == terms.ANCHOR_INITIAL, "expected a known anchor")
-    return account.initial_balance_minor
+    return scalars.daily_anchor(
+        ANCHORS[rule.anchor],
+        account.initial_balance_minor,
+        account.day.start_balance_minor,
+        account.day.start_equity_minor,
+        account.balance_minor,
+        account.day.realised_minor,
+    )
 
 
 def daily_floor_minor(rule: terms.DailyLoss, account: Account) -> int:
     """Return the floor of a daily loss for the account's open day."""
-    floor_micro = anchor_minor(rule, account) * rule.keep_ppm - rule.loss_micro
-    if not rule.costs_count:
-        floor_micro -= account.tally.day_costs_minor * MICRO
-    return _whole(floor_micro, rule.comparator)
+    return _floor_minor(rule_row(rule, account), account, account.high_water_minor)
 
 
 def drawdown_floor_minor(rule: terms.MaxDrawdown, account: Account, high_water_minor: int) -> int:
     """Return the floor of a drawdown under the initial balance or the high-water mark."""
-    reference_minor = account.initial_balance_minor if rule.basis is None else high_water_minor
-    floor_minor = _whole(reference_minor * rule.keep_ppm - rule.loss_micro, rule.comparator)
-    if rule.lock_minor is not None:
-        floor_minor = min(floor_minor, rule.lock_minor)
-    if rule.payout_floor_minor is not None and account.tally.payouts:
-        floor_minor = max(floor_minor, rule.payout_floor_minor)
-    return floor_minor
+    return _floor_minor(rule_row(rule, account), account, high_water_minor)
+
+
+def rule_row(rule: terms.EquityRule, account: Account) -> RuleRow:
+    """Return (kind, code, keep_ppm, loss_micro, comparator, lock_minor, least_minor).
+
+    It is what the scalars take, the same until the account changes: costs of the day that do not
+    count are part of the loss, the floor after a payout is the least.
+    """
+    comparator = COMPARATORS[rule.comparator]
+    lock_minor = least_minor = None
+    loss_micro = rule.loss_micro
+    if isinstance(rule, terms.DailyLoss):
+        kind, code = scalars.DAILY_LOSS, ANCHORS[rule.anchor]
+        if not rule.costs_count:
+            loss_micro += account.tally.day_costs_minor * MICRO
+    else:
+        kind, code, lock_minor = scalars.MAX_DRAWDOWN, BASES[rule.basis], rule.lock_minor
+        if account.tally.payouts:
+            least_minor = rule.payout_floor_minor
+    lock = scalars.NO_LOCK if lock_minor is None else lock_minor
+    least = scalars.NO_LEAST if least_minor is None else least_minor
+    return kind, code, rule.keep_ppm, loss_micro, comparator, lock, least
+
+
+def breach_below_minor(profile: terms.Profile, rule: terms.EquityRule, account: Account) -> int:
+    """Return the equity any below which breaks the rule, at the account's own high-water mark."""
+    mark_minor = next_high_water(profile, account, account.high_water_minor, at_day_end=False)
+    row = rule_row(rule, account)
+    return scalars.breach_below(row[4], _floor_minor(row, account, mark_minor))
+
+
+def _floor_minor(row: RuleRow, account: Account, high_water_minor: int) -> int:
+    return scalars.floor_of(
+        *row,
+        account.initial_balance_minor,
+        account.day.start_balance_minor,
+        account.day.start_equity_minor,
+        account.balance_minor,
+        account.day.realised_minor,
+        high_water_minor,
+    )
 
 
 def daily_detail(rule: terms.DailyLoss, account: Account) -> str:
@@ -173,12 +222,6 @@ def check_resolved_for(profile: terms.Profile, account: Account) -> None:
         and profile.currency_digits == account.currency_digits,
         "expected a profile resolved for the account's initial balance and currency",
     )
-
-
-def _whole(amount_micro: int, comparator: str) -> int:
-    if comparator == terms.AT_OR_BELOW:
-        return amount_micro // MICRO
-    return -(-amount_micro // MICRO)
 
 
 def _floor(rule: terms.EquityRule, floor_minor: int, detail: str) -> Floor:

@@ -69,6 +69,17 @@ def judge_standing(profile: terms.Profile, account: Account, now_ns: int) -> tup
     )
 
 
+def equity_rules_in_force(profile: terms.Profile, account: Account) -> tuple[terms.EquityRule, ...]:
+    """Return the floors whose breaking would be news, none for an ended account.
+
+    It is the same until the account changes.
+    """
+    if account.status in _ENDED:
+        return ()
+    floors: tuple[terms.EquityRule, ...] = (*profile.daily_losses, *profile.drawdowns)
+    return tuple(rule for rule in floors if _is_news(rule, account))
+
+
 def judge_order(
     profile: terms.Profile,
     account: Account,

@@ -1,0 +1,68 @@
+"""The loops compiled by numba, or as they are for a comparison."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numba
+import numpy as np
+
+from quantlab.engine.native import kernels as loops
+from quantlab.ledger.scalars import POSITIONS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The loops, compiled or as they are."""
+
+    revalue: Callable[..., int]
+    levels: Callable[..., tuple[int, int]]
+    trailing_below: Callable[..., int]
+    settle: Callable[..., int]
+    value_positions: Callable[..., None]
+    locate: Callable[..., int]
+    judge: Callable[..., None]
+
+    def warm(self) -> None:
+        """Call every loop once, so that nothing is compiled when it counts."""
+        i8, u4 = np.zeros(1, np.int64), np.zeros(1, np.uint32)
+        table = np.zeros((1, POSITIONS_MAX + 1), np.int64)
+        halves = np.zeros(1, np.uint64)
+        self.revalue(0, u4, i8, i8, i8, i8, i8, i8, u4, table, 1, 1, 1, 1, True, i8, i8, i8, i8, i8)
+        self.levels(0, 0, 0, 0, 0)
+        self.trailing_below(0, 0, 0, 0, table, 0, 0)
+        self.settle(0, i8, i8, 0, 0, 0, table, table, i8, i8, i8, i8, table, table, table)
+        self.value_positions(i8[:0], i8, i8, i8, i8, table, table, table, i8, i8)
+        self.locate(halves, halves, halves, halves, i8)
+        self.judge(table, i8[:0], table, table, 0, i8, i8, i8, i8, i8, i8)
+
+
+INTERPRETED: Final = Kernels(
+    loops.revalue,
+    loops.levels,
+    loops.trailing_below,
+    loops.settle,
+    loops.value_positions,
+    loops.locate,
+    loops.judge,
+)
+
+
+def compiled(cache_folder: str | None) -> Kernels:
+    """Compile the loops; what was compiled before is read from the folder, which is the caller's.
+
+    The folder must belong to exactly this source: numba looks at the loops' file alone.
+    """
+    if cache_folder is not None:
+        config: Any = numba.config
+        config.CACHE_DIR = cache_folder
+    make: Any = numba.njit(cache=cache_folder is not None, nogil=True, error_model="numpy")
+    return Kernels(
+        make(loops.revalue),
+        make(loops.levels),
+        make(loops.trailing_below),
+        make(loops.settle),
+        make(loops.value_positions),
+        make(loops.locate),
+        make(loops.judge),
+    )

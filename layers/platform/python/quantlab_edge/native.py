@@ -1,0 +1,89 @@
+"""The compiled core of a process that may have it: found, compiled, kept on disk."""
+
+import asyncio
+import hashlib
+import time
+from abc import abstractmethod
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from quantlab.engine.watch import Watch
+from quantlab.kernel import arith
+from quantlab.ledger import scalars as ledger_scalars
+from quantlab.rules import scalars as rules_scalars
+from quantlab_app.ports.judging import Checkpoints, QuickenWatch
+from quantlab_edge.composition import Composition, part
+
+if TYPE_CHECKING:
+    from quantlab.engine.native.compile import Kernels
+    from quantlab_adapters.postgres.database import Database
+
+SCALARS: Final = (arith, ledger_scalars, rules_scalars)
+
+_log = structlog.get_logger("quantlab.native")
+
+
+def is_installed() -> bool:
+    """Say whether this process can compile at all; without, everything runs as plain Python."""
+    return util.find_spec("numba") is not None
+
+
+def compiled_kernels(folder: Path) -> "Kernels":
+    """Compile the loops, or read what was compiled of exactly this source below the folder."""
+    from quantlab.engine.native import kernels as loops
+    from quantlab.engine.native.compile import compiled
+
+    started = time.perf_counter()
+    source = hashlib.sha256(metadata.version("numba").encode())
+    for module in (*SCALARS, loops):
+        source.update(Path(str(module.__file__)).read_bytes())
+    kept = folder / source.hexdigest()[:16]
+    known = kept.is_dir()
+    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not known:
+        _log.info("compiling", what="the loops over accounts and positions", once_into=str(kept))
+    found = compiled(str(kept))
+    found.warm()
+    _log.info("compiled", seconds=round(time.perf_counter() - started, 2), read=known)
+    return found
+
+
+class NativePorts(Composition):
+    """The ports that the compiled core serves where it is installed."""
+
+    @abstractmethod
+    async def database(self) -> "Database":
+        """Return the connections to PostgreSQL."""
+
+    def native_folder(self) -> Path | None:
+        """Return where compiled code is kept; None where nothing is to be compiled."""
+        return None
+
+    @part
+    async def kernels(self) -> "Kernels | None":
+        folder = self.native_folder()
+        if folder is None or not is_installed():
+            return None
+        return await asyncio.to_thread(compiled_kernels, folder)
+
+    async def quicken_watch(self) -> QuickenWatch:
+        async def quickened(watch: Watch) -> Watch:
+            kernels = await self.kernels()
+            if kernels is None:
+                return watch
+            from quantlab.engine.native.watch import ArrayWatch
+
+            return ArrayWatch.of(watch, kernels)
+
+        return quickened
+
+    @part
+    async def checkpoints(self) -> Checkpoints | None:
+        if self.native_folder() is None or not is_installed():
+            return None
+        from quantlab_adapters.postgres.checkpoints import PostgresCheckpoints
+
+        return PostgresCheckpoints(await self.database(), self.kernels)

@@ -1,0 +1,91 @@
+"""Bulk checkpoints on a real store: what the arrays find is what the plain judge finds."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from tests.stack.test_schedules import given, move_clock, opened
+from tests.support.stack import Stack, fresh_database
+from tests.support.world import ALPHA, BETA, World, world
+
+from quantlab.engine.context import equity_of
+from quantlab_adapters.postgres import checkpoints
+from quantlab_app.use_cases.execution import market_now
+from quantlab_app.use_cases.schedules import CHECKPOINT_NS, CHECKPOINTS_KEPT, checkpoint_rules
+
+pytestmark = pytest.mark.stack
+EVERYTHING = "select * from quantlab.rule_checkpoint_account order by checkpoint_ns, account_id"
+
+
+@pytest.fixture
+async def small(
+    stack: Stack, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[World, str]]:
+    monkeypatch.setattr(checkpoints, "PAGE", 2)
+    with fresh_database(stack) as database:
+        shared = Path(tempfile.gettempdir()) / "quantlab-tests-native"
+        shared.mkdir(mode=0o700, exist_ok=True)
+        (tmp_path / "native").symlink_to(shared)
+        async with world(database.app_dsn, redis_url, tmp_path) as made:
+            await made.quote("EURUSD", "1.10000", "1.10010")
+            yield made, database.superuser_dsn
+
+
+def kept(superuser_dsn: str) -> list[dict[str, object]]:
+    with psycopg.connect(superuser_dsn, row_factory=dict_row) as connection:
+        return connection.execute(EVERYTHING).fetchall()
+
+
+async def test_every_account_is_judged_in_pages_and_only_the_broken_one_is_asked(
+    small: tuple[World, str],
+) -> None:
+    made, dsn = small
+    broken = await opened(made, kind="evaluation-50k")
+    others = [await made.account(ALPHA) for _ in range(4)]
+    held = await opened(made, BETA)
+    await made.quote("EURUSD", "1.07000", "1.07010")
+
+    assert made.ports.checkpoints is not None
+    clock = move_clock(made, made.ports.clock.now_ns())
+    await checkpoint_rules(made.ports)
+
+    assert await given(made) == ["check_rules"]
+    rows = {str(row["account_id"]): row for row in kept(dsn)}
+    assert set(rows) == {broken, held, *others}
+    market, _ = await market_now(made.ports)
+    for account_id, row in rows.items():
+        account = await made.find(BETA if account_id == held else ALPHA, account_id)
+        assert row["state"] == 0
+        assert row["equity_minor"] == equity_of(account, market)
+        assert row["event_seq"] == account.event_seq
+        assert (row["broken"] != 0) == (account_id == broken)
+        assert (row["equity_minor"] < row["breach_below_minor"]) == (account_id == broken)
+
+    for _ in range(CHECKPOINTS_KEPT + 1):
+        clock.at_ns += CHECKPOINT_NS
+        await checkpoint_rules(made.ports)
+    assert len({row["checkpoint_ns"] for row in kept(dsn)}) == CHECKPOINTS_KEPT + 1
+
+
+async def test_without_a_living_quote_nothing_is_known_and_nobody_is_asked(
+    small: tuple[World, str],
+) -> None:
+    made, dsn = small
+    await opened(made)
+    clock = move_clock(made, made.ports.clock.now_ns())
+    clock.at_ns += 60 * 10**9
+
+    assert await checkpoint_rules(made.ports) == 0
+    assert [row["state"] for row in kept(dsn)] == [1]
+
+
+async def test_the_same_checkpoint_again_replaces_its_findings(small: tuple[World, str]) -> None:
+    made, dsn = small
+    await opened(made)
+    move_clock(made, made.ports.clock.now_ns())
+    await checkpoint_rules(made.ports)
+    await checkpoint_rules(made.ports)
+    assert len(kept(dsn)) == 1

@@ -1,0 +1,77 @@
+"""Whom a checkpoint in bulk hands to the account's writer: whose rules rows do not hold."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support import rule_cases
+from tests.support.watch_cases import CATALOG, ENTRY, LOT, NOW, SECOND, holding, position, quote
+
+from quantlab.engine.context import Market
+from quantlab.engine.native.checkpoint import Checkpoint, Group, Held, Judged
+from quantlab.engine.native.compile import INTERPRETED
+from quantlab.engine.native.kernels import BEYOND, JUDGED
+from quantlab.rules.terms import Profile
+
+MINUTE = 60 * SECOND
+EVERY_DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WINDOW = {"days": EVERY_DAY, "at": "12:10", "until": "12:40"}
+FLAT_BY = rule_cases.rule("flat_by", "soft", timeZone="Europe/Prague", windows=[WINDOW])
+
+
+def loss(**more: Any) -> dict[str, Any]:
+    return rule_cases.rule(
+        "daily_loss", anchor="balance", loss=rule_cases.percent("5"), comparator="lt", **more
+    )
+
+
+def drawdown(**more: Any) -> dict[str, Any]:
+    return rule_cases.rule(
+        "max_drawdown", mode="static", loss=rule_cases.percent("5"), comparator="lt", **more
+    )
+
+
+def judge(profile: Profile, bid: int, now_ns: int = NOW, *, held: bool = True) -> Judged:
+    like = holding(profile)
+    day, balance = like.day, like.balance_minor
+    money = (balance, 0, balance, day.next_reset_ns, balance, balance, 0)
+    ids = np.array([(7, 9)], np.uint64)
+    group = Group(like, profile, ids, np.array([money], np.int64), np.array([5], np.int64))
+    one = position(LOT)
+    sizes, costs = np.array([one.size_steps], np.int64), np.array([one.cost], np.int64)
+    market = Market(CATALOG, {"EURUSD": quote(bid)}, NOW)
+    holds = [Held("EURUSD", ids, sizes, costs)] if held else []
+    return Checkpoint(INTERPRETED, market, now_ns).judge([group], holds)
+
+
+@pytest.mark.parametrize(
+    ("bid", "broken"), [(ENTRY - 5000, 0), (ENTRY - 5001, 1)], ids=["at the floor", "below it"]
+)
+def test_a_floor_that_rows_hold_is_judged_here(bid: int, broken: int) -> None:
+    found = judge(rule_cases.profile(loss()), bid)
+    assert (found.states[0], found.broken[0], bool(found.asks[0])) == (JUDGED, broken, bool(broken))
+
+
+REFUSED = {
+    "costs of the day that do not count": rule_cases.profile(loss(costs="excluded")),
+    "a floor after a payout": rule_cases.profile(drawdown(afterPayout={"aboveInitial": "0.00"})),
+    "time without an order": rule_cases.profile(loss(), rule_cases.rule("inactivity", days=30)),
+}
+
+
+@pytest.mark.parametrize("profile", REFUSED.values(), ids=REFUSED.keys())
+def test_a_rule_that_needs_the_tally_is_left_to_the_writer(profile: Profile) -> None:
+    found = judge(profile, ENTRY)
+    assert (found.states[0], bool(found.asks[0])) == (BEYOND, True)
+    assert not judge(profile, ENTRY, held=False).asks[0]
+
+
+@pytest.mark.parametrize(
+    ("now_ns", "asks"),
+    [(NOW + 10 * MINUTE - 1, False), (NOW + 10 * MINUTE, True), (NOW + 40 * MINUTE, False)],
+)
+def test_while_nothing_may_be_held_whoever_holds_is_left_to_the_writer(
+    now_ns: int, asks: bool
+) -> None:
+    found = judge(rule_cases.profile(loss(), FLAT_BY), ENTRY, now_ns)
+    assert (found.states[0] == BEYOND, bool(found.asks[0])) == (asks, asks)
