@@ -132,6 +132,8 @@ def write_quotes(quotes: Iterable[Quote]) -> list[Json]:
             "askTicks": quote.ask_ticks,
             "tsNs": str(quote.ts_ns),
             "seq": quote.seq,
+            "bidSizeSteps": quote.bid_size_steps,
+            "askSizeSteps": quote.ask_size_steps,
         }
         for quote in quotes
     ]
@@ -141,7 +143,14 @@ def read_market(catalog: Catalog, recorded: Sequence[Mapping[str, Any]]) -> Mark
     """Return the market of recorded quotes, at the moment of the newest of them."""
     quotes = {
         item["symbol"]: Quote(
-            item["symbol"], item["bidTicks"], item["askTicks"], int(item["tsNs"]), item["seq"]
+            symbol=item["symbol"],
+            bid_ticks=item["bidTicks"],
+            ask_ticks=item["askTicks"],
+            ts_ns=int(item["tsNs"]),
+            seq=item["seq"],
+            # Commands recorded before quotes had sizes know none.
+            bid_size_steps=item.get("bidSizeSteps", 0),
+            ask_size_steps=item.get("askSizeSteps", 0),
         )
         for item in recorded
     }

@@ -71,7 +71,7 @@ def _instrument(node: Node, digits: Mapping[str, int]) -> Instrument:
     node.only(
         *("symbol", "description", "baseCurrency", "quoteCurrency", "tick", "sizeStep"),
         *("contractSize", "minSize", "maxSize", "calendar", "aliases", "gate", "fees"),
-        *("slippageTicks", "synthetic"),
+        *("slippageTicks", "displayedSize", "synthetic"),
     )
     quote_currency = node.text("quoteCurrency")
     if quote_currency not in digits:
@@ -103,6 +103,7 @@ def _instrument(node: Node, digits: Mapping[str, int]) -> Instrument:
         aliases=node.texts("aliases"),
         commission_micro_per_step=_commission(node.child("fees"), step),
         slippage_ticks=node.integer("slippageTicks", 0, 1_000_000),
+        size_required=node.text("displayedSize", "unlimited|required") == "required",
     )
 
 
@@ -140,12 +141,13 @@ def _commission(node: Node, step: Decimal) -> int:
 
 
 def _synthetic(node: Node, instrument: Instrument) -> SyntheticModel:
-    node.only("startTicks", "spreadTicks", "stepPpm", "intervalMs")
+    node.only("startTicks", "spreadTicks", "stepPpm", "intervalMs", "sizeSteps")
     model = SyntheticModel(
         start_ticks=node.integer("startTicks", 100, 1 << 40),
         spread_ticks=node.integer("spreadTicks", 1, 1 << 30),
         step_ppm=node.integer("stepPpm", 1, 10_000),
         interval_ms=node.integer("intervalMs", 1, 3_600_000),
+        size_steps=node.integer("sizeSteps", 1, 1 << 40) if "sizeSteps" in node.value else 0,
     )
     if model.spread_ticks * 3 // 2 > instrument.gate.max_spread_ticks:
         limit = instrument.gate.max_spread_ticks * 2 // 3

@@ -24,7 +24,8 @@ class Instrument:
     tick and size_step are decimals in price and lots; unit_num/unit_den is the value of one tick
     times one size step in millionths of the quote currency's minor unit. Commission is charged
     per side in millionths of the account currency's minor unit; slippage moves a market fill
-    against the trader.
+    against the trader. Where a size is required, a quote that displays none fills nothing;
+    elsewhere it fills any size.
     """
 
     symbol: str
@@ -44,6 +45,7 @@ class Instrument:
     aliases: tuple[str, ...] = ()
     commission_micro_per_step: int = 0
     slippage_ticks: int = 0
+    size_required: bool = False
 
 
 def unit_value(

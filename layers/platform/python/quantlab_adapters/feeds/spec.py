@@ -1,7 +1,8 @@
 """The feed as one line of text: sources joined by commas, options joined by colons.
 
 `synthetic`, `synthetic:seed=7`, `replay:FILE`, `replay:FILE:symbol=EURUSD:speed=10:loop=1`,
-`replay:FILE,synthetic`. Speed is that of the whole feed (0: as fast as possible); synthetic plays
+`replay:FILE:symbol=ES:contract=201312`, `replay:FILE,synthetic`. Speed is that of the whole feed
+(0: as fast as possible); synthetic plays
 the symbols that no file replays.
 """
 
@@ -19,7 +20,7 @@ from quantlab_adapters.feeds.synthetic import SyntheticStream
 from quantlab_app.ports.clock import Clock
 from quantlab_app.ports.errors import Misconfigured
 
-OPTIONS = {"synthetic": ("seed", "speed"), "replay": ("symbol", "speed", "loop")}
+OPTIONS = {"synthetic": ("seed", "speed"), "replay": ("symbol", "contract", "speed", "loop")}
 MAX_SPEED = 100_000
 
 
@@ -85,6 +86,7 @@ def _replay(spec: SourceSpec, catalog: Catalog) -> ReplayStream:
         Path(spec.path).expanduser(),
         catalog.find,
         symbol=spec.options.get("symbol"),
+        contract=spec.options.get("contract"),
         loop=loop == "1",
     )
 

@@ -73,6 +73,8 @@ class RedisQuoteSink:
                 "ts_ns": quote.ts_ns,
                 "seq": quote.seq,
                 "suspended": quote.suspended,
+                "bid_size_steps": quote.bid_size_steps,
+                "ask_size_steps": quote.ask_size_steps,
                 "bid": format_units(quote.bid_ticks, tick),
                 "ask": format_units(quote.ask_ticks, tick),
             }
@@ -149,6 +151,8 @@ def parse_quote(message: bytes) -> Quote:
         value["ts_ns"],
         value["seq"],
         value["suspended"],
+        value.get("bid_size_steps", 0),
+        value.get("ask_size_steps", 0),
     )
 
 
