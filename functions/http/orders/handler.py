@@ -82,10 +82,16 @@ class FillQuote(ApiModel):
     ask: str
     time: str
     seq: int
+    bid_size: str | None
+    ask_size: str | None
 
 
 class FillOut(ApiModel):
-    """A fill with every input it was computed from; rate is a fraction of minor units."""
+    """A fill with every input it was computed from; rate is a fraction of minor units.
+
+    fillModel is the version of the model, which the fill's event shows in full; fillSeed is what
+    a random slippage was drawn from.
+    """
 
     fill_id: str
     order_id: str
@@ -95,6 +101,8 @@ class FillOut(ApiModel):
     price: str
     slippage: str
     quote: FillQuote
+    fill_model: str | None
+    fill_seed: str | None
     rate: str
     realised: str
     commission: str
@@ -315,6 +323,10 @@ def _size(instrument: Instrument | None, steps: int) -> str:
     return "0" if instrument is None else format_units(steps, instrument.size_step)
 
 
+def _shown(instrument: Instrument, steps: int) -> str | None:
+    return format_units(steps, instrument.size_step) if steps else None
+
+
 def _price(instrument: Instrument | None, ticks: int | None) -> str | None:
     if instrument is None or ticks is None:
         return None
@@ -338,7 +350,11 @@ def _fill(catalog: Catalog, row: Mapping[str, Any], digits: int) -> FillOut:
                 ask=format_units(row["ask_ticks"], tick),
                 time=format_rfc3339(row["quote_ts_ns"]),
                 seq=row["quote_seq"],
+                bid_size=_shown(instrument, row["bid_size_steps"]),
+                ask_size=_shown(instrument, row["ask_size_steps"]),
             ),
+            "fill_model": row["fill_model"],
+            "fill_seed": None if row["fill_seed"] is None else str(row["fill_seed"]),
             "rate": f"{row['rate_num']}/{row['rate_den']}",
             "realised": format_minor(row["realised_minor"], digits),
             "commission": format_minor(row["commission_minor"], digits),

@@ -1,10 +1,11 @@
 """Accounts as they are read and made; only the one writer changes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from quantlab.ledger.state import Account
+from quantlab.market.fill_model import FillModel
 from quantlab.rules.terms import Profile
 from quantlab.tenancy.scope import Scope
 
@@ -123,6 +124,7 @@ class Rulebook:
     instruments: frozenset[str]
     account_type: str
     retention_days: int
+    fill_models: Mapping[str, FillModel] = field(default_factory=dict)
 
 
 class Rulebooks(Protocol):

@@ -126,7 +126,14 @@ async def _context(ports: Ports, account: Account, market: Market, now_ns: int) 
         day = rulebook.profile.day
         reset_ns = day_of(now_ns, day.reset, day.time_zone).started_ns
         reset_market = await _market_before(ports, market, reset_ns)
-    return Context(market, rulebook.profile, rulebook.instruments, now_ns, reset_market)
+    return Context(
+        market,
+        rulebook.profile,
+        rulebook.instruments,
+        now_ns,
+        reset_market,
+        rulebook.fill_models,
+    )
 
 
 async def _market_before(ports: Ports, market: Market, moment_ns: int) -> Market:

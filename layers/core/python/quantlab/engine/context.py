@@ -1,7 +1,7 @@
 """What a decision may look at, and the values of positions in the account's currency."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quantlab.engine.rejections import Reason, Rejection
@@ -12,6 +12,7 @@ from quantlab.ledger.fills import SAME_CURRENCY, Rate, equity_minor, open_gain_m
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
+from quantlab.market.fill_model import FillModel, chosen_model
 from quantlab.market.gate import is_stale
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
@@ -71,7 +72,7 @@ class Context:
     """Everything outside the account: market, rules and the moment.
 
     reset_market holds the last quotes before the reset that opened today's trading day; it is
-    None while no day has to be rolled.
+    None while no day has to be rolled. fill_models are the tenant's own, by symbol.
     """
 
     market: Market
@@ -79,6 +80,12 @@ class Context:
     instruments: frozenset[str]
     now_ns: int
     reset_market: Market | None = None
+    fill_models: Mapping[str, FillModel] = field(default_factory=dict)
+
+    def fill_model(self, instrument: Instrument) -> FillModel:
+        """Return how the account's orders of the instrument are filled."""
+        symbol = instrument.symbol
+        return chosen_model(self.fill_models, symbol, self.market.catalog.fill_models[symbol])
 
 
 def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -> int | Rejection:

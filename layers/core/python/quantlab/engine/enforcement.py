@@ -116,7 +116,7 @@ def _end(draft: Draft, status: str, event_type: str, rule: str) -> None:
 
 
 def liquidate(draft: Draft, cause: str) -> tuple[str, ...]:
-    """Close what can be closed at a good quote; return the symbols that must wait for one."""
+    """Close what good quotes can fill; return the symbols whose rest must wait for another."""
     waiting = []
     market = draft.context.market
     for symbol, position in sorted(draft.account.positions.items()):
@@ -127,6 +127,8 @@ def liquidate(draft: Draft, cause: str) -> tuple[str, ...]:
             if isinstance(quote, Rejection)
             else closing_intent(position, instrument, quote, None)
         )
-        if isinstance(intent, Rejection) or fill_market_order(draft, intent, cause) is not None:
+        if not isinstance(intent, Rejection):
+            fill_market_order(draft, intent, cause)
+        if symbol in draft.account.positions:
             waiting.append(symbol)
     return tuple(waiting)

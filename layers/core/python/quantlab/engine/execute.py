@@ -85,7 +85,14 @@ def _trade(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         intent = (
             quote
             if isinstance(quote, Rejection)
-            else entry_intent(draft.account, draft.context.market, instrument, quote, payload)
+            else entry_intent(
+                draft.account,
+                draft.context.market,
+                instrument,
+                quote,
+                payload,
+                draft.context.fill_model(instrument),
+            )
         )
     rejection = intent if isinstance(intent, Rejection) else None
     if isinstance(intent, Intent):
@@ -152,7 +159,8 @@ def _flat(draft: Draft, ticker: str | None) -> Rejection | None:
         return Rejection(Reason.NO_POSITION, "no open position")
     waiting = liquidate(draft, "signal")
     if waiting:
-        return Rejection(Reason.QUOTE_STALE, "no good quote to close " + ", ".join(waiting))
+        enforce_equity(draft)
+        return Rejection(Reason.QUOTE_STALE, "no good quote to close all of " + ", ".join(waiting))
     enforce_equity(draft)
     return None
 
@@ -286,7 +294,7 @@ def _close(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         return Rejection(Reason.ACCOUNT_CLOSED, "the account is closed")
     waiting = liquidate(draft, "operator")
     if waiting:
-        return Rejection(Reason.QUOTE_STALE, "no good quote to close " + ", ".join(waiting))
+        return Rejection(Reason.QUOTE_STALE, "no good quote to close all of " + ", ".join(waiting))
     draft.change(status="closed", status_reason=payload["reason"])
     closed = {"status": "closed", "reason": payload["reason"], "by": payload["by"]}
     draft.emit("account.updated", closed)

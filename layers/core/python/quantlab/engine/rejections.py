@@ -17,6 +17,7 @@ class Reason(StrEnum):
     POSITION_CHANGED = "position_changed"
     NO_QUOTE = "no_quote"
     QUOTE_STALE = "quote_stale"
+    NO_DISPLAYED_SIZE = "no_displayed_size"
     NO_CONVERSION_QUOTE = "no_conversion_quote"
     NOT_TRIGGERED = "not_triggered"
     PRICE_OFF_TICK = "price_off_tick"

@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 from quantlab.engine.context import Market
+from quantlab.engine.fill_models import expected_price
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import MICRO, muldiv
 from quantlab.kernel.decimals import to_units, to_units_floor
 from quantlab.ledger.fills import gain_micro
 from quantlab.ledger.state import Account, Position
+from quantlab.market.fill_model import FillModel
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote
 
@@ -27,11 +29,16 @@ class Intent:
 
 
 def entry_intent(
-    account: Account, market: Market, instrument: Instrument, quote: Quote, payload: dict[str, Any]
+    account: Account,
+    market: Market,
+    instrument: Instrument,
+    quote: Quote,
+    payload: dict[str, Any],
+    model: FillModel,
 ) -> Intent | Rejection:
     """Size a buy or sell: protective prices first, since the risk size needs the stop."""
     side = BUY if payload["action"] == "buy" else -BUY
-    entry_ticks = fill_price(instrument, quote, side)
+    entry_ticks = expected_price(model, quote, side)
     protective = []
     for key, reason, sign in (
         ("stopLoss", Reason.INVALID_STOP_LOSS, side),
@@ -70,11 +77,6 @@ def closing_intent(
         return size
     side = -1 if position.size_steps > 0 else 1
     return Intent(instrument, quote, side, size, None, None)
-
-
-def fill_price(instrument: Instrument, quote: Quote, side: int) -> int:
-    """Return the market price of a side in ticks, slippage against the trader included."""
-    return quote.price_for(side) + side * instrument.slippage_ticks
 
 
 def _lots(instrument: Instrument, steps: int) -> str:

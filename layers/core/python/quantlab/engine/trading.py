@@ -6,10 +6,12 @@ from typing import Any
 from quantlab.engine import ENGINE_VERSION
 from quantlab.engine.commands import Fill, Order
 from quantlab.engine.draft import Draft
+from quantlab.engine.fill_models import NO_LIMIT, PlannedFill, fill_seed, plan
 from quantlab.engine.rejections import Reason, Rejection
-from quantlab.engine.sizing import Intent, fill_price
+from quantlab.engine.sizing import Intent
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.check import check
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.fills import (
@@ -24,13 +26,25 @@ from quantlab.ledger.fills import (
 from quantlab.ledger.state import Position
 from quantlab.market.instrument import Instrument
 
+SIZE_EXHAUSTED = "size_exhausted"
+
 
 def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | None:
-    """Fill an order whole at the quote of its intent; the first refusal leaves nothing behind."""
+    """Fill an order at the quote of its intent as far as the fill model lets it; cancel the rest.
+
+    The first refusal leaves nothing behind.
+    """
     instrument = intent.instrument
-    price_ticks = fill_price(instrument, intent.quote, intent.side)
+    planned = _plan(draft, intent)
+    if not planned.steps:
+        return Rejection(
+            Reason.NO_DISPLAYED_SIZE,
+            f"expected a quote of {instrument.symbol} with a size to {side_name(intent.side)},"
+            " was one without",
+        )
+    price_ticks = planned.price_ticks
     held = draft.account.positions.get(instrument.symbol)
-    netted = net(held, intent.side, intent.size_steps, price_ticks)
+    netted = net(held, intent.side, planned.steps, price_ticks)
     if not fits(netted, price_ticks, instrument):
         return Rejection(
             Reason.POSITION_TOO_LARGE,
@@ -41,11 +55,16 @@ def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | N
         return rate
     order_id = draft.derived_id("order")
     draft.emit("order.accepted", _order_payload(draft, intent, order_id, cause))
-    fill = _book(draft, intent, order_id, price_ticks, netted, rate)
+    fill = _book(draft, intent, order_id, planned, netted, rate)
+    check(planned.seed == _seed(draft, fill.event_seq), "a fill recorded with its own event")
     draft.outcome.fills.append(fill)
-    draft.outcome.orders.append(_filled_order(draft, intent, fill))
-    draft.emit("order.filled", _fill_payload(draft, intent, fill, cause))
+    rest_steps = intent.size_steps - fill.size_steps
+    filled = "order.partially_filled" if rest_steps else "order.filled"
+    draft.emit(filled, _fill_payload(draft, intent, fill, planned, cause))
     _move_position(draft, intent, held, netted)
+    if rest_steps:
+        draft.emit("order.cancelled", _rest_payload(intent, fill, rest_steps))
+    draft.outcome.orders.append(_done_order(draft, intent, fill))
     if not draft.outcome.result:
         draft.outcome.result = {
             "orderId": order_id,
@@ -53,9 +72,26 @@ def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | N
             "symbol": instrument.symbol,
             "side": side_name(intent.side),
             "price": format_units(price_ticks, instrument.tick),
-            "quantity": format_units(intent.size_steps, instrument.size_step),
+            "quantity": format_units(fill.size_steps, instrument.size_step),
         }
     return None
+
+
+def _plan(draft: Draft, intent: Intent) -> PlannedFill:
+    """Plan the fill; its event follows the one that accepts the order."""
+    return plan(
+        draft.context.fill_model(intent.instrument),
+        intent.instrument,
+        intent.quote,
+        intent.side,
+        intent.size_steps,
+        NO_LIMIT,
+        _seed(draft, draft.next_seq + 1),
+    )
+
+
+def _seed(draft: Draft, event_seq: int) -> int:
+    return fill_seed(draft.account.tenant_id, draft.account.account_id, event_seq)
 
 
 def side_name(side: int) -> str:
@@ -64,14 +100,19 @@ def side_name(side: int) -> str:
 
 
 def _book(
-    draft: Draft, intent: Intent, order_id: str, price_ticks: int, netted: Netted, rate: Rate
+    draft: Draft,
+    intent: Intent,
+    order_id: str,
+    planned: PlannedFill,
+    netted: Netted,
+    rate: Rate,
 ) -> Fill:
     """Book the realised gain and the commission; the day's result moves with them."""
     account = draft.account
     entries: list[LedgerEntry] = []
     balance, carry = account.balance_minor, account.carry_micro
     gain_booked = muldiv(gain_micro(netted.gain, intent.instrument), *rate)
-    fee_micro = intent.instrument.commission_micro_per_step * intent.size_steps
+    fee_micro = intent.instrument.commission_micro_per_step * planned.steps
     booked = {"realised": 0, "commission": 0}
     for kind, amount_micro, due in (
         ("realised", gain_booked, netted.closed_steps > 0),
@@ -91,41 +132,59 @@ def _book(
         traded=account.day.traded or netted.opened_steps > 0,
     )
     draft.change(balance_minor=balance, carry_micro=carry, day=day)
+    return _fill(draft, intent, order_id, planned, rate, booked, tuple(entries))
+
+
+def _fill(
+    draft: Draft,
+    intent: Intent,
+    order_id: str,
+    planned: PlannedFill,
+    rate: Rate,
+    booked: dict[str, int],
+    entries: tuple[LedgerEntry, ...],
+) -> Fill:
     return Fill(
         fill_id=draft.derived_id("fill"),
         order_id=order_id,
         symbol=intent.instrument.symbol,
         side=intent.side,
-        size_steps=intent.size_steps,
-        price_ticks=price_ticks,
-        slippage_ticks=intent.instrument.slippage_ticks,
+        size_steps=planned.steps,
+        price_ticks=planned.price_ticks,
+        slippage_ticks=planned.slippage_ticks,
         bid_ticks=intent.quote.bid_ticks,
         ask_ticks=intent.quote.ask_ticks,
+        bid_size_steps=intent.quote.bid_size_steps,
+        ask_size_steps=intent.quote.ask_size_steps,
         quote_ts_ns=intent.quote.ts_ns,
         quote_seq=intent.quote.seq,
         rate_num=rate[0],
         rate_den=rate[1],
         realised_minor=booked["realised"],
         commission_minor=-booked["commission"],
-        entries=tuple(entries),
+        entries=entries,
         event_seq=draft.next_seq,
+        fill_model=planned.model.version,
+        fill_seed=planned.seed,
     )
 
 
-def _filled_order(draft: Draft, intent: Intent, fill: Fill) -> Order:
+def _done_order(draft: Draft, intent: Intent, fill: Fill) -> Order:
+    """Return the order as it ended: filled, or cancelled with a part filled."""
+    whole = fill.size_steps == intent.size_steps
     return Order(
         order_id=fill.order_id,
         client_id=draft.command.payload.get("clientId"),
         symbol=fill.symbol,
         side=fill.side,
         order_type="market",
-        size_steps=fill.size_steps,
+        size_steps=intent.size_steps,
         filled_steps=fill.size_steps,
         stop_loss_ticks=intent.stop_loss_ticks,
         take_profit_ticks=intent.take_profit_ticks,
-        status="filled",
-        reason=None,
-        event_seq=draft.next_seq,
+        status="filled" if whole else "cancelled",
+        reason=None if whole else SIZE_EXHAUSTED,
+        event_seq=fill.event_seq,
     )
 
 
@@ -211,7 +270,20 @@ def _order_payload(draft: Draft, intent: Intent, order_id: str, cause: str) -> d
     return payload
 
 
-def _fill_payload(draft: Draft, intent: Intent, fill: Fill, cause: str) -> dict[str, Json]:
+def _rest_payload(intent: Intent, fill: Fill, rest_steps: int) -> dict[str, Json]:
+    step = intent.instrument.size_step
+    return {
+        "orderId": fill.order_id,
+        "symbol": fill.symbol,
+        "reason": SIZE_EXHAUSTED,
+        "filled": format_units(fill.size_steps, step),
+        "cancelled": format_units(rest_steps, step),
+    }
+
+
+def _fill_payload(
+    draft: Draft, intent: Intent, fill: Fill, planned: PlannedFill, cause: str
+) -> dict[str, Json]:
     """Record the fill with the inputs a stranger needs to recompute it."""
     instrument, quote = intent.instrument, intent.quote
     return {
@@ -223,11 +295,14 @@ def _fill_payload(draft: Draft, intent: Intent, fill: Fill, cause: str) -> dict[
         "quantity": format_units(fill.size_steps, instrument.size_step),
         "price": format_units(fill.price_ticks, instrument.tick),
         "slippageTicks": fill.slippage_ticks,
+        "fillModel": planned.evidence(),
         "quote": {
             "bid": format_units(quote.bid_ticks, instrument.tick),
             "ask": format_units(quote.ask_ticks, instrument.tick),
             "time": format_rfc3339(quote.ts_ns),
             "seq": quote.seq,
+            "bidSizeSteps": quote.bid_size_steps,
+            "askSizeSteps": quote.ask_size_steps,
         },
         "rate": f"{fill.rate_num}/{fill.rate_den}",
         "realised": draft.money(fill.realised_minor),

@@ -13,6 +13,7 @@ from quantlab.kernel.arith import MICRO
 from quantlab.kernel.canonical import canonical_json
 from quantlab.kernel.decimals import to_units
 from quantlab.market.document import CatalogError, Node
+from quantlab.market.fill_model import FillModel, parse_fill_model, top_of_book
 from quantlab.market.instrument import GateLimits, Instrument, unit_value
 from quantlab.market.synthetic import SyntheticModel
 
@@ -25,7 +26,8 @@ MILLISECOND_NS = 1_000_000
 class Catalog:
     """Every instrument by symbol; version is the document's content hash.
 
-    conversions lists the symbols that convert currencies, synthetic how a symbol is simulated.
+    conversions lists the symbols that convert currencies, synthetic how a symbol is simulated,
+    fill_models how it is filled where the tenant says nothing else.
     """
 
     version: str
@@ -33,6 +35,7 @@ class Catalog:
     instruments: Mapping[str, Instrument]
     conversions: tuple[str, ...]
     synthetic: Mapping[str, SyntheticModel]
+    fill_models: Mapping[str, FillModel]
     _tickers: Mapping[str, str] = field(repr=False)
 
     def find(self, ticker: str) -> Instrument | None:
@@ -49,16 +52,18 @@ def parse_catalog(document: Mapping[str, Any]) -> Catalog:
     digits = _currencies(root.child("currencies"))
     instruments: dict[str, Instrument] = {}
     synthetic: dict[str, SyntheticModel] = {}
+    fill_models: dict[str, FillModel] = {}
     tickers: dict[str, str] = {}
     for node in root.children("instruments", 1, MAX_INSTRUMENTS):
         instrument = _instrument(node, digits)
         _claim(node, instrument, tickers)
         instruments[instrument.symbol] = instrument
+        fill_models[instrument.symbol] = _fill_model(node, instrument)
         if "synthetic" in node.value:
             synthetic[instrument.symbol] = _synthetic(node.child("synthetic"), instrument)
     conversions = _conversions(root, instruments)
     version = hashlib.sha256(canonical_json(dict(document))).hexdigest()
-    return Catalog(version, digits, instruments, conversions, synthetic, tickers)
+    return Catalog(version, digits, instruments, conversions, synthetic, fill_models, tickers)
 
 
 def _currencies(node: Node) -> dict[str, int]:
@@ -71,7 +76,7 @@ def _instrument(node: Node, digits: Mapping[str, int]) -> Instrument:
     node.only(
         *("symbol", "description", "baseCurrency", "quoteCurrency", "tick", "sizeStep"),
         *("contractSize", "minSize", "maxSize", "calendar", "aliases", "gate", "fees"),
-        *("slippageTicks", "displayedSize", "synthetic"),
+        *("slippageTicks", "displayedSize", "fillModel", "synthetic"),
     )
     quote_currency = node.text("quoteCurrency")
     if quote_currency not in digits:
@@ -138,6 +143,15 @@ def _commission(node: Node, step: Decimal) -> int:
         expected = "a commission of zero or more whole micro-minor units per size step"
         raise CatalogError(node.at("commissionMinorPerLot"), expected, str(per_lot))
     return micro
+
+
+def _fill_model(node: Node, instrument: Instrument) -> FillModel:
+    if "fillModel" not in node.value:
+        return top_of_book(instrument.slippage_ticks)
+    if instrument.slippage_ticks:
+        expected = "0 beside a fillModel, which has its own slippage"
+        raise CatalogError(node.at("slippageTicks"), expected, str(instrument.slippage_ticks))
+    return parse_fill_model(node.child("fillModel"))
 
 
 def _synthetic(node: Node, instrument: Instrument) -> SyntheticModel:

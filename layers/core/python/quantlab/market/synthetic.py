@@ -51,7 +51,7 @@ def walk(
     symbol: str, model: SyntheticModel, seed: int, start_ns: int, resume_ticks: int | None = None
 ) -> Iterator[Quote]:
     """Yield the symbol's endless quotes from start_ns, at first around resume_ticks if given."""
-    rng, sizes = seeded(seed, symbol), seeded(seed, symbol, "size")
+    rng, sizes = SplitMix64(seed_of(seed, symbol)), SplitMix64(seed_of(seed, symbol, "size"))
     home = model.start_ticks * _FINE
     price = home if resume_ticks is None else resume_ticks * _FINE
     interval_ns = model.interval_ms * 1_000_000
@@ -63,10 +63,10 @@ def walk(
         ts_ns += interval_ns // 4 + rng.below(interval_ns * 3 // 2)
 
 
-def seeded(*parts: int | str) -> SplitMix64:
-    """Return a generator whose seed is the SHA-256 of the parts: its first eight bytes."""
+def seed_of(*parts: int | str) -> int:
+    """Return the first eight bytes of the SHA-256 of the parts, joined by the unit separator."""
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
-    return SplitMix64(int.from_bytes(digest[:8], "big"))
+    return int.from_bytes(digest[:8], "big")
 
 
 def _sized(quote: Quote, size_steps: int, rng: SplitMix64) -> Quote:

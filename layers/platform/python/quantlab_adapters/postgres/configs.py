@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import orjson
 
 from quantlab.ledger.state import Account
+from quantlab.market.fill_model import parse_fill_models
 from quantlab.rules.profile import parse_profile
 from quantlab.tenancy.config import TenantConfig, config_of_resolved
 from quantlab.tenancy.scope import Scope, system_scope
@@ -138,7 +139,13 @@ class PinnedRulebooks:
             currency_digits=kind.currency_digits,
             initial_balance_minor=kind.initial_balance_minor,
         )
-        book = Rulebook(profile, frozenset(kind.instruments), kind.type_id, kind.retention_days)
+        book = Rulebook(
+            profile,
+            frozenset(kind.instruments),
+            kind.type_id,
+            kind.retention_days,
+            parse_fill_models(config.fill_models),
+        )
         if len(self._kept) >= KEPT_MAX:
             self._kept.clear()
         return self._kept.setdefault(key, book)
