@@ -129,7 +129,7 @@ def quote(bid: int = 110_000, ask: int | None = None, after_ns: int = 0) -> Quot
 async def warm(world: World | None = None) -> Feed:
     """Return a feed whose first quote has been accepted as number 1."""
     feed = await Feed(world or World()).start()
-    await feed.give(quote(), quote(), quote())
+    await feed.give(quote(after_ns=-2), quote(after_ns=-1), quote())
     return feed
 
 

@@ -158,7 +158,8 @@ def judge_batch(state: FeedState, catalog: Catalog, quotes: Sequence[Quote]) -> 
         if verdict is Verdict.ACCEPTED:
             _accept(state, judged, quote)
         else:
-            state.suspended.add(symbol)
+            if verdict.suspends:
+                state.suspended.add(symbol)
             judged.refusals[symbol, verdict.value] += 1
     state.pending_refusals += judged.refusals
     return judged

@@ -126,12 +126,13 @@ def _sizes(node: Node, step: Decimal) -> tuple[int, int]:
 
 
 def _gate(node: Node) -> GateLimits:
-    node.only("maxAgeMs", "maxSpreadTicks", "maxJumpTicks", "confirmations")
+    node.only("maxAgeMs", "maxSpreadTicks", "maxJumpTicks", "confirmations", "maxLockedMs")
     return GateLimits(
         max_age_ns=node.integer("maxAgeMs", 1, 86_400_000) * MILLISECOND_NS,
         max_spread_ticks=node.integer("maxSpreadTicks", 1, 1 << 40),
         max_jump_ticks=node.integer("maxJumpTicks", 1, 1 << 40),
         confirmations=node.integer("confirmations", 1, 100),
+        max_locked_ns=node.integer("maxLockedMs", 0, 86_400_000) * MILLISECOND_NS,
     )
 
 

@@ -9,12 +9,16 @@ from quantlab.kernel.arith import LIMIT, MICRO
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """When a quote of the instrument is believed. Ages on the feed's clock, jumps in ticks."""
+    """When a quote of the instrument is believed. Ages on the feed's clock, jumps in ticks.
+
+    A market that has been locked, bid and ask equal, for max_locked_ns is not believed any more.
+    """
 
     max_age_ns: int
     max_spread_ticks: int
     max_jump_ticks: int
     confirmations: int
+    max_locked_ns: int = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
