@@ -12,7 +12,6 @@ from quantlab.engine.fill_models import (
     NO_LIMIT,
     draw_of,
     fill_seed,
-    is_marketable,
     plan_fill,
 )
 from quantlab.market.document import CatalogError, Node
@@ -137,12 +136,6 @@ def test_the_draw_of_a_fill_follows_from_the_names_of_its_event() -> None:
     assert all(900 < draws.count(quarter) < 1100 for quarter in range(4))
 
 
-def test_an_order_waits_out_its_latency_on_the_feeds_clock() -> None:
-    assert not is_marketable(1_049, 1_000, 50)
-    assert is_marketable(1_050, 1_000, 50)
-    assert is_marketable(1_000, 1_000, 0)
-
-
 def model(size: str = "displayed", **slippage: Any) -> FillModel:
     return parse_fill_model(Node("", {"size": size, "slippage": slippage or {"kind": "none"}}))
 
@@ -157,7 +150,6 @@ def model(size: str = "displayed", **slippage: Any) -> FillModel:
         ({"size": "displayed", "slippage": {"kind": "fixed", "ticks": 0}}, "/slippage/ticks"),
         ({"size": "displayed", "slippage": {"kind": "volume", "ticks": 1}}, "/referenceSteps"),
         ({"size": "displayed", "slippage": {"kind": "random", "ticks": 1}}, "/slippage/ticks"),
-        ({"size": "displayed", "slippage": {"kind": "none"}, "latencyMs": -1}, "/latencyMs"),
         ({"size": "displayed", "slippage": {"kind": "none"}, "seed": 1}, "/seed"),
     ],
 )
@@ -169,8 +161,6 @@ def test_what_is_no_model_is_named(document: dict[str, Any], where: str) -> None
 def test_a_model_is_named_by_what_it_says() -> None:
     assert model(kind="fixed", ticks=1).version == model(kind="fixed", ticks=1).version
     assert model(kind="fixed", ticks=1).version != model(kind="fixed", ticks=2).version
-    explicit = Node("", {"size": "displayed", "slippage": {"kind": "none"}, "latencyMs": 0})
-    assert parse_fill_model(explicit).version == model().version
 
 
 def test_an_order_larger_than_the_displayed_size_is_filled_in_part_and_the_rest_cancelled() -> None:
@@ -216,7 +206,6 @@ def test_the_tenants_model_goes_before_the_instruments_and_is_recorded() -> None
         "version": own["EURUSD"].version,
         "size": "displayed",
         "slippage": {"kind": "fixed", "ticks": 2},
-        "latencyMs": 0,
     }
     seen = quote("GBPUSD", "1.26500", "1.26510")
     assert trade(account(), seen, symbol="GBPUSD", models=own).fills[0].slippage_ticks == 5

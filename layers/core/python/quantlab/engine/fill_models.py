@@ -78,11 +78,6 @@ def slippage_ticks(
     return 0
 
 
-def is_marketable(quote_ts_ns: int, accepted_ns: int, latency_ns: int) -> bool:
-    """Say whether a quote is late enough for an order; both times are the feed's clock's."""
-    return quote_ts_ns >= accepted_ns + latency_ns
-
-
 def fill_seed(tenant_id: str, account_id: str, event_seq: int) -> int:
     """Return the seed of a fill: 63 bits of SHA-256 of what names its event."""
     return seed_of("fill", tenant_id, account_id, event_seq) >> 1

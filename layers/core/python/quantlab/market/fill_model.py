@@ -1,4 +1,4 @@
-"""How orders of an instrument are filled: how much at once, at what slippage, how soon.
+"""How orders of an instrument are filled: how much at once, at what slippage.
 
 It must not know orders; `engine.fill_models` computes fills from these numbers.
 """
@@ -25,8 +25,6 @@ DISPLAYED: Final = 2
 TICKS_MAX: Final = 1_000_000
 SHARE_PPM_MAX: Final = 10_000_000
 STEPS_MAX: Final = 1 << 40
-LATENCY_MS_MAX: Final = 60_000
-MILLISECOND_NS: Final = 1_000_000
 EVERY_INSTRUMENT: Final = "*"
 
 
@@ -43,7 +41,6 @@ class FillModel:
     slippage: int
     amount: int
     reference_steps: int
-    latency_ns: int
     document: Mapping[str, Any] = field(repr=False, hash=False)
 
     def size_rule(self, instrument: Instrument) -> int:
@@ -55,16 +52,12 @@ class FillModel:
 
 def parse_fill_model(node: Node) -> FillModel:
     """Read a model; CatalogError says where it is none."""
-    node.only("size", "slippage", "latencyMs")
+    node.only("size", "slippage")
     unlimited = node.text("size", "displayed|unlimited") == "unlimited"
     kind, amount, reference_steps = _slippage(node.child("slippage"))
-    latency_ms = 0
-    if "latencyMs" in node.value:
-        latency_ms = node.integer("latencyMs", 0, LATENCY_MS_MAX)
-    document = {**node.value, "latencyMs": latency_ms}
+    document = dict(node.value)
     version = hashlib.sha256(canonical_json(document)).hexdigest()
-    latency_ns = latency_ms * MILLISECOND_NS
-    return FillModel(version, unlimited, kind, amount, reference_steps, latency_ns, document)
+    return FillModel(version, unlimited, kind, amount, reference_steps, document)
 
 
 def top_of_book(slippage_ticks: int = 0) -> FillModel:
