@@ -27,6 +27,7 @@ class World:
     """Every port of the feed, with a journal of what was written where, in order."""
 
     speed_ppm = 1_000_000
+    keeps_hours = False
 
     def __init__(self) -> None:
         self.now = START

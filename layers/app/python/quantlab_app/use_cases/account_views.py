@@ -167,7 +167,9 @@ async def _view(ports: Ports, owned: OwnedAccount, market: Market, now_ns: int) 
 async def _market(ports: Ports) -> Market:
     quotes, clock = await ports.quotes.latest_with_clock(tuple(ports.catalog.instruments))
     now_ns = ports.clock.now_ns()
-    return Market(ports.catalog, quotes, now_ns if clock is None else clock.at(now_ns))
+    if clock is None:
+        return Market(ports.catalog, quotes, now_ns)
+    return Market(ports.catalog, quotes, clock.at(now_ns), clock.keeps_hours)
 
 
 def _position(owned: OwnedAccount, position: Position, market: Market) -> PositionView:

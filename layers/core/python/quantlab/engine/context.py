@@ -8,6 +8,7 @@ from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.ids import derive_id
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.fills import SAME_CURRENCY, Rate, equity_minor, open_gain_micro
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
@@ -21,14 +22,20 @@ from quantlab.rules.terms import Profile
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """The latest accepted quotes and the feed's clock at one moment."""
+    """The latest accepted quotes and the feed's clock at one moment.
+
+    With keeps_hours nothing is usable while its market is closed by its calendar.
+    """
 
     catalog: Catalog
     quotes: Mapping[str, Quote]
     feed_now_ns: int
+    keeps_hours: bool = False
 
     def usable(self, instrument: Instrument) -> Quote | Rejection:
         """Return the instrument's quote, or why it may not be traded on."""
+        if self.keeps_hours and not self.catalog.is_open(instrument, self.feed_now_ns):
+            return self._closed(instrument)
         quote = self.quotes.get(instrument.symbol)
         if quote is None:
             return Rejection(Reason.NO_QUOTE, f"no quote of {instrument.symbol} yet")
@@ -42,10 +49,18 @@ class Market:
             )
         return quote
 
+    def _closed(self, instrument: Instrument) -> Rejection:
+        calendar = self.catalog.calendars.get(instrument.calendar)
+        opens_ns = None if calendar is None else calendar.next_open(self.feed_now_ns)
+        until = "and when it opens is not known"
+        if opens_ns is not None:
+            until = f"until {format_rfc3339(opens_ns)}"
+        return Rejection(Reason.MARKET_CLOSED, f"the market of {instrument.symbol} is shut {until}")
+
     def suspended(self) -> "Market":
         """Return this market with every quote suspended, as when the feed has gone silent."""
         quotes = {symbol: replace(quote, suspended=True) for symbol, quote in self.quotes.items()}
-        return Market(self.catalog, quotes, self.feed_now_ns)
+        return replace(self, quotes=quotes)
 
     def unaged(self) -> "Market":
         """Return this market with its clock stopped before any quote: none of them is stale."""

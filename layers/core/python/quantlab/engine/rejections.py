@@ -15,6 +15,7 @@ class Reason(StrEnum):
     TRADING_HOURS = "trading_hours"
     NO_POSITION = "no_position"
     POSITION_CHANGED = "position_changed"
+    MARKET_CLOSED = "market_closed"
     NO_QUOTE = "no_quote"
     QUOTE_STALE = "quote_stale"
     NO_DISPLAYED_SIZE = "no_displayed_size"

@@ -69,6 +69,7 @@ class Watch:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self.keeps_hours = False
         self._quotes: dict[str, Quote] = {}
         self._heard: dict[str, int] = {}
         self._watched: dict[str, Watched] = {}
@@ -173,7 +174,7 @@ class Watch:
         ]
 
     def _market(self, feed_now_ns: int) -> Market:
-        return Market(self._catalog, self._quotes, feed_now_ns)
+        return Market(self._catalog, self._quotes, feed_now_ns, self.keeps_hours)
 
     def _enter(self, account: Account, profile: Profile, old: Watched | None) -> Watched:
         watched = Watched(

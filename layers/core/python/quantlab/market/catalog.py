@@ -15,6 +15,7 @@ from quantlab.kernel.decimals import to_units
 from quantlab.market.document import CatalogError, Node
 from quantlab.market.fill_model import FillModel, parse_fill_model, top_of_book
 from quantlab.market.instrument import GateLimits, Instrument, unit_value
+from quantlab.market.sessions import Calendar
 from quantlab.market.synthetic import SyntheticModel
 
 SUPPORTED_VERSION = 1
@@ -27,7 +28,7 @@ class Catalog:
     """Every instrument by symbol; version is the document's content hash.
 
     conversions lists the symbols that convert currencies, synthetic how a symbol is simulated,
-    fill_models how it is filled where the tenant says nothing else.
+    fill_models how it is filled where the tenant says nothing else, calendars the sessions by name.
     """
 
     version: str
@@ -36,6 +37,7 @@ class Catalog:
     conversions: tuple[str, ...]
     synthetic: Mapping[str, SyntheticModel]
     fill_models: Mapping[str, FillModel]
+    calendars: Mapping[str, Calendar] = field(repr=False)
     _tickers: Mapping[str, str] = field(repr=False)
 
     def find(self, ticker: str) -> Instrument | None:
@@ -43,9 +45,19 @@ class Catalog:
         symbol = self._tickers.get(ticker.strip().upper())
         return None if symbol is None else self.instruments[symbol]
 
+    def is_open(self, instrument: Instrument, ts_ns: int) -> bool:
+        """Say whether the instrument's market is open; it is not while its hours are unknown."""
+        calendar = self.calendars.get(instrument.calendar)
+        return calendar is not None and calendar.is_open(ts_ns)
 
-def parse_catalog(document: Mapping[str, Any]) -> Catalog:
-    """Read the catalogue; CatalogError names the pointer, what was expected and what was there."""
+
+def parse_catalog(
+    document: Mapping[str, Any], calendars: Mapping[str, Calendar] | None = None
+) -> Catalog:
+    """Read the catalogue; CatalogError names the pointer, what was expected and what was there.
+
+    Without calendars no hours are known.
+    """
     root = Node("", document)
     root.only("$schema", "version", "currencies", "conversions", "instruments")
     root.integer("version", SUPPORTED_VERSION, SUPPORTED_VERSION)
@@ -63,7 +75,16 @@ def parse_catalog(document: Mapping[str, Any]) -> Catalog:
             synthetic[instrument.symbol] = _synthetic(node.child("synthetic"), instrument)
     conversions = _conversions(root, instruments)
     version = hashlib.sha256(canonical_json(dict(document))).hexdigest()
-    return Catalog(version, digits, instruments, conversions, synthetic, fill_models, tickers)
+    return Catalog(
+        version,
+        digits,
+        instruments,
+        conversions,
+        synthetic,
+        fill_models,
+        calendars or {},
+        tickers,
+    )
 
 
 def _currencies(node: Node) -> dict[str, int]:

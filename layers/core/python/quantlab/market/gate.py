@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     CROSSED = "crossed"
     SPREAD_TOO_WIDE = "spread_too_wide"
     OUT_OF_ORDER = "out_of_order"
+    OUT_OF_SESSION = "out_of_session"
     DUPLICATE = "duplicate"
     LOCKED = "locked"
     UNCONFIRMED = "unconfirmed"

@@ -39,12 +39,15 @@ class Quote:
 class FeedClock:
     """The feed's time at one wall-clock moment, and how fast it runs from there.
 
-    It runs on when the feed dies, so that the age of its last quotes keeps growing.
+    It runs on when the feed dies, so that the age of its last quotes keeps growing. keeps_hours
+    says that the feed's markets open and close by their calendars; one that is made up or replayed
+    at another time is open whenever it quotes.
     """
 
     feed_ts_ns: int
     wall_ts_ns: int
     speed_ppm: int
+    keeps_hours: bool = False
 
     def at(self, wall_now_ns: int) -> int:
         """Return the feed's time at a wall-clock instant; it never runs backwards."""

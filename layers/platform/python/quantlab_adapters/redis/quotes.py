@@ -47,6 +47,7 @@ class RedisQuoteSink:
                         "feed_ts_ns": clock.feed_ts_ns,
                         "wall_ts_ns": clock.wall_ts_ns,
                         "speed_ppm": clock.speed_ppm,
+                        "keeps_hours": int(clock.keeps_hours),
                     },
                 )
                 await pipeline.execute()
@@ -160,5 +161,8 @@ def _clock(fields: Mapping[bytes, bytes]) -> FeedClock | None:
     if not fields:
         return None
     return FeedClock(
-        int(fields[b"feed_ts_ns"]), int(fields[b"wall_ts_ns"]), int(fields[b"speed_ppm"])
+        int(fields[b"feed_ts_ns"]),
+        int(fields[b"wall_ts_ns"]),
+        int(fields[b"speed_ppm"]),
+        fields.get(b"keeps_hours") == b"1",
     )
