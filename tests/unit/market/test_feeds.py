@@ -15,6 +15,7 @@ from tests.support.market_data import DATA, REQUIRED, ticks_file
 from quantlab.market.catalog import parse_catalog
 from quantlab.market.gate import GateState, Verdict, judge
 from quantlab.market.quote import Quote
+from quantlab.market.sessions import Calendar
 from quantlab_adapters.feeds.archive import FolderTickArchive
 from quantlab_adapters.feeds.paced import BATCH_MAX, PacedSource
 from quantlab_adapters.feeds.replay import LOOP_PAUSE_NS, ReplayStream
@@ -275,6 +276,21 @@ async def test_synthetic_plays_what_no_file_replays(tmp_path: Path) -> None:
     assert {q.symbol for q in quotes} == set(CATALOG.instruments)
     assert [q.ts_ns for q in quotes] == sorted(q.ts_ns for q in quotes)
     assert [q.ts_ns - START for q in quotes if q.symbol == "EURUSD"] == [0, 8_000_000_000]
+
+
+async def test_a_feed_that_keeps_hours_quotes_only_while_its_markets_are_open() -> None:
+    calendars = {"always": Calendar("always", "", always=True)}
+    catalog = parse_catalog(
+        json.loads((Path(__file__).parents[3] / "agent/configs/instruments.json").read_text()),
+        calendars,
+    )
+    source = build_source("synthetic:hours=1:speed=0", catalog, ManualClock(), seed=1)
+    assert source.keeps_hours
+    await source.open(START, {})
+    assert {q.symbol for q in await source.next_batch(1) or ()} == {"BTCUSD", "ETHUSD"}
+    assert not build_source("synthetic", catalog, ManualClock(), seed=1).keeps_hours
+    with pytest.raises(Misconfigured, match="expected hours=0 or hours=1, got hours=2"):
+        build_source("synthetic:hours=2", catalog, ManualClock(), seed=1)
 
 
 async def test_synthetic_goes_on_from_the_last_logged_price() -> None:

@@ -1,7 +1,10 @@
 """Session calendars: the committed data against known hours, and what they keep from trading."""
 
 import json
+import subprocess
+import sys
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import engine_cases, watch_cases
-from tests.support.market_data import DATA
 
 from quantlab.engine.context import Market
 from quantlab.engine.rejections import Rejection
@@ -154,9 +156,11 @@ def test_a_quote_outside_the_session_is_refused_and_breaches_nothing() -> None:
         assert len([d for d in found if d.name == "check_rules"]) == demands
 
 
-def test_the_hours_agree_with_another_source_where_it_is_there() -> None:
-    if not (DATA / "reference" / "market-hours-database.json.gz").exists():
-        pytest.skip("no other source of hours here")
-    nyse = CALENDARS["nyse"]
-    days = [o for o in nyse.opens_ns if at("2013-01-01T00:00:00") <= o < at("2020-01-01T00:00:00")]
-    assert len(days) == 252 + 252 + 252 + 252 + 251 + 251 + 252
+def test_the_committed_calendars_are_what_would_be_made_now() -> None:
+    if find_spec("exchange_calendars") is None:
+        pytest.skip("exchange_calendars is not installed")
+    command = [sys.executable, "-m", "quantlab_server", "calendars", "check"]
+    checked = subprocess.run(
+        [*command, "--configs", str(CONFIGS)], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
