@@ -72,6 +72,7 @@ def test_recorded_ticks_replay_with_next_to_no_refusal(name: str, symbol: str) -
     assert newest.ts_ns > START
     assert seen.pop(Verdict.UNCONFIRMED) == 2
     assert seen.pop(Verdict.OFF_MARKET) <= 3
+    assert seen.pop(Verdict.DUPLICATE) <= 1
     assert seen.pop(Verdict.ACCEPTED) > 400
     assert not any(seen.values())
     assert stream.rounded == 0
