@@ -25,6 +25,7 @@ VARIABLES = {
     "QUANTLAB_QUEUE_ORDERS": "http://127.0.0.1:1/1/orders.fifo",
     "QUANTLAB_QUEUE_AUDIT": "http://127.0.0.1:1/1/audit.fifo",
     "QUANTLAB_QUEUE_PUBLISH": "http://127.0.0.1:1/1/publish.fifo",
+    "QUANTLAB_QUEUE_WEBHOOKS": "http://127.0.0.1:1/1/webhooks.fifo",
     "QUANTLAB_EVENT_BUS": "events",
     "QUANTLAB_SOCKET_ENDPOINT": "http://127.0.0.1:1/stage",
     "QUANTLAB_ARCHIVE_BUCKET": "ticks",

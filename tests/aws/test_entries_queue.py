@@ -1,6 +1,7 @@
 """Batches of SQS FIFO through the queue functions' Lambdas, on the real database."""
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -152,6 +153,29 @@ def test_the_audit_log_is_fed(hosts: Twins, people: Cast, case: str) -> None:
 def test_events_that_were_not_sent_are_sent(hosts: Twins, people: Cast) -> None:
     answer = hosts.lambdas.invoke("queue/event_publish", batch("event_publish", "a tenant"))
     assert answer == {"batchItemFailures": []}
+
+
+def test_a_webhook_goes_all_the_way_by_its_own_messages(hosts: Twins, people: Cast) -> None:
+    """What the appender's function sends is what the deliverer's function reads."""
+    deliveries = hosts.world.ports.webhook_deliveries
+    scope, endpoint_id = hosts.world.scope(ALPHA), people.words["webhookEndpoint"]
+
+    def attempts() -> int:
+        page = deliveries.page(scope, endpoint_id, status=None, before=None, limit=500)
+        return sum(len(one.attempts) for one in hosts.do(page))
+
+    bot = fresh_bot(hosts, ALPHA)
+    hosts.do(signal(hosts, bot))
+    hosts.do(hosts.world.settle(ALPHA))
+    hosts.lambdas.invoke("queue/audit_append", batch("audit_append", "a tenant"))
+    received = boto3.client("sqs").receive_message(
+        QueueUrl=hosts.lambdas.settings["queue_webhooks"], MaxNumberOfMessages=10
+    )["Messages"]
+    assert {"tenantId": ALPHA, "accountId": None} in [json.loads(one["Body"]) for one in received]
+    before = attempts()
+    answer = hosts.lambdas.invoke("queue/webhook_deliver", batch("webhook_deliver", "a tenant"))
+    assert answer == {"batchItemFailures": []}
+    assert attempts() > before
 
 
 def test_a_signal_goes_all_the_way_by_its_own_message(hosts: Twins, people: Cast) -> None:

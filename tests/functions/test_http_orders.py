@@ -124,7 +124,8 @@ FIELDS = (
     ({"quantity": True}, "/quantity"),
     ({"quantity": [1]}, "/quantity"),
     ({"quantity": "1e3"}, "/quantity"),
-    ({"orderType": "limit"}, "/orderType"),
+    ({"orderType": "limit"}, "/price"),
+    ({"orderType": "iceberg"}, "/orderType"),
     ({"clientId": "x" * 65}, "/clientId"),
     ({"clientId": "a\u0007b"}, "/clientId"),
     ({"quantity": None, "riskPercent": "1"}, "/stopLoss"),
@@ -231,9 +232,10 @@ async def test_ended_order_cannot_be_changed(served: Site) -> None:
     async with served.executing():
         placed = (await served.send("POST", person, path, BUY)).json()
     for method in ("PATCH", "DELETE"):
-        answer = await served.send(method, person, f"{path}/{placed['order']['orderId']}")
+        body = {"price": "1.07"} if method == "PATCH" else None
+        answer = await served.send(method, person, f"{path}/{placed['order']['orderId']}", body)
         assert problem(answer) == (409, "order_not_working")
-        absent = await served.send(method, person, f"{path}/{ABSENT}")
+        absent = await served.send(method, person, f"{path}/{ABSENT}", body)
         assert problem(absent) == (404, "not_found")
 
 

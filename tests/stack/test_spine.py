@@ -73,7 +73,7 @@ async def test_a_tenants_fill_model_fills_in_part_and_is_recorded(small: World) 
     assert (fill["size_steps"], fill["bid_size_steps"], fill["ask_size_steps"]) == (7, 0, 7)
     (order,) = await small.ports.accounts.orders(small.scope(ALPHA), account_id, None, 10)
     assert (order["size_steps"], order["filled_steps"]) == (10, 7)
-    assert (order["status"], order["reason"]) == ("cancelled", "size_exhausted")
+    assert (order["status"], order["reason"]) == ("cancelled", "not_filled")
     assert (await small.find(ALPHA, account_id)).positions["EURUSD"].size_steps == 7
 
 

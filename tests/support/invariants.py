@@ -13,18 +13,24 @@ from typing import Any
 import psycopg
 
 from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry, first_break
+from quantlab.engine.fill_models import draw_of, fill_seed, slippage_ticks
+from quantlab.engine.lifecycle import OPEN_STATES
 from quantlab.engine.rejections import Reason
 from quantlab.kernel.arith import book, muldiv
 from quantlab.ledger.fills import gain_micro, net
 from quantlab.ledger.state import Position
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
+from quantlab.market.document import Node
+from quantlab.market.fill_model import ANY_SIZE, DISPLAYED, FillModel, parse_fill_model
 from quantlab.market.quote import Quote
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 Key = tuple[str, str]
 SHOWN_MAX = 20
+_QUOTE = ("ts_ns", "bid_ticks", "ask_ticks", "bid_size_steps", "ask_size_steps")
+OF_ORDERS = ("cancel", "cancel_all", "modify")
 ENTRY_FIELDS = (
     "tenant_id",
     "stream_id",
@@ -135,9 +141,12 @@ def check(connection: Connection, catalog: Catalog) -> Findings:
     _check_audit(connection, findings, events)
     _check_signals(connection, findings, events)
     fills = _fills(connection)
-    _check_orders(connection, findings, fills)
+    orders = _orders(connection)
+    _check_orders(findings, orders, fills)
+    _check_links(connection, findings, orders)
     _check_books(connection, findings, catalog, fills)
-    _check_quotes(connection, findings, catalog, fills)
+    _check_quotes(connection, findings, fills)
+    _check_prices(findings, catalog, fills, orders, events)
     return findings
 
 
@@ -231,17 +240,32 @@ def _check_signals(
         findings.expect(
             timeline == _expected_timeline(row), "timeline of a signal", (key, timeline, row)
         )
-        action, whole = row["payload"].get("action"), row["payload"].get("symbol") is None
+        action = row["payload"].get("action")
+        partly = action == "flat" and row["payload"].get("symbol") is None
         if row["outcome"] == "executed":
-            enough = orders >= 1 if action == "flat" and whole else orders == 1
+            least, most = _orders_placed(row["payload"])
+            enough = least <= orders <= most
             findings.expect(enough, "orders of an executed signal", (key, orders, action))
         elif row["outcome"] == "rejected":
             findings.expect(row["reason"] in named, "rejection without a name", row)
             kept = rejected_orders[(*key, row["reason"])]
-            partly = action == "flat" and whole
-            findings.expect(partly or (orders, kept) == (0, 1), "orders of a rejected signal", row)
+            wanted = (0, 0) if action in OF_ORDERS else (0, 1)
+            findings.expect(partly or (orders, kept) == wanted, "orders of a rejected signal", row)
         else:
             findings.expect(orders == 0, "orders of a refused signal", (key, orders))
+
+
+def _orders_placed(payload: Row) -> tuple[float, float]:
+    """Return the least and the most orders that an executed signal has placed in its own name."""
+    if payload["action"] in OF_ORDERS:
+        return 0, 0
+    if payload["action"] == "flat":
+        return 0, 1 if payload.get("symbol") else float("inf")
+    exits = payload.get("bracket", {})
+    stops = any(key != "takeProfit" for key in exits)
+    linked = len(payload.get("links", {}).get("orders", ()))
+    placed = 1 + linked + stops + ("takeProfit" in exits)
+    return placed, placed
 
 
 def _by_signal(
@@ -277,24 +301,71 @@ def _fills(connection: Connection) -> dict[Key, list[Row]]:
     return fills
 
 
-def _check_orders(
-    connection: Connection, findings: Findings, fills: Mapping[Key, list[Row]]
-) -> None:
-    """Filled orders have one fill of their size, rejected ones none; no fill without an order."""
-    filled: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for (tenant_id, _), rows in fills.items():
-        for row in rows:
-            filled[tenant_id, row["order_ref"]].append(row["size_steps"])
-    seen = set()
+def _orders(connection: Connection) -> dict[Key, Row]:
+    """Return every order, working or ended; one in both tables counts as two ends."""
+    found: dict[Key, Row] = {}
     for row in connection.execute(
-        "select tenant_id, order_id::text, status, size_steps, filled_steps from orders"
+        "select tenant_id, account_id::text, order_id::text, symbol, side, order_type, status,"
+        " size_steps, filled_steps, terms, true as ended from orders union all"
+        " select tenant_id, account_id::text, order_id::text, symbol, side, order_type, status,"
+        " size_steps, filled_steps, terms, false from working_order"
     ):
         key = (row["tenant_id"], row["order_id"])
-        seen.add(key)
-        wanted = [row["size_steps"]] if row["status"] == "filled" else []
-        findings.expect(filled.get(key, []) == wanted, "fills of an order", row)
-        findings.expect(sum(wanted) == row["filled_steps"], "filled size of an order", row)
-    findings.expect(filled.keys() <= seen, "fill without an order", len(filled.keys() - seen))
+        found[key] = {**row, "terms": row["terms"] or {}, "twice": key in found}
+    return found
+
+
+def _check_orders(
+    findings: Findings, orders: Mapping[Key, Row], fills: Mapping[Key, list[Row]]
+) -> None:
+    """What an order has filled is the sum of its fills; no fill is without an order."""
+    filled: Counter[Key] = Counter()
+    for (tenant_id, _), rows in fills.items():
+        for row in rows:
+            filled[tenant_id, row["order_ref"]] += row["size_steps"]
+    for key, row in orders.items():
+        total, size = row["filled_steps"], row["size_steps"]
+        findings.expect(not row["twice"], "order working and ended", row)
+        findings.expect(filled[key] == total, "fills of an order", (filled[key], row))
+        whole = total == size if row["status"] == "filled" else total < size or not size
+        findings.expect(whole, "filled size of an order", row)
+        open_state = row["status"] in OPEN_STATES
+        findings.expect(open_state != row["ended"], "order in the wrong table", row)
+        if row["status"] in ("rejected", "pending_parent"):
+            findings.expect(total == 0, "fill of an order that never worked", row)
+    lost = filled.keys() - orders.keys()
+    findings.expect(not lost, "fill without an order", len(lost))
+
+
+def _check_links(connection: Connection, findings: Findings, orders: Mapping[Key, Row]) -> None:
+    """One of an oco group fills, exits no more than their entry; none of a stopped account."""
+    groups: defaultdict[Key, list[Row]] = defaultdict(list)
+    for (tenant_id, _), row in orders.items():
+        if row["terms"].get("group_id"):
+            groups[tenant_id, row["terms"]["group_id"]].append(row)
+    for (tenant_id, _), rows in groups.items():
+        filled = [row["filled_steps"] for row in rows if row["filled_steps"]]
+        if rows[0]["terms"]["group_kind"] == "oco":
+            findings.expect(len(filled) <= 1, "two orders of an oco group filled", rows)
+        parent = orders.get((tenant_id, rows[0]["terms"].get("parent_id") or ""))
+        if parent is not None:
+            findings.expect(sum(filled) <= parent["filled_steps"], "exits beyond the entry", rows)
+    stopped = connection.execute(
+        "select tenant_id, account_id::text, a.status, w.order_id::text"
+        " from account a join working_order w using (tenant_id, account_id)"
+        " where a.status <> 'active'"
+    ).fetchall()
+    findings.expect(not stopped, "working order of a stopped account", stopped)
+
+
+def _changed_orders(events: Mapping[Key, list[Row]]) -> set[Key]:
+    """Return the orders whose price somebody has changed."""
+    return {
+        (tenant_id, row["payload"]["orderId"])
+        for (tenant_id, _), rows in events.items()
+        for row in rows
+        if row["event_type"] == "order.modified" and row["payload"]["reason"] == "requested"
+    }
 
 
 def _check_books(
@@ -393,28 +464,81 @@ def _bookings(
 
 
 def _check_quotes(
-    connection: Connection, findings: Findings, catalog: Catalog, fills: Mapping[Key, list[Row]]
+    connection: Connection, findings: Findings, fills: Mapping[Key, list[Row]]
 ) -> None:
-    """Each fill's price is its quote with slippage, and its quote is in the tick log."""
+    """Each fill's quote is in the tick log."""
     wanted = {row["quote_seq"] for rows in fills.values() for row in rows}
     ticks = {
-        (row["symbol"], row["seq"]): (row["ts_ns"], row["bid_ticks"], row["ask_ticks"])
+        (row["symbol"], row["seq"]): tuple(row[name] for name in _QUOTE)
         for row in connection.execute("select * from tick where seq = any(%s)", (list(wanted),))
     }
     for rows in fills.values():
         for fill in rows:
-            slippage = catalog.instruments[fill["symbol"]].slippage_ticks
-            side_price = fill["ask_ticks"] if fill["side"] > 0 else fill["bid_ticks"]
-            price = side_price + fill["side"] * slippage
-            findings.expect(
-                (fill["price_ticks"], fill["slippage_ticks"]) == (price, slippage),
-                "price of a fill",
-                fill,
-            )
-            quote = (fill["quote_ts_ns"], fill["bid_ticks"], fill["ask_ticks"])
+            quote = (fill["quote_ts_ns"], *(fill[name] for name in _QUOTE[1:]))
             logged = ticks.get((fill["symbol"], fill["quote_seq"]))
             findings.expect(logged == quote, "quote of a fill in the tick log", (fill, logged))
     repeated = connection.execute(
         "select seq from tick group by symbol, seq having count(*) > 1 limit 5"
     ).fetchall()
     findings.expect(not repeated, "one seq for two ticks", repeated)
+
+
+def _check_prices(
+    findings: Findings,
+    catalog: Catalog,
+    fills: Mapping[Key, list[Row]],
+    orders: Mapping[Key, Row],
+    events: Mapping[Key, list[Row]],
+) -> None:
+    """Each fill's price and size are what its recorded model makes of its quote and its limit."""
+    changed = _changed_orders(events)
+    for (tenant_id, account_id), rows in fills.items():
+        payloads = {row["seq"]: row["payload"] for row in events[tenant_id, account_id]}
+        for fill in rows:
+            model = _model(payloads.get(fill["event_seq"], {}))
+            if model is None or model.version != fill["fill_model"]:
+                findings.expect(False, "model of a fill", fill)
+                continue
+            seed = fill_seed(tenant_id, account_id, fill["event_seq"])
+            findings.expect(seed == fill["fill_seed"], "seed of a fill", (fill, seed))
+            key = (tenant_id, fill["order_ref"])
+            side = fill["side"]
+            at_quote = fill["ask_ticks"] if side > 0 else fill["bid_ticks"]
+            slipped = max(at_quote + side * _slippage(model, fill), 1)
+            limit = orders[key]["terms"].get("limit_ticks") if key in orders else None
+            price, slippage = fill["price_ticks"], side * (fill["price_ticks"] - at_quote)
+            findings.expect(slippage == fill["slippage_ticks"], "slippage of a fill", fill)
+            if limit is None or key in changed:
+                between = 0 <= slippage <= side * (slipped - at_quote)
+                holds = price == slipped or (key in changed and between)
+            else:
+                holds = price == (slipped if side * (slipped - limit) <= 0 else limit)
+                holds = holds and side * (at_quote - limit) <= 0
+            findings.expect(holds, "price of a fill", (fill, limit))
+            shown = fill["ask_size_steps"] if side > 0 else fill["bid_size_steps"]
+            rule = model.size_rule(catalog.instruments[fill["symbol"]])
+            bounded = rule == DISPLAYED or (rule != ANY_SIZE and shown > 0)
+            findings.expect(
+                not bounded or fill["size_steps"] <= shown, "size of a fill beyond its quote", fill
+            )
+
+
+def _model(payload: Mapping[str, Any]) -> FillModel | None:
+    """Return the model that a fill's event records."""
+    told = payload.get("fillModel")
+    if told is None:
+        return None
+    document = {key: value for key, value in told.items() if key not in ("version", "seed")}
+    return parse_fill_model(Node("", document))
+
+
+def _slippage(model: FillModel, fill: Row) -> int:
+    shown = fill["ask_size_steps"] if fill["side"] > 0 else fill["bid_size_steps"]
+    return slippage_ticks(
+        model.slippage,
+        model.amount,
+        fill["ask_ticks"] - fill["bid_ticks"],
+        fill["size_steps"],
+        shown or model.reference_steps,
+        draw_of(fill["fill_seed"]),
+    )

@@ -31,7 +31,7 @@ from tests.support.world import World, world
 
 REGION = "eu-central-1"
 PREFIX = "quantlab/test"
-QUEUES = ("orders", "audit", "publish")
+QUEUES = ("orders", "audit", "publish", "webhooks")
 Made = TypeVar("Made")
 
 

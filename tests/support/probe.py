@@ -67,6 +67,13 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
         ("post", tenant + "/bots"): {"name": "probe", "accountId": theirs["accountId"]},
         ("patch", tenant + "/bots/{botId}"): {"status": "disabled"},
         ("post", tenant + "/bots/{botId}/rotate-secret"): {},
+        ("post", tenant + "/webhook-endpoints"): {"url": "https://hooks.invalid/probe"},
+        ("patch", tenant + "/webhook-endpoints/{endpointId}"): {"status": "disabled"},
+        ("post", tenant + "/webhook-endpoints/{endpointId}/replay"): {
+            "accountId": theirs["accountId"],
+            "fromSeq": 1,
+            "toSeq": 2,
+        },
         ("post", tenant + "/users"): {"email": f"probe@{mine.tenant_id}.example", "name": "Probe"},
         ("patch", tenant + "/users/{userId}"): {"status": "disabled"},
         ("post", "/oauth2/tenant-tokens"): {"tenantId": other.tenant_id},
@@ -200,6 +207,12 @@ def objects_of(made: Platform, tenant_id: str) -> Objects:
             "select api_key_id from api_key where tenant_id = %s limit 1", (tenant_id,)
         ).fetchone()
         assert key is not None
+        endpoint = httpx.post(
+            f"{made.url}/tenants/{tenant_id}/webhook-endpoints",
+            json={"url": f"https://{tenant_id}.invalid/"},
+            headers={"X-Api-Key": tenant["apiKey"]},
+        ).json()
+        parameters["endpointId"] = endpoint["endpoint"]["endpointId"]
         parameters["apiKeyId"] = str(key["api_key_id"])
         markers = set(_identifiers(connection, tenant_id))
     markers |= {tenant_id, tenant["apiKey"], *(user["email"] for user in tenant["users"])}

@@ -15,6 +15,7 @@ from quantlab_app.use_cases.accounts import open_account
 from quantlab_app.use_cases.audit import append_pending
 from quantlab_app.use_cases.execution import execute_pending
 from quantlab_app.use_cases.identity_tokens import PasswordGrant, Tokens, grant_password
+from quantlab_app.use_cases.webhook_endpoints import NewSecret, create_endpoint
 from tests.support.lambdas import Twins
 from tests.support.world import ALPHA, BETA, Bot, World
 
@@ -82,6 +83,8 @@ async def cast(world: World) -> Cast:
     _, text = await api_key(world, scope)
     revoked_id, revoked = await api_key(world, scope)
     await api_keys.revoke_api_key(world.ports, scope, revoked_id)
+    endpoint = await create_endpoint(world.ports, scope, "https://hooks.invalid/", "", ())
+    assert isinstance(endpoint, NewSecret)
     words = {
         "token": await token(world, admin, ALPHA),
         "trader": await token(world, trader, ALPHA),
@@ -97,6 +100,7 @@ async def cast(world: World) -> Cast:
         "otherBot": other_bot.bot_id,
         "botToken": bot.token,
         "botSecret": bot.secret,
+        "webhookEndpoint": endpoint.endpoint.endpoint_id,
         "large": "x" * 70_000,
     }
     return Cast(words, scope, bot, account_id)

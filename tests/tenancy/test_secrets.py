@@ -38,6 +38,13 @@ def used(running: Platform) -> dict[str, str]:
         secrets[f"second key of {name}"] = next(
             value for value in _texts(made.json()) if len(value) >= 40
         )
+        endpoint = httpx.post(
+            f"{running.url}/tenants/{name}/webhook-endpoints",
+            headers=headers,
+            json={"url": "https://hooks.invalid/"},
+        )
+        assert endpoint.status_code == 201, endpoint.text
+        secrets[f"webhook secret of {name}"] = endpoint.json()["secret"]
         ticket = httpx.post(f"{running.url}/socket-tickets", headers=headers).json()["ticket"]
         secrets[f"ticket of {name}"] = ticket
     return secrets

@@ -36,9 +36,12 @@ CHANGING = {
     "mail_token": "used once",
     "outbox": "deleted when handled",
     "position": "netting",
+    "working_order": "orders that have not ended",
     "refresh_token": "used once, deleted when old",
     "session": "revoked, deleted when old",
     "tenant": "event_seq, version, status",
+    "webhook_delivery": "status, schedule, deleted when old",
+    "webhook_endpoint": "address, status, secrets, health",
     "bar_1m": "a closed bar is rebuilt from its ticks",
 }
 GLOBAL_KEYS = {
@@ -192,9 +195,10 @@ def test_a_tenant_reads_its_own_rows_and_no_others(catalogue: Catalogue) -> None
                 found = _rows_seen(catalogue.app, name)
             seen[name, tenant_id] = found - {tenant_id}
     assert {key: rows for key, rows in seen.items() if rows} == {}
-    # The others are empty until somebody is invited, breaks a rule or a day ends.
+    # The others are empty until somebody is invited, breaks a rule, a day ends or webhooks go out.
     assert set(catalogue.tenant_tables) - filled <= {
         "account_day", "mail_token", "violation", "outbox", "session", "refresh_token",
+        "webhook_endpoint", "webhook_delivery", "webhook_attempt",
     }  # fmt: skip
 
 

@@ -1,29 +1,39 @@
-"""Orders and fills of an account: placed, executed at once, read again."""
+"""Orders and fills of an account: placed, changed, cancelled, read again."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import Depends
-from pydantic import WithJsonSchema
+from fastapi import Depends, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from quantlab.engine.trading import side_name
-from quantlab.kernel.check import check
-from quantlab.kernel.decimals import format_minor, format_units
-from quantlab.kernel.instants import format_rfc3339
-from quantlab.market.catalog import Catalog
-from quantlab.market.instrument import Instrument
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.inbox import Delivery
-from quantlab_app.use_cases.account_views import read_history, read_order
-from quantlab_app.use_cases.orders import Execution, executions_of, place_order
+from quantlab_app.use_cases.account_views import read_history, read_order, read_orders
+from quantlab_app.use_cases.orders import (
+    Answer,
+    Ended,
+    change_order,
+    executions_of,
+    place_order,
+)
 from quantlab_app.use_cases.submission import Submitted
 from quantlab_app.use_cases.visibility import visible_account
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ports_of, principal, require_uuid
 from quantlab_edge.http import router as new_router
+from quantlab_edge.order_documents import (
+    FillPage,
+    NewOrder,
+    OrderChange,
+    OrderOut,
+    OrderPage,
+    PlacedOrder,
+    Status,
+    execution_out,
+    fill_out,
+    order_out,
+)
 from quantlab_edge.outcomes import Pending, settled
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import IdempotencyKey
@@ -33,114 +43,12 @@ router = new_router("orders", prefix="/tenants/{tenantId}/accounts/{accountId}")
 
 Reader = Annotated[Scope, Depends(principal(Permission.ORDERS_READ))]
 Trader = Annotated[Scope, Depends(principal(Permission.ORDERS_PLACE))]
-Side = Literal["buy", "sell"]
-# Checked by the signal's own reader, which names every problem and knows no floats.
-Exact = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})]
-Text = Annotated[Any, WithJsonSchema({"type": "string"})]
-
-
-class NewOrder(ApiModel):
-    """A market order, read like a signal. Give side (buy, sell) or action; numbers are exact."""
-
-    symbol: Text = None
-    action: Annotated[
-        Any, WithJsonSchema({"type": "string", "enum": ["buy", "sell", "close", "flat"]})
-    ] = None
-    side: Annotated[Any, WithJsonSchema({"type": "string", "enum": ["buy", "sell"]})] = None
-    order_type: Annotated[Any, WithJsonSchema({"type": "string", "enum": ["market"]})] = None
-    quantity: Exact = None
-    risk_percent: Exact = None
-    stop_loss: Exact = None
-    take_profit: Exact = None
-    client_id: Text = None
-
-
-class OrderOut(ApiModel):
-    """An order as it ended. quantity is null when it was refused before it was sized."""
-
-    order_id: str
-    signal_id: str
-    client_id: str | None
-    source: str
-    symbol: str
-    side: Side
-    order_type: str
-    quantity: str | None
-    filled_quantity: str
-    stop_loss: str | None
-    take_profit: str | None
-    status: Literal["filled", "rejected", "cancelled"]
-    reason: str | None
-    event_seq: int
-    created_at: str
-
-
-class FillQuote(ApiModel):
-    """The quote a fill was computed from; time and seq are the feed's."""
-
-    bid: str
-    ask: str
-    time: str
-    seq: int
-    bid_size: str | None
-    ask_size: str | None
-
-
-class FillOut(ApiModel):
-    """A fill with every input it was computed from; rate is a fraction of minor units.
-
-    fillModel is the version of the model, which the fill's event shows in full; fillSeed is what
-    a random slippage was drawn from.
-    """
-
-    fill_id: str
-    order_id: str
-    symbol: str
-    side: Side
-    quantity: str
-    price: str
-    slippage: str
-    quote: FillQuote
-    fill_model: str | None
-    fill_seed: str | None
-    rate: str
-    realised: str
-    commission: str
-    config_version: str
-    engine_version: str
-    event_seq: int
-    filled_at: str
-
-
-class ExecutionOut(ApiModel):
-    """An order and its fill."""
-
-    order: OrderOut
-    fill: FillOut | None
-
-
-class PlacedOrder(ApiModel):
-    """The order and its fill; further are orders it led to, as when a rule closed positions."""
-
-    signal_id: str
-    status: Literal["executed"]
-    order: OrderOut
-    fill: FillOut | None
-    further: list[ExecutionOut]
-
-
-class OrderPage(ApiModel):
-    """A page of orders, newest first."""
-
-    items: list[OrderOut]
-    next_cursor: str | None
-
-
-class FillPage(ApiModel):
-    """A page of fills, newest first."""
-
-    items: list[FillOut]
-    next_cursor: str | None
+Statuses = Annotated[
+    list[Status] | None, Query(alias="status", description="Only orders of these statuses.")
+]
+_PENDING: dict[int | str, dict[str, Any]] = {
+    202: {"model": Pending, "description": "Accepted and not carried out yet."}
+}
 
 
 @router.post(
@@ -149,7 +57,7 @@ class FillPage(ApiModel):
     response_model=PlacedOrder,
     responses={
         200: {"model": PlacedOrder, "description": "Executed before under the same key."},
-        202: {"model": Pending, "description": "Accepted and not carried out yet."},
+        **_PENDING,
     },
 )
 async def post_order(
@@ -160,7 +68,7 @@ async def post_order(
     new: NewOrder,
     idempotency_key: IdempotencyKey = None,
 ) -> PlacedOrder | Response:
-    """Place a market order and wait a few seconds for its fill.
+    """Place an order and wait a few seconds until it works or is filled.
 
     A clientId, or without one an Idempotency-Key, makes a repeat answer as the first did. A
     refusal's problem type is its reason; 202 means that nothing is decided yet.
@@ -168,17 +76,14 @@ async def post_order(
     require_uuid(accountId)
     ports = ports_of(request)
     placed = await place_order(ports, scope, accountId, _document(new), idempotency_key)
-    if isinstance(placed, tuple):
-        errors = [FieldError(item.pointer, item.expected, item.got) for item in placed]
-        raise ProblemError("invalid_fields", f"{len(errors)} field(s) do not hold.", errors)
-    delivery = settled(placed)
+    delivery = _settled(placed)
     if not delivery.settled:
-        pending = Pending(signal_id=delivery.signal_id)
-        return JSONResponse(pending.model_dump(by_alias=True), status_code=202)
+        return _pending(delivery)
     body = await _placed(ports, scope, delivery, accountId)
     response.status_code = 201 if isinstance(placed, Submitted) and placed.new else 200
-    orders = f"/tenants/{scope.tenant_id}/accounts/{accountId}/orders"
-    response.headers["location"] = f"{orders}/{body.order.order_id}"
+    if body.order is not None:
+        orders = f"/tenants/{scope.tenant_id}/accounts/{accountId}/orders"
+        response.headers["location"] = f"{orders}/{body.order.order_id}"
     return body
 
 
@@ -187,17 +92,36 @@ async def get_orders(
     request: Request,
     scope: Reader,
     accountId: str,  # noqa: N803
+    status: Statuses = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> OrderPage:
-    """List the account's orders, newest first; those of signals and of protective prices too."""
+    """List the account's orders, working and ended, those that moved last first.
+
+    Those of signals and of protective prices too.
+    """
     require_uuid(accountId)
     ports = ports_of(request)
     after = decode_cursor(cursor, int)
     before = None if after is None else after[0]
-    _, rows = await read_history(ports, scope, accountId, "orders", before, limit + 1)
+    rows = await read_orders(ports, scope, accountId, before, limit + 1, status)
     kept, following = page(rows, limit, lambda row: (row["event_seq"],))
-    return OrderPage(items=[_order(ports.catalog, row) for row in kept], next_cursor=following)
+    return OrderPage(items=[order_out(ports.catalog, row) for row in kept], next_cursor=following)
+
+
+@router.delete("/orders", response_model=PlacedOrder, responses=_PENDING)
+async def delete_orders(
+    request: Request,
+    scope: Trader,
+    accountId: str,  # noqa: N803
+    symbol: Annotated[str | None, Query(max_length=64, description="Only of this symbol.")] = None,
+) -> PlacedOrder | Response:
+    """Cancel every working order, or those of a symbol; positions stay as they are."""
+    require_uuid(accountId)
+    document = {"action": "cancel_all", "symbol": symbol}
+    given = {key: value for key, value in document.items() if value is not None}
+    answer = await place_order(ports_of(request), scope, accountId, given, None)
+    return await _moved(request, scope, accountId, answer)
 
 
 @router.get("/orders/{orderId}")
@@ -208,30 +132,37 @@ async def get_order(
     orderId: str,  # noqa: N803
 ) -> OrderOut:
     """Return one order."""
+    require_uuid(accountId)
+    require_uuid(orderId)
     ports = ports_of(request)
-    return _order(ports.catalog, await _found(ports, scope, accountId, orderId))
+    return order_out(ports.catalog, await read_order(ports, scope, accountId, orderId))
 
 
-@router.patch("/orders/{orderId}", status_code=204)
+@router.patch("/orders/{orderId}", response_model=PlacedOrder, responses=_PENDING)
 async def patch_order(
     request: Request,
     scope: Trader,
     accountId: str,  # noqa: N803
     orderId: str,  # noqa: N803
-) -> None:
-    """Change a working order; a market order has ended, so `order_not_working` is the answer."""
-    raise _ended(await _found(ports_of(request), scope, accountId, orderId))
+    change: OrderChange,
+) -> PlacedOrder | Response:
+    """Change size, price, trigger, trail or expiry of a working order.
+
+    A limit that comes to the quote fills at once. An ended order is `order_not_working`.
+    """
+    given = change.model_dump(by_alias=True, exclude_none=True)
+    return await _change(request, scope, accountId, orderId, {"action": "modify", **given})
 
 
-@router.delete("/orders/{orderId}", status_code=204)
+@router.delete("/orders/{orderId}", response_model=PlacedOrder, responses=_PENDING)
 async def delete_order(
     request: Request,
     scope: Trader,
     accountId: str,  # noqa: N803
     orderId: str,  # noqa: N803
-) -> None:
-    """Cancel a working order; a market order has ended, so `order_not_working` is the answer."""
-    raise _ended(await _found(ports_of(request), scope, accountId, orderId))
+) -> PlacedOrder | Response:
+    """Cancel what is left of a working order; an ended one is `order_not_working`."""
+    return await _change(request, scope, accountId, orderId, {"action": "cancel"})
 
 
 @router.get("/fills")
@@ -250,18 +181,40 @@ async def get_fills(
     owned, rows = await read_history(ports, scope, accountId, "fills", before, limit + 1)
     kept, following = page(rows, limit, lambda row: (row["event_seq"],))
     digits = owned.account.currency_digits
-    items = [_fill(ports.catalog, row, digits) for row in kept]
+    items = [fill_out(ports.catalog, row, digits) for row in kept]
     return FillPage(items=items, next_cursor=following)
 
 
-async def _found(ports: Ports, scope: Scope, account_id: str, order_id: str) -> Mapping[str, Any]:
+async def _change(
+    request: Request, scope: Scope, account_id: str, order_id: str, document: dict[str, Any]
+) -> PlacedOrder | Response:
     require_uuid(account_id)
     require_uuid(order_id)
-    return await read_order(ports, scope, account_id, order_id)
+    answer = await change_order(ports_of(request), scope, account_id, order_id, document)
+    if isinstance(answer, Ended):
+        raise ProblemError("order_not_working", f"The order is {answer.status}.")
+    return await _moved(request, scope, account_id, answer)
 
 
-def _ended(order: Mapping[str, Any]) -> ProblemError:
-    return ProblemError("order_not_working", f"The order is {order['status']}.")
+async def _moved(
+    request: Request, scope: Scope, account_id: str, answer: Answer
+) -> PlacedOrder | Response:
+    delivery = _settled(answer)
+    if not delivery.settled:
+        return _pending(delivery)
+    return await _placed(ports_of(request), scope, delivery, account_id)
+
+
+def _settled(answer: Answer) -> Delivery:
+    if isinstance(answer, tuple):
+        errors = [FieldError(item.pointer, item.expected, item.got) for item in answer]
+        raise ProblemError("invalid_fields", f"{len(errors)} field(s) do not hold.", errors)
+    return settled(answer)
+
+
+def _pending(delivery: Delivery) -> Response:
+    pending = Pending(signal_id=delivery.signal_id)
+    return JSONResponse(pending.model_dump(by_alias=True), status_code=202)
 
 
 def _document(new: NewOrder) -> dict[str, Any]:
@@ -280,87 +233,11 @@ async def _placed(ports: Ports, scope: Scope, delivery: Delivery, account_id: st
     owned = await visible_account(ports, scope, account_id)
     digits = owned.account.currency_digits
     done = await executions_of(ports, scope, delivery)
-    shown = [_execution(ports.catalog, one, digits) for one in done]
-    check(shown, f"the executed order {delivery.signal_id} left no order")
+    shown = [execution_out(ports.catalog, one, digits) for one in done]
     return PlacedOrder(
         signal_id=delivery.signal_id,
         status="executed",
-        order=shown[0].order,
-        fill=shown[0].fill,
+        order=shown[0].order if shown else None,
+        fill=shown[0].fill if shown else None,
         further=shown[1:],
-    )
-
-
-def _execution(catalog: Catalog, one: Execution, digits: int) -> ExecutionOut:
-    fill = None if one.fill is None else _fill(catalog, one.fill, digits)
-    return ExecutionOut(order=_order(catalog, one.order), fill=fill)
-
-
-def _order(catalog: Catalog, row: Mapping[str, Any]) -> OrderOut:
-    instrument = catalog.find(row["symbol"])
-    return OrderOut.model_validate(
-        {
-            "order_id": row["order_id"],
-            "signal_id": row["signal_id"],
-            "client_id": row["client_id"],
-            "source": row["source_kind"],
-            "symbol": row["symbol"],
-            "side": side_name(row["side"]),
-            "order_type": row["order_type"],
-            "quantity": _size(instrument, row["size_steps"]) if row["size_steps"] else None,
-            "filled_quantity": _size(instrument, row["filled_steps"]),
-            "stop_loss": _price(instrument, row["stop_loss_ticks"]),
-            "take_profit": _price(instrument, row["take_profit_ticks"]),
-            "status": row["status"],
-            "reason": row["reason"],
-            "event_seq": row["event_seq"],
-            "created_at": format_rfc3339(row["created_ns"]),
-        }
-    )
-
-
-def _size(instrument: Instrument | None, steps: int) -> str:
-    return "0" if instrument is None else format_units(steps, instrument.size_step)
-
-
-def _shown(instrument: Instrument, steps: int) -> str | None:
-    return format_units(steps, instrument.size_step) if steps else None
-
-
-def _price(instrument: Instrument | None, ticks: int | None) -> str | None:
-    if instrument is None or ticks is None:
-        return None
-    return format_units(ticks, instrument.tick)
-
-
-def _fill(catalog: Catalog, row: Mapping[str, Any], digits: int) -> FillOut:
-    instrument = catalog.instruments[row["symbol"]]
-    tick = instrument.tick
-    return FillOut.model_validate(
-        {
-            "fill_id": row["fill_id"],
-            "order_id": row["order_id"],
-            "symbol": row["symbol"],
-            "side": side_name(row["side"]),
-            "quantity": format_units(row["size_steps"], instrument.size_step),
-            "price": format_units(row["price_ticks"], tick),
-            "slippage": format_units(row["slippage_ticks"], tick),
-            "quote": FillQuote(
-                bid=format_units(row["bid_ticks"], tick),
-                ask=format_units(row["ask_ticks"], tick),
-                time=format_rfc3339(row["quote_ts_ns"]),
-                seq=row["quote_seq"],
-                bid_size=_shown(instrument, row["bid_size_steps"]),
-                ask_size=_shown(instrument, row["ask_size_steps"]),
-            ),
-            "fill_model": row["fill_model"],
-            "fill_seed": None if row["fill_seed"] is None else str(row["fill_seed"]),
-            "rate": f"{row['rate_num']}/{row['rate_den']}",
-            "realised": format_minor(row["realised_minor"], digits),
-            "commission": format_minor(row["commission_minor"], digits),
-            "config_version": row["config_version"],
-            "engine_version": row["engine_version"],
-            "event_seq": row["event_seq"],
-            "filled_at": format_rfc3339(row["filled_ns"]),
-        }
     )

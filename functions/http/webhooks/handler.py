@@ -8,9 +8,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from quantlab.webhooks.body import ACTIONS
+from quantlab.webhooks.order_fields import ORDER_TYPES, TIMES
 from quantlab_app.use_cases.signals import BODY_BYTES_MAX, Attempt, Receipt, Refused, accept
 from quantlab_edge.http import PUBLIC, ApiModel, RawRoute, ports_of, source_of
 from quantlab_edge.observe import signals
+from quantlab_edge.order_documents import Bracket, Links
 from quantlab_edge.problems import FieldError, ProblemError, correlation_id_of
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=RawRoute)
@@ -21,14 +24,24 @@ class SignalIn(ApiModel):
 
     id: str | None = Field(None, max_length=128, description="The sender's idempotency key.")
     symbol: str | None = Field(None, max_length=64, description="A symbol or a mapped ticker.")
-    action: str = Field(description="buy, sell, close or flat.")
+    action: str = Field(description=", ".join(ACTIONS) + ".")
     quantity: str | None = Field(None, description="Lots, contracts or coins.")
     risk_percent: str | None = Field(None, description="Percent of the balance lost at the stop.")
-    order_type: str = Field("market", description="market.")
-    price: str | None = Field(None, description="The sender's price; recorded, not executed.")
+    order_type: str = Field("market", description=", ".join(ORDER_TYPES) + ".")
+    price: str | None = Field(None, description="The limit; of a market order only recorded.")
+    trigger_price: str | None = Field(None, description="The stop or touch price.")
+    trail_distance: str | None = Field(None, description="Of a trailing stop, in price.")
+    trail_percent: str | None = Field(None, description="Of a trailing stop, of the best price.")
+    time_in_force: str | None = Field(None, description=", ".join(TIMES) + ".")
+    expire_at: str | None = Field(None, description="RFC 3339, with timeInForce gtd.")
+    reduce_only: bool = False
+    post_only: bool = False
     stop_loss: str | None = None
     take_profit: str | None = None
+    links: Links = Field(None, description="Orders linked to this one.")
+    bracket: Bracket = Field(None, description="The exits of this entry.")
     client_id: str | None = Field(None, max_length=64)
+    order_id: str | None = Field(None, description="Which order to cancel or modify.")
     account_id: str | None = Field(None, description="Default: the bot's own account.")
 
 

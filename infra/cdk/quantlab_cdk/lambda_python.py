@@ -19,6 +19,7 @@ ENVIRONMENT: Final = {
     "QUANTLAB_QUEUE_ORDERS": "http://127.0.0.1:1/orders.fifo",
     "QUANTLAB_QUEUE_AUDIT": "http://127.0.0.1:1/audit.fifo",
     "QUANTLAB_QUEUE_PUBLISH": "http://127.0.0.1:1/publish.fifo",
+    "QUANTLAB_QUEUE_WEBHOOKS": "http://127.0.0.1:1/webhooks.fifo",
     "QUANTLAB_EVENT_BUS": "events",
     "QUANTLAB_SOCKET_ENDPOINT": "http://127.0.0.1:1/live",
     "QUANTLAB_ARCHIVE_BUCKET": "archive",

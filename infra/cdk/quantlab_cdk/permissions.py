@@ -114,6 +114,9 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "users": IN_STORES,
     "vault": (FIRST_KEYS, VAULT),
     "wakes": (WAKES,),
+    "webhook_deliveries": IN_STORES,
+    "webhook_endpoints": IN_STORES,
+    "webhook_sender": NOTHING,
 }
 
 

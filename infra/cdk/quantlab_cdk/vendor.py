@@ -26,6 +26,7 @@ KEEP: Final = frozenset(
         "boto3",
         "cryptography",
         "fastapi",
+        "httpx",
         "jsonschema",
         "mangum",
         "orjson",

@@ -9,11 +9,11 @@ from tests.support.engine_cases import ACCOUNT_ID, account, command, quote, run,
 
 from quantlab.engine.fill_models import (
     DRAW_BITS,
-    NO_LIMIT,
     draw_of,
     fill_seed,
     plan_fill,
 )
+from quantlab.engine.pricing import market_limit
 from quantlab.market.document import CatalogError, Node
 from quantlab.market.fill_model import (
     ANY_SIZE,
@@ -31,13 +31,23 @@ from quantlab.market.fill_model import (
 HALF = 1 << (DRAW_BITS - 1)
 
 
-def planned(side: int = 1, size: int = 10, limit: int = NO_LIMIT, **given_: int) -> tuple[int, ...]:
+def planned(
+    side: int = 1, size: int = 10, limit: int | None = None, **given_: int
+) -> tuple[int, ...]:
     """Plan against a bid of 1000 for 40 steps and an ask of 1008 for 20."""
     asked = {"rule": DISPLAYED, "kind": NO_SLIPPAGE, "amount": 0, "reference": 0, "draw": 0}
-    asked |= {"bid_size": 40, "ask_size": 20, **given_}
+    asked |= {"bid_size": 40, "ask_size": 20, "taken": 0, **given_}
+    worst = market_limit(side) if limit is None else limit
     return plan_fill(
-        *(side, size, limit, 1000, 1008, asked["bid_size"], asked["ask_size"]),
-        *(asked["rule"], asked["kind"], asked["amount"], asked["reference"], asked["draw"]),
+        *(side, size, worst, 1000, 1008, asked["bid_size"], asked["ask_size"]),
+        *(
+            asked["taken"],
+            asked["rule"],
+            asked["kind"],
+            asked["amount"],
+            asked["reference"],
+            asked["draw"],
+        ),
     )
 
 
@@ -50,6 +60,12 @@ def planned(side: int = 1, size: int = 10, limit: int = NO_LIMIT, **given_: int)
         ({"side": -1, "size": 41}, (40, 1000, 0)),
         ({"size": 10**6, "rule": ANY_SIZE}, (10**6, 1008, 0)),
         ({"ask_size": 0}, (0, 0, 0)),
+        # Of the 20 displayed, earlier fills of the same command took some.
+        ({"taken": 15}, (5, 1008, 0)),
+        ({"taken": 20}, (0, 0, 0)),
+        ({"taken": 20, "rule": DISPLAYED_OR_ANY}, (0, 0, 0)),
+        ({"taken": 20, "rule": ANY_SIZE}, (10, 1008, 0)),
+        ({"ask_size": 0, "taken": 20, "rule": DISPLAYED_OR_ANY}, (10, 1008, 0)),
         ({"ask_size": 0, "rule": DISPLAYED_OR_ANY}, (10, 1008, 0)),
         ({"size": 21, "rule": DISPLAYED_OR_ANY}, (20, 1008, 0)),
         ({"kind": FIXED_TICKS, "amount": 3}, (10, 1011, 3)),
@@ -93,7 +109,8 @@ amounts = st.integers(0, 1_000_000)
 @given(
     side=st.sampled_from((1, -1)),
     size=st.integers(1, 1 << 40),
-    limit=st.one_of(st.just(NO_LIMIT), st.integers(1, 1 << 40)),
+    named_limit=st.one_of(st.none(), st.integers(1, 1 << 40)),
+    taken=st.integers(0, 1 << 40),
     bid=st.integers(1, 1 << 40),
     spread=st.integers(0, 1 << 30),
     bid_size=st.integers(0, 1 << 40),
@@ -105,26 +122,27 @@ amounts = st.integers(0, 1_000_000)
     draw=st.integers(0, (1 << DRAW_BITS) - 1),
 )
 def test_no_fill_is_worse_than_its_limit_better_than_the_quote_or_more_than_displayed(
-    side: int, size: int, limit: int, bid: int, spread: int, bid_size: int, ask_size: int,
-    rule: int, kind: int, amount: int, reference: int, draw: int,
+    side: int, size: int, named_limit: int | None, taken: int, bid: int, spread: int,
+    bid_size: int, ask_size: int, rule: int, kind: int, amount: int, reference: int, draw: int,
 ) -> None:  # fmt: skip
     ask = bid + spread
+    limit = market_limit(side) if named_limit is None else named_limit
     steps, price, slipped = plan_fill(
-        side, size, limit, bid, ask, bid_size, ask_size, rule, kind, amount, reference, draw
+        side, size, limit, bid, ask, bid_size, ask_size, taken, rule, kind, amount, reference, draw
     )
     touch, shown = (ask, ask_size) if side > 0 else (bid, bid_size)
-    marketable = limit == NO_LIMIT or side * (touch - limit) <= 0
+    marketable = side * (touch - limit) <= 0
+    unbounded = rule == ANY_SIZE or (rule == DISPLAYED_OR_ANY and not shown)
     if not steps:
-        assert not marketable or (rule == DISPLAYED and not shown)
+        assert not marketable or (not unbounded and shown <= taken)
         assert (price, slipped) == (0, 0)
         return
     assert marketable
-    unbounded = rule == ANY_SIZE or (rule == DISPLAYED_OR_ANY and not shown)
-    assert steps == (size if unbounded else min(size, shown))
+    assert steps == (size if unbounded else min(size, shown - taken))
     assert price >= 1
     assert slipped >= 0
     assert price == touch + side * slipped
-    assert limit == NO_LIMIT or side * (price - limit) <= 0
+    assert side * (price - limit) <= 0
 
 
 def test_the_draw_of_a_fill_follows_from_the_names_of_its_event() -> None:
@@ -169,13 +187,13 @@ def test_an_order_larger_than_the_displayed_size_is_filled_in_part_and_the_rest_
     (fill,), (order,) = outcome.fills, outcome.orders
     assert (fill.size_steps, fill.bid_size_steps, fill.ask_size_steps) == (7, 500, 7)
     assert (order.size_steps, order.filled_steps) == (10, 7)
-    assert (order.status, order.reason) == ("cancelled", "size_exhausted")
+    assert (order.status, order.reason) == ("cancelled", "not_filled")
     assert outcome.account.positions["EURUSD"].size_steps == 7
     events = {event.event_type: event for event in outcome.events}
     assert events["order.accepted"].payload["quantity"] == "0.10"
     assert events["order.partially_filled"].payload["quantity"] == "0.07"
     cancelled = events["order.cancelled"].payload
-    assert (cancelled["filled"], cancelled["cancelled"]) == ("0.07", "0.03")
+    assert (cancelled["filledQuantity"], cancelled["quantity"]) == ("0.07", "0.10")
     assert "order.filled" not in events
     # 0.03 of the other side's 500 is there whole.
     closing = run(outcome.account, command(action="close", symbol="EURUSD"), seen)

@@ -18,7 +18,8 @@ from tests.support.watch_cases import (
     watching,
 )
 
-from quantlab.engine.watch import RETRY_NS, Demand, Watch, touched
+from quantlab.engine.watch import Watch, touched
+from quantlab.engine.watched import RETRY_NS, Demand
 from quantlab.market.quote import Quote
 from quantlab.rules import terms
 

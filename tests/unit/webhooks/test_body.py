@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantlab.webhooks.body import (
+    ACTIONS,
     Signal,
     idempotency_key,
     parse_json,
@@ -44,7 +45,8 @@ def read(**fields: Any) -> Signal | tuple[str, ...]:
         ({"riskPercent": "1", "stopLoss": "1"}, ("/quantity",)),
         ({"quantity": None, "riskPercent": "101", "stopLoss": "1"}, ("/riskPercent",)),
         ({"quantity": None, "riskPercent": "1"}, ("/stopLoss",)),
-        ({"orderType": "limit"}, ("/orderType",)),
+        ({"orderType": "limit"}, ("/price",)),
+        ({"orderType": "iceberg"}, ("/orderType",)),
         ({"stopLoss": "x", "takeProfit": {}}, ("/stopLoss", "/takeProfit")),
         ({"accountId": "mine"}, ("/accountId",)),
         ({"clientId": "x" * 65}, ("/clientId",)),
@@ -127,3 +129,55 @@ def test_idempotency_keys_keep_ids_and_bodies_apart() -> None:
     }
     assert len(keys) == 5
     assert idempotency_key("bot", "a", b"x") == idempotency_key("bot", "a", b"y")
+
+
+LIMIT = {"orderType": "limit", "price": "1.07"}
+LEG = {"action": "sell", "orderType": "stop", "triggerPrice": 1}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        LIMIT,
+        {**LIMIT, "timeInForce": "GTD", "expireAt": "2030-01-01T01:00:00+01:00"},
+        {**LIMIT, "timeInForce": "fok"},
+        {**LIMIT, "postOnly": True, "reduceOnly": False},
+        {"orderType": "trailing_stop", "trailPercent": Decimal("0.25"), "reduceOnly": True},
+        {"orderType": "stop_limit", "price": 1, "triggerPrice": 2, "stopLoss": "0.5"},
+        {**LIMIT, "links": {"type": "OCO", "orders": [LEG, {**LEG, "quantity": "2"}]}},
+        {"links": {"type": "oto", "orders": [LEG]}},
+        {"bracket": {"stopLoss": "1.07", "takeProfit": 1.09}},
+        {"quantity": None, "action": "reverse", "stopLoss": "1.2"},
+        {"quantity": None, "symbol": None, "action": "cancel", "clientId": "mine"},
+        {"quantity": None, "action": "cancel_all"},
+        {"symbol": None, "action": "modify", "orderId": UUID, "price": "1.1"},
+    ],
+)
+def test_orders_that_wait_are_read_and_read_alike_again(fields: dict[str, Any]) -> None:
+    given = json.loads(json.dumps({**GOOD, **fields}, default=str), parse_float=Decimal)
+    signal = parse_signal(given)
+    assert isinstance(signal, Signal), signal
+    again = parse_signal(json.loads(json.dumps(signal.as_payload()), parse_float=pytest.fail))
+    assert isinstance(again, Signal), again
+    assert again.as_payload() == signal.as_payload()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(("orderType", "price", "triggerPrice", "timeInForce", "links", "bracket",
+                         "postOnly", "trailPercent", "expireAt", "orderId")),
+        st.none() | st.booleans() | st.integers() | st.sampled_from(("limit", "gtd", "1.5", "oco"))
+        | st.lists(st.integers(), max_size=2)
+        | st.dictionaries(
+            st.sampled_from(("type", "orders", "stopLoss", "takeProfit")),
+            st.sampled_from(("oto", "1", 2, None))
+            | st.lists(
+                st.none() | st.dictionaries(st.sampled_from(("action", "price")), st.none())
+            ),
+        ),
+    ),
+    st.sampled_from(ACTIONS),
+)  # fmt: skip
+def test_no_order_raises(fields: dict[str, Any], action: str) -> None:
+    found = parse_signal({**GOOD, "action": action, **fields})
+    assert isinstance(found, Signal) or found

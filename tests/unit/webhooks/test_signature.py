@@ -1,3 +1,4 @@
+import base64
 import gzip
 import hmac
 import json
@@ -13,6 +14,7 @@ from quantlab.webhooks.signature import (
     read_signature_header,
     read_standard_headers,
     sign,
+    sign_standard,
     standard_key,
     verify,
 )
@@ -103,3 +105,32 @@ def test_wycheproof_hmac_cases() -> None:
 
 def test_standard_key_refuses_what_is_not_base64() -> None:
     assert standard_key("whsec_%%%") is None
+
+
+def test_what_we_send_out_is_the_known_answer() -> None:
+    file = vectors_file("standard_webhooks.json")
+    if file is None:
+        pytest.skip("the vectors are not here")
+    for case in json.loads(file.read_text())["known_answer"]:
+        headers = sign_standard(
+            [case["secret"]], case["id"], case["timestamp"], case["body"].encode()
+        )
+        assert headers == {
+            "webhook-id": case["id"],
+            "webhook-timestamp": str(case["timestamp"]),
+            "webhook-signature": case["expected"],
+        }
+
+
+@given(st.binary(min_size=24, max_size=64), st.binary(min_size=24, max_size=64))
+def test_the_standard_library_holds_our_signature_with_the_old_and_the_new_secret(
+    old: bytes, new: bytes
+) -> None:
+    secrets = [f"whsec_{base64.b64encode(key).decode()}" for key in (new, old)]
+    at_s, body = int(datetime.now(tz=UTC).timestamp()), '{"type":"order.filled","é":1}'
+    headers = sign_standard(secrets, "msg_1", at_s, body.encode())
+    for secret in secrets:
+        library = standardwebhooks.Webhook(secret)
+        assert library.verify(body, headers) == json.loads(body)
+        with pytest.raises(standardwebhooks.WebhookVerificationError):
+            library.verify(body + " ", headers)

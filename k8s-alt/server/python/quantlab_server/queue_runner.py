@@ -32,9 +32,9 @@ class QueueRunner:
     A drain is one turn of a tenant. When it settled full_turn rows there are perhaps more, and its
     tenant goes to the end of the line again, so that a busy tenant does not starve the others; what
     comes after a smaller turn has a wake of its own. When turns settle CROWDED rows and more on
-    average, one lane takes all who wait in one turn (TENANTS_A_TURN at most): what comes meanwhile
-    makes the next turn larger, and a row costs least in a large one. waiting names the tenants a
-    sweep finds; a queue that is not woken lives from its sweeps alone.
+    average, one lane takes all who wait in one turn (tenants_a_turn at most, and where that is one,
+    never): what comes meanwhile makes the next turn larger, and a row costs least in a large one.
+    waiting names the tenants a sweep finds; a queue that is not woken lives from its sweeps alone.
     """
 
     queue: str
@@ -44,6 +44,7 @@ class QueueRunner:
     full_turn: int = 1
     sweep_every_s: float = SWEEP_EVERY_S
     woken: bool = True
+    tenants_a_turn: int = TENANTS_A_TURN
     _rows_a_turn: float = 0.0
     _line: dict[str, None] = field(default_factory=dict)
     _turns: dict[asyncio.Task[int], list[str]] = field(default_factory=dict)
@@ -78,8 +79,8 @@ class QueueRunner:
         self._fill()
 
     def _fill(self) -> None:
-        crowded = self._rows_a_turn >= CROWDED
-        lanes, tenants = (1, TENANTS_A_TURN) if crowded else (self.lanes, 1)
+        crowded = self._rows_a_turn >= CROWDED and self.tenants_a_turn > 1
+        lanes, tenants = (1, self.tenants_a_turn) if crowded else (self.lanes, 1)
         running = {tenant_id for turn in self._turns.values() for tenant_id in turn}
         ready = [tenant_id for tenant_id in self._line if tenant_id not in running]
         while ready and len(self._turns) < lanes:

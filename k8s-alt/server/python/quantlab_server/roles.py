@@ -68,7 +68,8 @@ def run_queue(settings: Settings, name: str) -> None:
             return found
 
         runner = QueueRunner(queue, drain, find, manifest.concurrency, _full_turn(manifest))
-        sweep_every_s = _sweep_every_s(manifest)
+        runner.tenants_a_turn = _constant(manifest, "TENANTS_A_TURN", runner.tenants_a_turn)
+        sweep_every_s = _constant(manifest, "SWEEP_EVERY_S", None)
         if sweep_every_s is not None:
             runner.sweep_every_s, runner.woken = sweep_every_s, False
             os.nice(UNHURRIED)  # nobody waits for it, others may wait for the core
@@ -143,10 +144,13 @@ def _full_turn(manifest: Manifest) -> int:
     return found
 
 
-def _sweep_every_s(manifest: Manifest) -> float | None:
-    """Read how often a queue function looks for itself, where nothing wakes it."""
-    found = getattr(importlib.import_module(manifest.module), "SWEEP_EVERY_S", None)
-    return None if found is None else float(found)
+def _constant(manifest: Manifest, name: str, default: Any) -> Any:
+    """Read what a queue function may say of itself.
+
+    SWEEP_EVERY_S is how often it looks for itself, where nothing wakes it. TENANTS_A_TURN is how
+    many tenants may share a turn.
+    """
+    return getattr(importlib.import_module(manifest.module), name, default)
 
 
 async def counted(manifest: Manifest, run: Awaitable[Any]) -> Any:

@@ -55,6 +55,9 @@ detection_seconds = Histogram(
 )  # fmt: skip
 watched_accounts = Gauge("quantlab_watched_accounts", "Accounts under watch.", registry=REGISTRY)
 watched_positions = Gauge("quantlab_watched_positions", "Positions under watch.", registry=REGISTRY)
+webhook_attempts = Counter(
+    "quantlab_webhook_attempts", "Attempts to deliver outbound webhooks.", registry=REGISTRY
+)
 audit_entries = Counter("quantlab_audit_entries", "Audit entries appended.", registry=REGISTRY)
 
 

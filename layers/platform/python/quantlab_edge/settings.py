@@ -22,6 +22,8 @@ class PlatformSettings(BaseSettings):
     pool_size: int = Field(default=8, ge=1)
     log_json: bool = False
     log_level: str = "INFO"
+    # For development and tests: outbound webhooks may use http, and go to this machine.
+    webhook_loopback: bool = False
     mail_sender: str = "QuantLab <no-reply@quantlab.example>"
 
 

@@ -22,6 +22,7 @@ class AwsSettings(PlatformSettings):
     queue_orders: str = Field(pattern=_URL)
     queue_audit: str = Field(pattern=_URL)
     queue_publish: str = Field(pattern=_URL)
+    queue_webhooks: str = Field(pattern=_URL)
     event_bus: str = Field(pattern=_NAME)
     socket_endpoint: str = Field(pattern=_URL)
     archive_bucket: str = Field(pattern=_NAME)
@@ -38,6 +39,7 @@ class AwsSettings(PlatformSettings):
             "orders": self.queue_orders,
             "audit": self.queue_audit,
             "publish": self.queue_publish,
+            "webhooks": self.queue_webhooks,
         }
 
 

@@ -33,6 +33,7 @@ from quantlab_app.ports.market import (
     TickSource,
 )
 from quantlab_app.ports.metrics import MetricsBoard, Probe
+from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
 from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
 from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
@@ -132,6 +133,27 @@ class StorePorts(Composition):
         return StoredKnownBots(
             await self.database(), await self.keys(), await self.tenant_configs(), stamps.current
         )
+
+    @part
+    async def webhook_endpoints(self) -> WebhookEndpoints:
+        from quantlab_adapters.postgres.webhook_endpoints import PostgresWebhookEndpoints
+
+        return PostgresWebhookEndpoints(await self.database())
+
+    @part
+    async def webhook_deliveries(self) -> WebhookDeliveries:
+        from quantlab_adapters.postgres.webhook_deliveries import PostgresWebhookDeliveries
+
+        return PostgresWebhookDeliveries(await self.database())
+
+    @part
+    async def webhook_sender(self) -> WebhookSender:
+        from quantlab_adapters.internet.webhook_sender import HttpxWebhookSender
+
+        loopback = self.settings.webhook_loopback
+        sender = HttpxWebhookSender(await self.clock(), loopback=loopback)
+        self.closes(sender.close)
+        return sender
 
     @part
     async def stamps(self) -> "RedisStamps":

@@ -55,7 +55,7 @@ def send(
         typer.Option(envvar="QUANTLAB_BOT_TOKEN", help="Send to this address, secret in the body."),
     ] = None,
     symbol: Annotated[str | None, typer.Option(help="By default the demo bot's.")] = None,
-    action: Annotated[str, typer.Option(help="buy, sell, close or flat.")] = "buy",
+    action: Annotated[str, typer.Option(help="buy, sell, close, flat, reverse ...")] = "buy",
     quantity: Annotated[str | None, typer.Option(help="Lots, contracts or coins.")] = None,
     risk_percent: Annotated[str | None, typer.Option(help="Instead of --quantity.")] = None,
     stop_loss: str | None = None,

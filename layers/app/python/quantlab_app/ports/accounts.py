@@ -56,7 +56,7 @@ class Accounts(Protocol):
         ...
 
     async def watched(self, tenant_id: str) -> Sequence[OwnedAccount]:
-        """Return the accounts with an open position."""
+        """Return the accounts with an open position or a working order."""
         ...
 
     async def active_ids(self, tenant_id: str, due_before_ns: int | None) -> Sequence[str]:
@@ -68,9 +68,20 @@ class Accounts(Protocol):
         ...
 
     async def orders(
-        self, scope: Scope, account_id: str, before: int | None, limit: int
+        self,
+        scope: Scope,
+        account_id: str,
+        before: int | None,
+        limit: int,
+        statuses: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """Return orders, newest first."""
+        """Return orders, working and ended, that moved last first; of some statuses where given."""
+        ...
+
+    async def orders_named(
+        self, scope: Scope, account_id: str, order_ids: Sequence[str]
+    ) -> Sequence[Row]:
+        """Return orders by identifier, in the order of their last events."""
         ...
 
     async def order(self, scope: Scope, account_id: str, order_id: str) -> Row | None:

@@ -22,6 +22,14 @@ Link = Callable[[str, Head, Sequence[Event]], Sequence[Entry]]
 
 
 @dataclass(frozen=True, slots=True)
+class Appended:
+    """What one turn did: entries added, and whether the outbound webhooks have got something."""
+
+    entries: int
+    handed_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AuditQuery:
     """Which entries: streams (None for every stream of the tenant), times, type, page."""
 
@@ -36,8 +44,12 @@ class AuditQuery:
 class AuditLog(Protocol):
     """Append-only chains, one per account and one per tenant."""
 
-    async def append_pending(self, tenant_id: str, limit: int, link: Link) -> int:
-        """Chain the events that outbox rows name, exactly once; return how many were added."""
+    async def append_pending(self, tenant_id: str, limit: int, link: Link) -> Appended:
+        """Chain the events that outbox rows name, exactly once.
+
+        Where the tenant has an active endpoint, the rows are handed on to its webhooks in the same
+        transaction.
+        """
         ...
 
     async def page(self, scope: Scope, query: AuditQuery) -> Sequence[Entry]:

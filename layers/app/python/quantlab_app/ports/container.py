@@ -33,6 +33,7 @@ from quantlab_app.ports.market import (
     TickSource,
 )
 from quantlab_app.ports.metrics import MetricsBoard, Probe
+from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
 from quantlab_app.ports.secrets import Keys, Secrets, Vault
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
 from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
@@ -56,6 +57,9 @@ class Ports:
     accounts: Accounts
     bots: Bots
     known_bots: KnownBots
+    webhook_endpoints: WebhookEndpoints
+    webhook_deliveries: WebhookDeliveries
+    webhook_sender: WebhookSender
     stamps: Stamps
     inbox: Inbox
     execution: Execution

@@ -26,7 +26,7 @@ from quantlab_app.ports.errors import NotFound
 from quantlab_app.use_cases.visibility import visible_account
 
 UNKNOWN: Final = "unknown"
-History = Literal["orders", "fills", "violations"]
+History = Literal["fills", "violations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +113,23 @@ def _without_equity(status: RuleStatus, raised: Sequence[str]) -> RuleStatus:
 async def read_history(
     ports: Ports, scope: Scope, account_id: str, kind: History, before: int | None, limit: int
 ) -> tuple[OwnedAccount, Sequence[Row]]:
-    """Return an account and its orders, fills or violations, newest first."""
+    """Return an account and its fills or violations, newest first."""
     owned = await visible_account(ports, scope, account_id)
-    read = {
-        "orders": ports.accounts.orders,
-        "fills": ports.accounts.fills,
-        "violations": ports.accounts.violations,
-    }[kind]
+    read = {"fills": ports.accounts.fills, "violations": ports.accounts.violations}[kind]
     return owned, await read(scope, account_id, before, limit)
+
+
+async def read_orders(
+    ports: Ports,
+    scope: Scope,
+    account_id: str,
+    before: int | None,
+    limit: int,
+    statuses: Sequence[str] | None,
+) -> Sequence[Row]:
+    """Return an account's orders, those that moved last first, of some statuses where given."""
+    await visible_account(ports, scope, account_id)
+    return await ports.accounts.orders(scope, account_id, before, limit, statuses)
 
 
 async def read_ledger(

@@ -11,7 +11,9 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from quantlab.engine.watch import Demand, Watch
+from quantlab.engine.watch import Watch
+from quantlab.engine.watched import Demand
+from quantlab.ledger.orders import Order, Terms
 from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab.market.quote import PPM, FeedClock
 from quantlab_app.ports.container import Ports
@@ -44,6 +46,10 @@ def _account(fields: dict[str, Any]) -> Account:
             "raised": tuple(fields["raised"]),
             "positions": {
                 symbol: Position(**position) for symbol, position in fields["positions"].items()
+            },
+            "working": {
+                order_id: Order(**{**order, "terms": Terms(**order["terms"])})
+                for order_id, order in fields["working"].items()
             },
         }
     )
@@ -117,7 +123,7 @@ class AccountWatch:
         self._demand(self._watch.put(account, rulebook.profile, self._feed_now(now_ns), now_ns))
 
     async def _reload(self) -> None:
-        """Read every account with positions, on attaching to the bus and now and then."""
+        """Read every account with positions or working orders, on attaching and now and then."""
         while True:
             self._reload_wanted.clear()
             try:
@@ -174,7 +180,7 @@ class AccountWatch:
             self._watch.silence()
 
     async def _pulse(self) -> None:
-        """Follow the feed's clock, and hand on peaks that no later quote has carried along."""
+        """Follow the feed's clock, expire orders, and hand on peaks that no later quote carried."""
         silent = False
         while True:
             await asyncio.sleep(PULSE_S)
@@ -187,7 +193,9 @@ class AccountWatch:
                     await self._judge_latest()
             except StoreUnavailable as fault:
                 _log.warning("feed_clock_not_read", cause=str(fault))
-            self._demand(self._watch.unstored_peaks(self._ports.clock.now_ns()))
+            now_ns = self._ports.clock.now_ns()
+            self._demand(self._watch.overdue(now_ns))
+            self._demand(self._watch.unstored_peaks(now_ns))
 
     def _is_silent(self) -> bool:
         return self._feed is None or self._feed.is_silent(self._ports.clock.now_ns())

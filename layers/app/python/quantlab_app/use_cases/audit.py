@@ -10,17 +10,24 @@ from quantlab_app.ports.audit import Head
 from quantlab_app.ports.container import Ports
 
 BATCH_MAX: Final = 256
+WEBHOOK_QUEUE: Final = "webhooks"
 PAGE: Final = 1000
 
 
 async def append_pending(ports: Ports, tenant_id: str) -> int:
-    """Chain what the outbox names for a tenant; return how many entries were added."""
+    """Chain what the outbox names for a tenant; return how many entries were added.
+
+    Where events were handed on to the tenant's webhooks, what delivers them is woken.
+    """
 
     def link(tenant: str, head: Head, events: Sequence[Event]) -> list[Entry]:
         salts = ports.ids.random_bytes(SALT_BYTES * len(events))
         return _linked(tenant, head, events, salts)
 
-    return await ports.audit_log.append_pending(tenant_id, BATCH_MAX, link)
+    appended = await ports.audit_log.append_pending(tenant_id, BATCH_MAX, link)
+    if appended.handed_on:
+        await ports.wakes.wake(WEBHOOK_QUEUE, tenant_id)
+    return appended.entries
 
 
 def _linked(tenant_id: str, head: Head, events: Sequence[Event], salts: bytes) -> list[Entry]:

@@ -12,6 +12,7 @@ PAGE: Final = 500
 # Keys of signals and orders must hold against repetitions for seven days; our own need not.
 INBOX_DAYS: Final = {("bot", "user", "operator"): 7, ("watch", "schedule"): 1}
 ATTEMPT_DAYS: Final = 30
+WEBHOOK_DAYS: Final = 30
 TICK_DAYS: Final = 30
 
 
@@ -25,6 +26,8 @@ async def forget(ports: Ports) -> int:
         for kinds, days in INBOX_DAYS.items():
             before_ns = now_ns - days * DAY_NS
             gone += await ports.inbox.forget_before(tenant_id, before_ns, kinds)
+        before_ns = now_ns - WEBHOOK_DAYS * DAY_NS
+        gone += await ports.webhook_deliveries.forget_before(tenant_id, before_ns)
     gone += await ports.unauthenticated.forget_before(now_ns - ATTEMPT_DAYS * DAY_NS)
     feed = await ports.quotes.feed_clock()
     if feed is not None:

@@ -16,7 +16,9 @@ async def checkpoint_rules(ports: Ports) -> int:
     accepted = 0
     for tenant_id in await ports.tenants.active():
         account_ids = [
-            owned.account.account_id for owned in await ports.accounts.watched(tenant_id)
+            owned.account.account_id
+            for owned in await ports.accounts.watched(tenant_id)
+            if owned.account.positions
         ]
         accepted += await accept_all(
             ports.inbox,

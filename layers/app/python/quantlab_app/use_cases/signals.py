@@ -16,7 +16,6 @@ from quantlab.kernel.instants import SECOND_NS
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope
 from quantlab.webhooks.body import (
-    Problem,
     Signal,
     idempotency_key,
     parse_json,
@@ -24,6 +23,7 @@ from quantlab.webhooks.body import (
     sent_at_ns,
     signal_id_of,
 )
+from quantlab.webhooks.fields import Problem
 from quantlab.webhooks.signature import (
     Signed,
     read_signature_header,
@@ -283,7 +283,7 @@ def _permitted(ports: Ports, bot: KnownBot, signal: Signal) -> tuple[Signal, str
         return signal, account_id
     ticker = bot.webhooks.tickers.get(signal.symbol, signal.symbol)
     instrument = ports.catalog.find(ticker)
-    closes = signal.action in ("close", "flat")
+    closes = signal.action in ("close", "flat", "cancel_all")
     if instrument is None or not (closes or instrument.symbol in account.symbols):
         problem = Problem("/symbol", "an instrument of this account", signal.symbol)
         return Refused("unknown_symbol", f"no instrument {signal.symbol}", problems=(problem,))

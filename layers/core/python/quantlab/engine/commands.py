@@ -6,10 +6,14 @@ from typing import Any
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.canonical import Json
 from quantlab.ledger.fills import LedgerEntry
+from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account, ClosedDay
 
 TRADE = "trade"
 PROTECT = "protect"
+WORK_ORDER = "work_order"
+EXPIRE_ORDERS = "expire_orders"
+OBSERVE_TRAILS = "observe_trails"
 CHECK_RULES = "check_rules"
 OBSERVE_EQUITY = "observe_equity"
 LIQUIDATE = "liquidate"
@@ -49,26 +53,11 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """An order as it ended; sizes in steps, protective prices in ticks."""
-
-    order_id: str
-    client_id: str | None
-    symbol: str
-    side: int
-    order_type: str
-    size_steps: int
-    filled_steps: int
-    stop_loss_ticks: int | None
-    take_profit_ticks: int | None
-    status: str
-    reason: str | None
-    event_seq: int
-
-
-@dataclass(frozen=True, slots=True)
 class Fill:
-    """A fill with every recorded input it was computed from."""
+    """A fill with every recorded input it was computed from.
+
+    slippage_ticks is how far the price lies beyond its side of the quote, against the trader.
+    """
 
     fill_id: str
     order_id: str
@@ -105,7 +94,10 @@ class Violation:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one command did: the account after it, and everything to be written with it."""
+    """What one command did: the account after it, and everything to be written with it.
+
+    orders are those that ended; what still works is in the account.
+    """
 
     command: Command
     account: Account

@@ -135,6 +135,13 @@ def symbols_of(account: Account, catalog: Catalog) -> frozenset[str]:
     return frozenset(symbols)
 
 
+def order_symbols(account: Account, catalog: Catalog) -> frozenset[str]:
+    """Return the symbols whose quotes the account's working orders wait for."""
+    return frozenset(order.symbol for order in account.working.values()) & frozenset(
+        catalog.instruments
+    )
+
+
 def exposure_id(account: Account) -> str:
     """Name what the account's equity at given quotes depends on: the same name, the same equity."""
     held = [

@@ -9,17 +9,23 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.ids import derive_id
 from quantlab.ledger.state import Account
+from quantlab.market.quote import Quote
 
 
 class Draft:
-    """Collects the outcome of one command; the account in it is replaced, never changed."""
+    """Collects the outcome of one command; the account in it is replaced, never changed.
 
-    __slots__ = ("account", "context", "outcome")
+    due names the orders that may fill since something else did, and were not looked at yet.
+    """
+
+    __slots__ = ("_taken", "account", "context", "due", "outcome")
 
     def __init__(self, account: Account, command: Command, context: Context) -> None:
         self.account = account
         self.context = context
         self.outcome = Outcome(command, account, context.now_ns)
+        self.due: list[str] = []
+        self._taken: dict[tuple[str, int, int], int] = {}
 
     @property
     def command(self) -> Command:
@@ -46,6 +52,15 @@ class Draft:
         """Name something by the event it comes with, so that a repeated decision names it alike."""
         account = self.account
         return derive_id(account.tenant_id, account.account_id, self.next_seq, kind)
+
+    def taken_steps(self, quote: Quote, side: int) -> int:
+        """Return how much of a quote's displayed size on a side this command has used up."""
+        return self._taken.get((quote.symbol, side, quote.seq), 0)
+
+    def take_steps(self, quote: Quote, side: int, size_steps: int) -> None:
+        """Note that a fill used up so much of a quote."""
+        key = (quote.symbol, side, quote.seq)
+        self._taken[key] = self._taken.get(key, 0) + size_steps
 
     def money(self, amount_minor: int) -> str:
         return format_minor(amount_minor, self.account.currency_digits)

@@ -1,11 +1,12 @@
-"""What follows from a verdict: events, locks, disabled accounts and closed positions."""
+"""What follows from a verdict: events, locks, ended accounts, closed orders and positions."""
 
 from quantlab.engine.commands import Violation
 from quantlab.engine.context import Market, equity_of, symbols_of, write_quotes
 from quantlab.engine.draft import Draft
+from quantlab.engine.filling import fill_market_order
+from quantlab.engine.orders import cancel_working
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.sizing import closing_intent
-from quantlab.engine.trading import fill_market_order
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.rules import terms
@@ -112,14 +113,20 @@ def _used_quotes(draft: Draft, market: Market | None) -> dict[str, Json]:
 def _end(draft: Draft, status: str, event_type: str, rule: str) -> None:
     draft.change(status=status, status_reason=rule)
     draft.emit(event_type, {"rule": rule, "balance": draft.money(draft.account.balance_minor)})
+    cancel_working(draft, f"account_{status}", rule=rule)
     liquidate(draft, f"rule:{rule}")
 
 
-def liquidate(draft: Draft, cause: str) -> tuple[str, ...]:
-    """Close what good quotes can fill; return the symbols whose rest must wait for another."""
+def liquidate(draft: Draft, cause: str, only: str | None = None) -> tuple[str, ...]:
+    """Close what can be closed at a good quote, of one symbol where given.
+
+    Returns the symbols that must wait for one, or for the rest of their size.
+    """
     waiting = []
     market = draft.context.market
     for symbol, position in sorted(draft.account.positions.items()):
+        if only not in (None, symbol):
+            continue
         instrument = market.catalog.instruments[symbol]
         quote = market.usable(instrument)
         intent = (
@@ -127,8 +134,7 @@ def liquidate(draft: Draft, cause: str) -> tuple[str, ...]:
             if isinstance(quote, Rejection)
             else closing_intent(position, instrument, quote, None)
         )
-        if not isinstance(intent, Rejection):
-            fill_market_order(draft, intent, cause)
-        if symbol in draft.account.positions:
+        refused = isinstance(intent, Rejection) or fill_market_order(draft, intent, cause)
+        if refused or draft.account.position(symbol) is not None:
             waiting.append(symbol)
     return tuple(waiting)

@@ -3,31 +3,34 @@
 from collections.abc import Callable
 from typing import Any
 
-from quantlab.engine import commands
-from quantlab.engine.commands import Command, Order, Outcome
+from quantlab.engine import commands, lifecycle
+from quantlab.engine.changing import cancel, cancel_all, modify
+from quantlab.engine.commands import Command, Outcome
 from quantlab.engine.context import Context, exposure_id, read_market
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import (
-    enforce,
     enforce_equity,
     liquidate,
     roll_if_over,
     take_over_peak,
 )
+from quantlab.engine.filling import fill_at_once, fill_market_order, new_order
+from quantlab.engine.guard import guard
+from quantlab.engine.order_terms import MARKET
+from quantlab.engine.orders import cancel_working, expire_due
+from quantlab.engine.placing import place_orders
 from quantlab.engine.rejections import Reason, Rejection
-from quantlab.engine.sizing import Intent, closing_intent, entry_intent
-from quantlab.engine.trading import fill_market_order
+from quantlab.engine.sizing import closing_intent, reversing_intent
+from quantlab.engine.trading import plan_fill
+from quantlab.engine.working import attempt_due, observe_trails, work_order
 from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
-from quantlab.ledger.state import Account
+from quantlab.ledger.orders import Order
+from quantlab.ledger.state import Account, Position
 from quantlab.market.instrument import Instrument
-from quantlab.rules.verdicts import judge_order, order_warnings
+from quantlab.market.quote import BUY, Quote
 
-_STATUS_REASONS = {
-    "closed": Reason.ACCOUNT_CLOSED,
-    "disabled": Reason.ACCOUNT_DISABLED,
-    "locked": Reason.ACCOUNT_LOCKED,
-}
+TAKE_PROFIT = "take_profit"
 
 
 def execute(account: Account, command: Command, context: Context) -> Outcome:
@@ -40,6 +43,7 @@ def execute(account: Account, command: Command, context: Context) -> Outcome:
     check(handler is not None, f"no such command: {command.name}")
     draft = Draft(account, command, context)
     roll_if_over(draft)
+    expire_due(draft, _moment_of(command, context))
     if command.source_kind == "bot":
         _emit_received(draft)
     rejection = handler(draft, command.payload) if handler else None
@@ -49,14 +53,18 @@ def execute(account: Account, command: Command, context: Context) -> Outcome:
     return draft.finish()
 
 
+def _moment_of(command: Command, context: Context) -> int:
+    """Return when a command holds: a quote that reached an order did so when it was reported."""
+    return command.received_ns if command.name == commands.WORK_ORDER else context.now_ns
+
+
 def _emit_received(draft: Draft) -> None:
     command, payload = draft.command, draft.command.payload
     received = format_rfc3339(command.received_ns)
     known = {"signalId": command.signal_id, "botId": command.source_id}
-    signal = {key: value for key, value in payload.items() if isinstance(value, str)}
     draft.emit(
         "webhook.received",
-        {**known, "receivedAt": received, "signal": signal},
+        {**known, "receivedAt": received, "signal": dict(payload)},
         occurred_ns=command.received_ns,
     )
     draft.emit("webhook.validated", {**known}, occurred_ns=command.received_ns)
@@ -72,96 +80,84 @@ def _emit_answer(draft: Draft, rejection: Rejection | None) -> None:
 
 
 def _trade(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
-    if payload["action"] == "flat":
-        return _flat(draft, payload.get("symbol"))
-    closing = payload["action"] == "close"
-    refused = _guard(draft, payload["symbol"], reducing=closing)
+    """Do what a signal asks; a refused order is recorded with its reason."""
+    handler = _ACTIONS.get(payload["action"])
+    if handler is not None:
+        return handler(draft, payload)
+    action = payload["action"]
+    refused = guard(
+        draft,
+        payload["symbol"],
+        reducing=action == "close" or payload.get("reduceOnly", False),
+        closing=action == "close",
+    )
     if isinstance(refused, Rejection):
         return _reject_order(draft, payload, refused)
-    instrument = refused
-    intent = _close_intent(draft, instrument, payload) if closing else None
-    if intent is None:
-        quote = draft.context.market.usable(instrument)
-        intent = (
-            quote
-            if isinstance(quote, Rejection)
-            else entry_intent(
-                draft.account,
-                draft.context.market,
-                instrument,
-                quote,
-                payload,
-                draft.context.fill_model(instrument),
-            )
-        )
-    rejection = intent if isinstance(intent, Rejection) else None
-    if isinstance(intent, Intent):
-        rejection = fill_market_order(draft, intent, "signal")
+    if action in ("buy", "sell"):
+        rejection = place_orders(draft, refused, payload)
+    else:
+        rejection = _close_position(draft, refused, payload)
     if rejection is not None:
         return _reject_order(draft, payload, rejection)
+    attempt_due(draft)
     enforce_equity(draft)
     return None
 
 
-def _guard(draft: Draft, ticker: str, *, reducing: bool) -> Instrument | Rejection:
-    """Refuse what may not be traded now; a locked account may still make positions smaller."""
-    account, context = draft.account, draft.context
-    reason = _STATUS_REASONS.get(account.status)
-    if account.status != "active" and not (reducing and account.status == "locked"):
-        check(reason is not None, f"no such status: {account.status}")
-        detail = f"the account is {account.status}: {account.status_reason}"
-        return Rejection(reason or Reason.ACCOUNT_DISABLED, detail)
-    instrument = context.market.catalog.find(ticker)
-    if instrument is None:
-        return Rejection(Reason.UNKNOWN_INSTRUMENT, f"no instrument {ticker}")
-    if instrument.symbol not in context.instruments and not reducing:
-        return Rejection(
-            Reason.INSTRUMENT_ALLOWLIST, f"{instrument.symbol} is not offered on this account"
-        )
-    verdict = judge_order(
-        context.profile, account, instrument.symbol, context.now_ns, reducing=reducing
-    )
-    if verdict is not None:
-        enforce(draft, (verdict,))
-        reason = _ORDER_RULES.get(verdict.rule, Reason.ACCOUNT_LOCKED)
-        return Rejection(reason, verdict.arithmetic)
-    warnings = order_warnings(
-        context.profile, account, instrument.symbol, context.now_ns, reducing=reducing
-    )
-    if warnings:
-        enforce(draft, warnings)
-    return instrument
-
-
-_ORDER_RULES = {
-    "trading_hours": Reason.TRADING_HOURS,
-    "instrument_allowlist": Reason.INSTRUMENT_ALLOWLIST,
-}
-
-
-def _close_intent(
+def _close_position(
     draft: Draft, instrument: Instrument, payload: dict[str, Any]
-) -> Intent | Rejection:
-    position = draft.account.positions.get(instrument.symbol)
+) -> Rejection | None:
+    """Close a position, or turn it round with one order of twice its size."""
+    position = draft.account.position(instrument.symbol)
     if position is None:
         return Rejection(Reason.NO_POSITION, f"no open position of {instrument.symbol}")
     quote = draft.context.market.usable(instrument)
     if isinstance(quote, Rejection):
         return quote
-    return closing_intent(position, instrument, quote, payload.get("quantity"))
+    if payload["action"] == "reverse":
+        model = draft.context.fill_model(instrument)
+        intent = reversing_intent(position, instrument, quote, payload, model)
+    else:
+        intent = closing_intent(position, instrument, quote, payload.get("quantity"))
+    return intent if isinstance(intent, Rejection) else fill_market_order(draft, intent, "signal")
 
 
-def _flat(draft: Draft, ticker: str | None) -> Rejection | None:
-    """Close every position, or the one named; what has no good quote is named and stays."""
+def _flat(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
+    """Cancel the working orders and close the positions of a symbol, or of all."""
+    ticker = payload.get("symbol")
     if ticker is not None:
-        return _trade(draft, {"action": "close", "symbol": ticker})
-    if not draft.account.positions:
+        rejection = _flat_symbol(draft, ticker, payload)
+        if rejection is not None:
+            return _reject_order(draft, payload, rejection)
+    else:
+        rejection = _flat_all(draft)
+        if rejection is not None:
+            return rejection
+    enforce_equity(draft)
+    return None
+
+
+def _flat_symbol(draft: Draft, ticker: str, payload: dict[str, Any]) -> Rejection | None:
+    instrument = guard(draft, ticker, reducing=True, closing=True)
+    if isinstance(instrument, Rejection):
+        return instrument
+    cancelled = cancel_working(draft, "flattened", instrument.symbol)
+    if cancelled and draft.account.position(instrument.symbol) is None:
+        draft.outcome.result = {"orderIds": list(cancelled)}
+        return None
+    return _close_position(draft, instrument, payload)
+
+
+def _flat_all(draft: Draft) -> Rejection | None:
+    """Flatten every symbol; what has no good quote is named and stays open."""
+    cancelled = cancel_working(draft, "flattened")
+    if not draft.account.positions and not cancelled:
         return Rejection(Reason.NO_POSITION, "no open position")
     waiting = liquidate(draft, "signal")
     if waiting:
         enforce_equity(draft)
         return Rejection(Reason.QUOTE_STALE, "no good quote to close all of " + ", ".join(waiting))
-    enforce_equity(draft)
+    draft.outcome.result = draft.outcome.result or {"orderIds": list(cancelled)}
     return None
 
 
@@ -182,17 +178,20 @@ def _reject_order(draft: Draft, payload: dict[str, Any], rejection: Rejection) -
     draft.outcome.orders.append(
         Order(
             order_id=order_id,
+            signal_id=draft.command.signal_id,
             client_id=payload.get("clientId"),
+            source_kind=draft.command.source_kind,
             symbol=payload["symbol"],
             side=-1 if payload["action"] == "sell" else 1,
-            order_type="market",
+            order_type=payload.get("orderType", MARKET),
             size_steps=0,
             filled_steps=0,
             stop_loss_ticks=None,
             take_profit_ticks=None,
-            status="rejected",
+            status=lifecycle.REJECTED,
             reason=str(rejection.reason),
             event_seq=seq,
+            created_ns=draft.context.now_ns,
         )
     )
     return rejection
@@ -204,30 +203,43 @@ def _protect(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     A stop that was touched fills at the first good quote after it; a take-profit is a limit and
     is filled only while the quote is at its price or better.
     """
-    position = draft.account.positions.get(payload["symbol"])
+    position = draft.account.position(payload["symbol"])
     if position is None or position.opened_seq != payload["openedSeq"]:
         return Rejection(Reason.POSITION_CHANGED, "the position is gone or is another one")
     instrument = draft.context.market.catalog.instruments[position.symbol]
     quote = draft.context.market.usable(instrument)
     if isinstance(quote, Rejection):
         return quote
-    long = position.size_steps > 0
-    exit_ticks = quote.bid_ticks if long else quote.ask_ticks
-    if payload["kind"] == "take_profit":
-        target = position.take_profit_ticks
-        reached = target is not None and (exit_ticks >= target if long else exit_ticks <= target)
-        if not reached or target != payload["priceTicks"]:
-            return Rejection(Reason.NOT_TRIGGERED, "the quote is not at the take-profit any more")
-    elif position.stop_loss_ticks != payload["priceTicks"]:
-        return Rejection(Reason.POSITION_CHANGED, "the stop-loss has been moved")
-    draft.emit("order.triggered", {key: payload[key] for key in sorted(payload)})
+    refused = _not_protected(position, quote, payload)
+    if refused is not None:
+        return refused
     intent = closing_intent(position, instrument, quote, None)
-    rejection = intent if isinstance(intent, Rejection) else None
-    if isinstance(intent, Intent):
-        rejection = fill_market_order(draft, intent, payload["kind"])
+    if isinstance(intent, Rejection):
+        return intent
+    limit_ticks = position.take_profit_ticks if payload["kind"] == TAKE_PROFIT else None
+    order = new_order(draft, intent, limit_ticks)
+    planned = plan_fill(draft, order, draft.context.market)
+    if isinstance(planned, Rejection):
+        return planned
+    draft.emit("order.triggered", {key: payload[key] for key in sorted(payload)})
+    rejection = fill_at_once(draft, order, payload["kind"])
     if rejection is None:
         enforce_equity(draft)
     return rejection
+
+
+def _not_protected(position: Position, quote: Quote, payload: dict[str, Any]) -> Rejection | None:
+    """Say why a protective price does not hold any more."""
+    if payload["kind"] != TAKE_PROFIT:
+        if position.stop_loss_ticks == payload["priceTicks"]:
+            return None
+        return Rejection(Reason.POSITION_CHANGED, "the stop-loss has been moved")
+    target, side = position.take_profit_ticks, -BUY if position.size_steps > 0 else BUY
+    if target is None or target != payload["priceTicks"]:
+        return Rejection(Reason.POSITION_CHANGED, "the take-profit has been moved")
+    if side * (quote.price_for(side) - target) > 0:
+        return Rejection(Reason.NOT_TRIGGERED, "the quote is not at the take-profit any more")
+    return None
 
 
 def _check_rules(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
@@ -261,13 +273,13 @@ def _liquidate(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         return Rejection(Reason.POSITION_CHANGED, "the account trades again")
     if not draft.account.positions:
         return Rejection(Reason.NO_POSITION, "no open position")
-    waiting = liquidate(draft, payload["cause"])
+    waiting = liquidate(draft, payload["cause"], payload.get("symbol"))
     draft.outcome.result = {"waiting": list(waiting)}
     return None
 
 
-def _roll_day(_draft: Draft, _payload: dict[str, Any]) -> Rejection | None:
-    """Do nothing more: whatever the command, an ended day is rolled and judged before it."""
+def _nothing_more(_draft: Draft, _payload: dict[str, Any]) -> Rejection | None:
+    """Whatever the command, an ended day is rolled and what is due expires before it."""
     return None
 
 
@@ -277,6 +289,7 @@ def _disable(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     if draft.account.status != "disabled":
         draft.change(status="disabled", status_reason=payload["reason"])
         draft.emit("account.disabled", {"reason": payload["reason"], "by": payload["by"]})
+        cancel_working(draft, "account_disabled")
     liquidate(draft, "operator")
     return None
 
@@ -295,19 +308,29 @@ def _close(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     waiting = liquidate(draft, "operator")
     if waiting:
         return Rejection(Reason.QUOTE_STALE, "no good quote to close all of " + ", ".join(waiting))
+    cancel_working(draft, "account_closed")
     draft.change(status="closed", status_reason=payload["reason"])
     closed = {"status": "closed", "reason": payload["reason"], "by": payload["by"]}
     draft.emit("account.updated", closed)
     return None
 
 
+_ACTIONS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
+    "flat": _flat,
+    "cancel": cancel,
+    "cancel_all": cancel_all,
+    "modify": modify,
+}
 _HANDLERS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     commands.TRADE: _trade,
     commands.PROTECT: _protect,
+    commands.WORK_ORDER: work_order,
+    commands.EXPIRE_ORDERS: _nothing_more,
+    commands.OBSERVE_TRAILS: observe_trails,
     commands.CHECK_RULES: _check_rules,
     commands.OBSERVE_EQUITY: _observe_equity,
     commands.LIQUIDATE: _liquidate,
-    commands.ROLL_DAY: _roll_day,
+    commands.ROLL_DAY: _nothing_more,
     commands.DISABLE: _disable,
     commands.ENABLE: _enable,
     commands.CLOSE: _close,

@@ -21,7 +21,6 @@ from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote
 from quantlab.market.synthetic import SplitMix64, seed_of
 
-NO_LIMIT: Final = 0
 DRAW_BITS: Final = 31
 PPM: Final = 1_000_000
 
@@ -34,6 +33,7 @@ def plan_fill(
     ask_ticks: int,
     bid_size_steps: int,
     ask_size_steps: int,
+    taken_steps: int,
     size_rule: int,
     slippage: int,
     amount: int,
@@ -42,23 +42,24 @@ def plan_fill(
 ) -> tuple[int, int, int]:
     """Return (steps, price_ticks, slippage_ticks); (0, 0, 0) when the quote fills nothing.
 
-    side is BUY or SELL, limit_ticks the worst price or NO_LIMIT, draw a number below 2^31. The
+    side is BUY or SELL, limit_ticks the worst price (`pricing.market_limit` where there is none),
+    taken_steps what earlier fills used up of the displayed size, draw a number below 2^31. The
     slippage moves the price against the trader, at most to the limit and never below one tick.
     """
     touch_ticks = ask_ticks if side == BUY else bid_ticks
     displayed_steps = ask_size_steps if side == BUY else bid_size_steps
-    if limit_ticks != NO_LIMIT and side * (touch_ticks - limit_ticks) > 0:
+    if side * (touch_ticks - limit_ticks) > 0:
         return 0, 0, 0
     steps = size_steps
     if size_rule != ANY_SIZE and (displayed_steps > 0 or size_rule == DISPLAYED):
-        steps = min(size_steps, displayed_steps)
+        steps = min(size_steps, displayed_steps - taken_steps)
     if steps <= 0:
         return 0, 0, 0
     spread_ticks = ask_ticks - bid_ticks
     compared_steps = displayed_steps if displayed_steps > 0 else reference_steps
     ticks = slippage_ticks(slippage, amount, spread_ticks, steps, compared_steps, draw)
     price_ticks = max(touch_ticks + side * ticks, 1)
-    if limit_ticks != NO_LIMIT and side * (price_ticks - limit_ticks) > 0:
+    if side * (price_ticks - limit_ticks) > 0:
         price_ticks = limit_ticks
     return steps, price_ticks, side * (price_ticks - touch_ticks)
 
@@ -113,6 +114,7 @@ def plan(
     side: int,
     size_steps: int,
     limit_ticks: int,
+    taken_steps: int,
     seed: int,
 ) -> PlannedFill:
     """Plan the fill of an order at a quote by a model; of no steps when it fills nothing."""
@@ -124,6 +126,7 @@ def plan(
         quote.ask_ticks,
         quote.bid_size_steps,
         quote.ask_size_steps,
+        taken_steps,
         model.size_rule(instrument),
         model.slippage,
         model.amount,

@@ -1,5 +1,6 @@
 """From what a signal asks to an order in integers, or the reason why not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,8 @@ from quantlab.market.fill_model import FillModel
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote
 
+TICKS_MAX = 1 << 53
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -28,36 +31,51 @@ class Intent:
     take_profit_ticks: int | None
 
 
-def entry_intent(
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """The size of an entry in steps, and the protective prices of the position it opens."""
+
+    size_steps: int
+    stop_loss_ticks: int | None
+    take_profit_ticks: int | None
+
+
+def size_entry(
     account: Account,
     market: Market,
     instrument: Instrument,
-    quote: Quote,
-    payload: dict[str, Any],
-    model: FillModel,
-) -> Intent | Rejection:
+    side: int,
+    entry_ticks: int,
+    payload: Mapping[str, Any],
+) -> Sized | Rejection:
     """Size a buy or sell: protective prices first, since the risk size needs the stop."""
-    side = BUY if payload["action"] == "buy" else -BUY
-    entry_ticks = expected_price(model, quote, side)
+    protective = protective_prices(instrument, side, entry_ticks, payload)
+    if isinstance(protective, Rejection):
+        return protective
+    stop_loss, take_profit = protective
+    if "quantity" in payload:
+        size = quantity_steps(instrument, payload["quantity"])
+    else:
+        size = _risk_size(
+            account, market, instrument, entry_ticks, stop_loss, Decimal(payload["riskPercent"])
+        )
+    return size if isinstance(size, Rejection) else Sized(size, stop_loss, take_profit)
+
+
+def protective_prices(
+    instrument: Instrument, side: int, entry_ticks: int, payload: Mapping[str, Any]
+) -> tuple[int | None, int | None] | Rejection:
+    """Read stopLoss and takeProfit, which must lie on their sides of the entry."""
     protective = []
     for key, reason, sign in (
         ("stopLoss", Reason.INVALID_STOP_LOSS, side),
         ("takeProfit", Reason.INVALID_TAKE_PROFIT, -side),
     ):
-        price = _price(instrument, key, payload.get(key), reason, entry_ticks, sign)
+        price = _protective(instrument, key, payload.get(key), reason, entry_ticks, sign)
         if isinstance(price, Rejection):
             return price
         protective.append(price)
-    stop_loss, take_profit = protective
-    if "quantity" in payload:
-        size = _quantity(instrument, Decimal(payload["quantity"]))
-    else:
-        size = _risk_size(
-            account, market, instrument, entry_ticks, stop_loss, Decimal(payload["riskPercent"])
-        )
-    if isinstance(size, Rejection):
-        return size
-    return Intent(instrument, quote, side, size, stop_loss, take_profit)
+    return protective[0], protective[1]
 
 
 def closing_intent(
@@ -66,7 +84,7 @@ def closing_intent(
     """Size a close: the whole position, or a quantity of at most that."""
     size: int | Rejection = abs(position.size_steps)
     if quantity is not None:
-        size = _quantity(instrument, Decimal(quantity))
+        size = quantity_steps(instrument, quantity)
         if isinstance(size, int) and size > abs(position.size_steps):
             return Rejection(
                 Reason.QUANTITY_TOO_LARGE,
@@ -83,17 +101,25 @@ def _lots(instrument: Instrument, steps: int) -> str:
     return format((steps * instrument.size_step).normalize(), "f")
 
 
-def _price(
+def on_tick(instrument: Instrument, key: str, text: str) -> int | Rejection:
+    """Read a price or a distance of price as ticks."""
+    ticks = to_units(Decimal(text), instrument.tick)
+    if ticks is not None and abs(ticks) < TICKS_MAX:
+        return ticks
+    return Rejection(
+        Reason.PRICE_OFF_TICK, f"expected {key} on the tick of {instrument.tick}, was {text}"
+    )
+
+
+def _protective(
     instrument: Instrument, key: str, text: str | None, reason: Reason, entry_ticks: int, sign: int
 ) -> int | Rejection | None:
     """Read a protective price; with sign +1 it must lie below the entry, with -1 above."""
     if text is None:
         return None
-    ticks = to_units(Decimal(text), instrument.tick)
-    if ticks is None:
-        return Rejection(
-            Reason.PRICE_OFF_TICK, f"expected {key} on the tick of {instrument.tick}, was {text}"
-        )
+    ticks = on_tick(instrument, key, text)
+    if isinstance(ticks, Rejection):
+        return ticks
     if (entry_ticks - ticks) * sign <= 0:
         place = "below" if sign > 0 else "above"
         entry = format(entry_ticks * instrument.tick, "f")
@@ -101,14 +127,30 @@ def _price(
     return ticks
 
 
-def _quantity(instrument: Instrument, quantity: Decimal) -> int | Rejection:
-    steps = to_units(quantity, instrument.size_step)
+def quantity_steps(instrument: Instrument, quantity: str) -> int | Rejection:
+    """Read a quantity in lots as steps, within what the instrument takes."""
+    steps = to_units(Decimal(quantity), instrument.size_step)
     if steps is None:
         return Rejection(
             Reason.QUANTITY_OFF_STEP,
             f"expected a multiple of {instrument.size_step} lots, was {quantity}",
         )
     return _within(instrument, steps)
+
+
+def reversing_intent(
+    position: Position,
+    instrument: Instrument,
+    quote: Quote,
+    payload: Mapping[str, Any],
+    model: FillModel,
+) -> Intent | Rejection:
+    """Size a reversal: twice the position the other way, with protective prices of the new one."""
+    side = -BUY if position.size_steps > 0 else BUY
+    protective = protective_prices(instrument, side, expected_price(model, quote, side), payload)
+    if isinstance(protective, Rejection):
+        return protective
+    return Intent(instrument, quote, side, 2 * abs(position.size_steps), *protective)
 
 
 def _within(instrument: Instrument, steps: int) -> int | Rejection:

@@ -1,14 +1,14 @@
-"""Market orders against the quote of the moment: netting, money, and the events of both."""
+"""What one fill does: size and price at a quote, netting, money, and the events of all three."""
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from quantlab.engine import ENGINE_VERSION
-from quantlab.engine.commands import Fill, Order
+from quantlab.engine import ENGINE_VERSION, lifecycle
+from quantlab.engine.commands import Fill
+from quantlab.engine.context import Market
 from quantlab.engine.draft import Draft
-from quantlab.engine.fill_models import NO_LIMIT, PlannedFill, fill_seed, plan
+from quantlab.engine.fill_models import PlannedFill, fill_seed, plan
+from quantlab.engine.order_terms import FOK, MARKET, limit_of
 from quantlab.engine.rejections import Reason, Rejection
-from quantlab.engine.sizing import Intent
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import check
@@ -23,75 +23,76 @@ from quantlab.ledger.fills import (
     gain_micro,
     net,
 )
+from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Position
 from quantlab.market.instrument import Instrument
+from quantlab.market.quote import Quote
 
-SIZE_EXHAUSTED = "size_exhausted"
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A fill that may be booked as it is: nothing about it can fail any more."""
+
+    instrument: Instrument
+    quote: Quote
+    fill: PlannedFill
+    netted: Netted
+    rate: Rate
 
 
-def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | None:
-    """Fill an order at the quote of its intent as far as the fill model lets it; cancel the rest.
+def plan_fill(
+    draft: Draft, order: Order, market: Market, *, events_before: int = 0
+) -> Planned | Rejection | None:
+    """Work out what an order fills at a market's quote; None when that gives it nothing.
 
-    The first refusal leaves nothing behind.
+    events_before is how many events will come before the fill's own, which names its draw.
     """
-    instrument = intent.instrument
-    planned = _plan(draft, intent)
-    if not planned.steps:
-        return Rejection(
-            Reason.NO_DISPLAYED_SIZE,
-            f"expected a quote of {instrument.symbol} with a size to {side_name(intent.side)},"
-            " was one without",
-        )
-    price_ticks = planned.price_ticks
-    held = draft.account.positions.get(instrument.symbol)
-    netted = net(held, intent.side, planned.steps, price_ticks)
-    if not fits(netted, price_ticks, instrument):
+    instrument = market.catalog.instruments[order.symbol]
+    quote = market.usable(instrument)
+    if isinstance(quote, Rejection):
+        return quote
+    wanted_steps = order.remaining_steps
+    if order.terms.reduce_only:
+        reducible_steps = draft.account.reducible_steps(order.symbol, order.side)
+        wanted_steps = min(wanted_steps, reducible_steps)
+    model = draft.context.fill_model(instrument)
+    fill = plan(
+        model,
+        instrument,
+        quote,
+        order.side,
+        wanted_steps,
+        limit_of(order),
+        draft.taken_steps(quote, order.side),
+        _seed(draft, draft.next_seq + events_before),
+    )
+    if order.order_type == MARKET and wanted_steps and not fill.steps:
+        return _no_size(instrument, order.side)
+    if not fill.steps or (order.terms.time_in_force == FOK and fill.steps < order.remaining_steps):
+        return None
+    held = draft.account.position(order.symbol)
+    netted = net(held, order.side, fill.steps, fill.price_ticks)
+    if not fits(netted, fill.price_ticks, instrument):
         return Rejection(
             Reason.POSITION_TOO_LARGE,
             f"expected a position within 2^62 units of value, was {abs(netted.size_steps)} steps",
         )
-    rate = draft.context.market.rate(instrument, draft.account.currency, netted.gain)
+    rate = market.rate(instrument, draft.account.currency, netted.gain)
     if isinstance(rate, Rejection):
         return rate
-    order_id = draft.derived_id("order")
-    draft.emit("order.accepted", _order_payload(draft, intent, order_id, cause))
-    fill = _book(draft, intent, order_id, planned, netted, rate)
-    check(planned.seed == _seed(draft, fill.event_seq), "a fill recorded with its own event")
-    draft.outcome.fills.append(fill)
-    rest_steps = intent.size_steps - fill.size_steps
-    filled = "order.partially_filled" if rest_steps else "order.filled"
-    draft.emit(filled, _fill_payload(draft, intent, fill, planned, cause))
-    _move_position(draft, intent, held, netted)
-    if rest_steps:
-        draft.emit("order.cancelled", _rest_payload(intent, fill, rest_steps))
-    draft.outcome.orders.append(_done_order(draft, intent, fill))
-    if not draft.outcome.result:
-        draft.outcome.result = {
-            "orderId": order_id,
-            "fillId": fill.fill_id,
-            "symbol": instrument.symbol,
-            "side": side_name(intent.side),
-            "price": format_units(price_ticks, instrument.tick),
-            "quantity": format_units(fill.size_steps, instrument.size_step),
-        }
-    return None
-
-
-def _plan(draft: Draft, intent: Intent) -> PlannedFill:
-    """Plan the fill; its event follows the one that accepts the order."""
-    return plan(
-        draft.context.fill_model(intent.instrument),
-        intent.instrument,
-        intent.quote,
-        intent.side,
-        intent.size_steps,
-        NO_LIMIT,
-        _seed(draft, draft.next_seq + 1),
-    )
+    return Planned(instrument, quote, fill, netted, rate)
 
 
 def _seed(draft: Draft, event_seq: int) -> int:
     return fill_seed(draft.account.tenant_id, draft.account.account_id, event_seq)
+
+
+def _no_size(instrument: Instrument, side: int) -> Rejection:
+    return Rejection(
+        Reason.NO_DISPLAYED_SIZE,
+        f"expected a quote of {instrument.symbol} with a size left to {side_name(side)},"
+        " was one without",
+    )
 
 
 def side_name(side: int) -> str:
@@ -99,20 +100,45 @@ def side_name(side: int) -> str:
     return "buy" if side > 0 else "sell"
 
 
-def _book(
-    draft: Draft,
-    intent: Intent,
-    order_id: str,
-    planned: PlannedFill,
-    netted: Netted,
-    rate: Rate,
-) -> Fill:
+def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order:
+    """Book a planned fill with its events and return the order after it, not yet put away."""
+    draft.take_steps(planned.quote, order.side, planned.fill.steps)
+    whole = planned.fill.steps == order.remaining_steps
+    stepped = lifecycle.step(order.status, lifecycle.FILL if whole else lifecycle.FILL_PART)
+    check(isinstance(stepped, lifecycle.Step), f"a fill of an order that is {order.status}")
+    state = lifecycle.FILLED if whole else lifecycle.PARTIALLY_FILLED
+    held = draft.account.position(order.symbol)
+    fill = _book(draft, order, planned)
+    check(fill.fill_seed == _seed(draft, fill.event_seq), "a fill recorded with its own event")
+    draft.outcome.fills.append(fill)
+    after = replace(
+        order,
+        status=state,
+        filled_steps=order.filled_steps + fill.size_steps,
+        event_seq=fill.event_seq,
+        terms=replace(order.terms, since_seq=planned.quote.seq),
+    )
+    draft.emit(f"order.{state}", _fill_payload(draft, after, planned, fill, cause))
+    _move_position(draft, order, planned, held)
+    if not draft.outcome.result:
+        draft.outcome.result = {
+            "orderId": order.order_id,
+            "fillId": fill.fill_id,
+            "symbol": order.symbol,
+            "side": side_name(order.side),
+            "price": format_units(fill.price_ticks, planned.instrument.tick),
+            "quantity": format_units(fill.size_steps, planned.instrument.size_step),
+        }
+    return after
+
+
+def _book(draft: Draft, order: Order, planned: Planned) -> Fill:
     """Book the realised gain and the commission; the day's result moves with them."""
-    account = draft.account
+    account, instrument, netted = draft.account, planned.instrument, planned.netted
     entries: list[LedgerEntry] = []
     balance, carry = account.balance_minor, account.carry_micro
-    gain_booked = muldiv(gain_micro(netted.gain, intent.instrument), *rate)
-    fee_micro = intent.instrument.commission_micro_per_step * planned.steps
+    gain_booked = muldiv(gain_micro(netted.gain, instrument), *planned.rate)
+    fee_micro = instrument.commission_micro_per_step * planned.fill.steps
     booked = {"realised": 0, "commission": 0}
     for kind, amount_micro, due in (
         ("realised", gain_booked, netted.closed_steps > 0),
@@ -132,64 +158,34 @@ def _book(
         traded=account.day.traded or netted.opened_steps > 0,
     )
     draft.change(balance_minor=balance, carry_micro=carry, day=day)
-    return _fill(draft, intent, order_id, planned, rate, booked, tuple(entries))
-
-
-def _fill(
-    draft: Draft,
-    intent: Intent,
-    order_id: str,
-    planned: PlannedFill,
-    rate: Rate,
-    booked: dict[str, int],
-    entries: tuple[LedgerEntry, ...],
-) -> Fill:
+    quote = planned.quote
     return Fill(
         fill_id=draft.derived_id("fill"),
-        order_id=order_id,
-        symbol=intent.instrument.symbol,
-        side=intent.side,
-        size_steps=planned.steps,
-        price_ticks=planned.price_ticks,
-        slippage_ticks=planned.slippage_ticks,
-        bid_ticks=intent.quote.bid_ticks,
-        ask_ticks=intent.quote.ask_ticks,
-        bid_size_steps=intent.quote.bid_size_steps,
-        ask_size_steps=intent.quote.ask_size_steps,
-        quote_ts_ns=intent.quote.ts_ns,
-        quote_seq=intent.quote.seq,
-        rate_num=rate[0],
-        rate_den=rate[1],
+        order_id=order.order_id,
+        symbol=instrument.symbol,
+        side=order.side,
+        size_steps=planned.fill.steps,
+        price_ticks=planned.fill.price_ticks,
+        slippage_ticks=planned.fill.slippage_ticks,
+        bid_ticks=quote.bid_ticks,
+        ask_ticks=quote.ask_ticks,
+        bid_size_steps=quote.bid_size_steps,
+        ask_size_steps=quote.ask_size_steps,
+        quote_ts_ns=quote.ts_ns,
+        quote_seq=quote.seq,
+        rate_num=planned.rate[0],
+        rate_den=planned.rate[1],
         realised_minor=booked["realised"],
         commission_minor=-booked["commission"],
-        entries=entries,
+        entries=tuple(entries),
         event_seq=draft.next_seq,
-        fill_model=planned.model.version,
-        fill_seed=planned.seed,
+        fill_model=planned.fill.model.version,
+        fill_seed=planned.fill.seed,
     )
 
 
-def _done_order(draft: Draft, intent: Intent, fill: Fill) -> Order:
-    """Return the order as it ended: filled, or cancelled with a part filled."""
-    whole = fill.size_steps == intent.size_steps
-    return Order(
-        order_id=fill.order_id,
-        client_id=draft.command.payload.get("clientId"),
-        symbol=fill.symbol,
-        side=fill.side,
-        order_type="market",
-        size_steps=intent.size_steps,
-        filled_steps=fill.size_steps,
-        stop_loss_ticks=intent.stop_loss_ticks,
-        take_profit_ticks=intent.take_profit_ticks,
-        status="filled" if whole else "cancelled",
-        reason=None if whole else SIZE_EXHAUSTED,
-        event_seq=fill.event_seq,
-    )
-
-
-def _move_position(draft: Draft, intent: Intent, held: Position | None, netted: Netted) -> None:
-    symbol = intent.instrument.symbol
+def _move_position(draft: Draft, order: Order, planned: Planned, held: Position | None) -> None:
+    symbol, netted = order.symbol, planned.netted
     positions = dict(draft.account.positions)
     if not netted.size_steps:
         del positions[symbol]
@@ -202,30 +198,31 @@ def _move_position(draft: Draft, intent: Intent, held: Position | None, netted: 
             symbol=symbol,
             size_steps=netted.size_steps,
             cost=netted.cost,
-            stop_loss_ticks=intent.stop_loss_ticks,
-            take_profit_ticks=intent.take_profit_ticks,
+            stop_loss_ticks=order.stop_loss_ticks,
+            take_profit_ticks=order.take_profit_ticks,
             opened_at_ns=draft.context.now_ns,
             opened_seq=draft.next_seq,
         )
     else:
         position = replace(held, size_steps=netted.size_steps, cost=netted.cost)
         if netted.opened_steps:
-            position = _protected(position, intent)
+            position = _protected(position, order)
     positions[symbol] = position
     draft.change(positions=positions)
     event = "position.opened" if turned else "position.changed"
-    draft.emit(event, position_payload(position, intent.instrument) | {"balance": _balance(draft)})
+    described = position_payload(position, planned.instrument)
+    draft.emit(event, described | {"balance": _balance(draft)})
 
 
-def _protected(position: Position, intent: Intent) -> Position:
+def _protected(position: Position, order: Order) -> Position:
     """Let the protective prices of an order that adds replace the earlier ones.
 
     Those of an order that only reduces lie on the wrong side of what is left and do not count.
     """
-    if intent.stop_loss_ticks is not None:
-        position = replace(position, stop_loss_ticks=intent.stop_loss_ticks)
-    if intent.take_profit_ticks is not None:
-        position = replace(position, take_profit_ticks=intent.take_profit_ticks)
+    if order.stop_loss_ticks is not None:
+        position = replace(position, stop_loss_ticks=order.stop_loss_ticks)
+    if order.take_profit_ticks is not None:
+        position = replace(position, take_profit_ticks=order.take_profit_ticks)
     return position
 
 
@@ -250,60 +247,34 @@ def _price(ticks: int | None, instrument: Instrument) -> str | None:
     return None if ticks is None else format_units(ticks, instrument.tick)
 
 
-def _order_payload(draft: Draft, intent: Intent, order_id: str, cause: str) -> dict[str, Json]:
-    instrument = intent.instrument
-    payload: dict[str, Any] = {
-        "orderId": order_id,
-        "signalId": draft.command.signal_id,
-        "symbol": instrument.symbol,
-        "side": side_name(intent.side),
-        "orderType": "market",
-        "quantity": format_units(intent.size_steps, instrument.size_step),
-        "cause": cause,
-    }
-    for key, ticks in (
-        ("stopLoss", intent.stop_loss_ticks),
-        ("takeProfit", intent.take_profit_ticks),
-    ):
-        if ticks is not None:
-            payload[key] = format_units(ticks, instrument.tick)
-    return payload
-
-
-def _rest_payload(intent: Intent, fill: Fill, rest_steps: int) -> dict[str, Json]:
-    step = intent.instrument.size_step
+def quote_payload(quote: Quote, instrument: Instrument) -> dict[str, Json]:
+    """Write a quote as the events of orders and fills record it."""
     return {
-        "orderId": fill.order_id,
-        "symbol": fill.symbol,
-        "reason": SIZE_EXHAUSTED,
-        "filled": format_units(fill.size_steps, step),
-        "cancelled": format_units(rest_steps, step),
+        "bid": format_units(quote.bid_ticks, instrument.tick),
+        "ask": format_units(quote.ask_ticks, instrument.tick),
+        "time": format_rfc3339(quote.ts_ns),
+        "seq": quote.seq,
+        "bidSizeSteps": quote.bid_size_steps,
+        "askSizeSteps": quote.ask_size_steps,
     }
 
 
 def _fill_payload(
-    draft: Draft, intent: Intent, fill: Fill, planned: PlannedFill, cause: str
+    draft: Draft, order: Order, planned: Planned, fill: Fill, cause: str
 ) -> dict[str, Json]:
     """Record the fill with the inputs a stranger needs to recompute it."""
-    instrument, quote = intent.instrument, intent.quote
-    return {
+    instrument = planned.instrument
+    payload: dict[str, Json] = {
         "orderId": fill.order_id,
         "fillId": fill.fill_id,
-        "signalId": draft.command.signal_id,
+        "signalId": order.signal_id,
         "symbol": fill.symbol,
         "side": side_name(fill.side),
         "quantity": format_units(fill.size_steps, instrument.size_step),
         "price": format_units(fill.price_ticks, instrument.tick),
         "slippageTicks": fill.slippage_ticks,
-        "fillModel": planned.evidence(),
-        "quote": {
-            "bid": format_units(quote.bid_ticks, instrument.tick),
-            "ask": format_units(quote.ask_ticks, instrument.tick),
-            "time": format_rfc3339(quote.ts_ns),
-            "seq": quote.seq,
-            "bidSizeSteps": quote.bid_size_steps,
-            "askSizeSteps": quote.ask_size_steps,
-        },
+        "fillModel": planned.fill.evidence(),
+        "quote": quote_payload(planned.quote, instrument),
         "rate": f"{fill.rate_num}/{fill.rate_den}",
         "realised": draft.money(fill.realised_minor),
         "commission": draft.money(fill.commission_minor),
@@ -315,3 +286,7 @@ def _fill_payload(
         "catalogVersion": draft.context.market.catalog.version,
         "engineVersion": ENGINE_VERSION,
     }
+    if order.filled_steps != fill.size_steps or order.remaining_steps:
+        payload["filledQuantity"] = format_units(order.filled_steps, instrument.size_step)
+        payload["orderQuantity"] = format_units(order.size_steps, instrument.size_step)
+    return payload

@@ -1,4 +1,4 @@
-"""What a quote means for accounts with open positions: the commands it calls for.
+"""What a quote means for accounts with positions or working orders: the commands it calls for.
 
 Watch keeps the newest known state of each account and demands commands; the account's one writer
 decides. It must not change accounts. An account that has had what a demand is for is not asked
@@ -6,13 +6,34 @@ again until its state moves or RETRY_NS have passed.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from quantlab.engine import commands
-from quantlab.engine.context import Market, equity_of, exposure_id, symbols_of, write_quotes
+from quantlab.engine.context import (
+    Market,
+    equity_of,
+    exposure_id,
+    order_symbols,
+    symbols_of,
+    write_quotes,
+)
 from quantlab.engine.rejections import Rejection
+from quantlab.engine.watch_orders import (
+    expire_orders,
+    keep_peaks,
+    observe_trails,
+    peaks_of,
+    work_orders,
+)
+from quantlab.engine.watched import (
+    OBSERVE_EVERY_NS,
+    Demand,
+    Name,
+    Watched,
+    demand_once,
+)
 from quantlab.kernel.canonical import Json
-from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account, Position
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
@@ -21,47 +42,10 @@ from quantlab.rules.floors import next_high_water
 from quantlab.rules.terms import BASIS_EQUITY, Profile
 from quantlab.rules.verdicts import judge_equity
 
-RETRY_NS = 2 * SECOND_NS
-OBSERVE_EVERY_NS = SECOND_NS
 STOP_LOSS = "stop_loss"
 TAKE_PROFIT = "take_profit"
-
-Name = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """A command that a quote calls for.
-
-    identity is the same when the same command is demanded by another watch, or again after a
-    restart. tick_ts_ns is the time of the quote that called for it, on the feed's clock; None when
-    it was no single quote.
-    """
-
-    tenant_id: str
-    account_id: str
-    name: str
-    payload: dict[str, Json]
-    identity: Name
-    tick_ts_ns: int | None = None
-
-
-@dataclass(slots=True)
-class Watched:
-    """An account under watch.
-
-    account carries the highest mark seen, stored_mark_minor the one its writer knows of; touched
-    holds the stops that were reached: they stay so until the position is gone.
-    """
-
-    account: Account
-    profile: Profile
-    symbols: frozenset[str]
-    stored_mark_minor: int
-    mark_seq: int = 0
-    observed_ns: int = 0
-    touched: set[Name] = field(default_factory=set)
-    demanded: dict[Name, int] = field(default_factory=dict)
+_REPEATED = (commands.PROTECT, commands.WORK_ORDER, commands.LIQUIDATE)
+_OF_A_QUOTE = (commands.PROTECT, commands.LIQUIDATE)
 
 
 class Watch:
@@ -105,7 +89,7 @@ class Watch:
         """Take over an account's state unless a newer one is known; judge it at once.
 
         The same state again says that a command left the account as it was: its protective
-        prices may trigger again.
+        prices and its orders may trigger again.
         """
         account_id = account.account_id
         newest = self._newest.get(account_id, -1)
@@ -115,11 +99,11 @@ class Watch:
         self._put_in[account_id] = self._round
         old = self._watched.get(account_id)
         if old is not None and account.event_seq == newest:
-            old.demanded = {k: at for k, at in old.demanded.items() if k[0] != commands.PROTECT}
+            old.demanded = {k: at for k, at in old.demanded.items() if k[0] not in _REPEATED}
             return []
         leaving = [] if old is None else self._leave(old, account, now_ns)
         self._drop(account_id)
-        if not account.positions:
+        if not account.positions and not account.working:
             return leaving
         watched = self._enter(account, profile, old)
         return self._judge(watched, None, self._market(feed_now_ns), now_ns)
@@ -165,6 +149,14 @@ class Watch:
             for demand in self._judge(watched, None, market, now_ns)
         ]
 
+    def overdue(self, now_ns: int) -> list[Demand]:
+        """Return a demand for each account with an order whose time has come."""
+        return [
+            demand
+            for watched in self._watched.values()
+            for demand in expire_orders(watched, now_ns)
+        ]
+
     def unstored_peaks(self, now_ns: int, *, leaving: bool = False) -> list[Demand]:
         """Return peaks that the accounts' writer does not know yet; all of them when leaving."""
         return [
@@ -177,11 +169,14 @@ class Watch:
         return Market(self._catalog, self._quotes, feed_now_ns, self.keeps_hours)
 
     def _enter(self, account: Account, profile: Profile, old: Watched | None) -> Watched:
+        symbols = symbols_of(account, self._catalog)
         watched = Watched(
             account,
             profile,
-            symbols_of(account, self._catalog),
+            symbols,
+            heard=symbols | order_symbols(account, self._catalog),
             stored_mark_minor=account.high_water_minor,
+            stored_peaks=peaks_of(account),
         )
         if old is not None:
             held = {_stop_name(position) for position in account.positions.values()}
@@ -191,15 +186,19 @@ class Watch:
                 mark_minor = max(account.high_water_minor, old.account.high_water_minor)
                 watched.account = replace(account, high_water_minor=mark_minor)
                 watched.mark_seq = old.mark_seq
+            watched.account = keep_peaks(watched.account, old.account)
+            watched.peak_seq = old.peak_seq
+            asked = old.answered | old.asked
+            watched.answered = {k: v for k, v in asked.items() if k[0] in _OF_A_QUOTE}
         self._watched[account.account_id] = watched
-        for symbol in watched.symbols:
+        for symbol in watched.heard:
             self._by_symbol.setdefault(symbol, {})[account.account_id] = watched
         return watched
 
     def _drop(self, account_id: str) -> None:
         watched = self._watched.pop(account_id, None)
         if watched is not None:
-            for symbol in watched.symbols:
+            for symbol in watched.heard:
                 del self._by_symbol[symbol][account_id]
 
     def _leave(self, old: Watched, account: Account, now_ns: int) -> list[Demand]:
@@ -214,14 +213,16 @@ class Watch:
         self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
     ) -> list[Demand]:
         """Judge one account on a quote, or on the latest of all its symbols."""
+        demands = work_orders(watched, quote, market, now_ns) if watched.account.working else []
         account = watched.account
-        demands: list[Demand] = []
         if account.status == "active":
-            demands = self._protect(watched, quote, market, now_ns)
+            demands += self._protect(watched, quote, market, now_ns)
         elif account.status in ("locked", "disabled"):
-            demands = self._liquidate(watched, quote, market, now_ns)
+            demands += self._liquidate(watched, quote, market, now_ns)
         if is_day_over(account, now_ns):
             return demands + _roll_day(watched, now_ns)
+        if not account.positions:
+            return demands + self._observe(watched, now_ns)
         equity_minor = equity_of(account, market)
         if isinstance(equity_minor, Rejection):
             return demands
@@ -251,15 +252,15 @@ class Watch:
                 about, payload = _protection(position, kind, seen)
                 identity = (*about, seen.seq)
                 tick_ts_ns = None if quote is None else quote.ts_ns
-                demands += _demand(watched, about, identity, payload, now_ns, tick_ts_ns)
+                demands += demand_once(watched, about, identity, payload, now_ns, tick_ts_ns)
         return demands
 
     def _liquidate(
         self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
     ) -> list[Demand]:
-        """Ask for the rest of an ended account's positions as soon as one can be closed."""
-        account = watched.account
-        for symbol in sorted(account.positions):
+        """Ask for what is left of an ended account's positions, each as soon as it can close."""
+        account, demands = watched.account, list[Demand]()
+        for symbol, position in sorted(account.positions.items()):
             instrument = self._catalog.instruments[symbol]
             seen = market.usable(instrument)
             if isinstance(seen, Rejection) or isinstance(
@@ -269,11 +270,11 @@ class Watch:
             rules = {rule.slug for rule in watched.profile.rules}
             by_rule = account.status_reason in rules
             cause = f"rule:{account.status_reason}" if by_rule else "operator"
-            payload: dict[str, Json] = {"cause": cause, "feedSeq": seen.seq}
-            identity = (commands.LIQUIDATE, account.event_seq, seen.seq)
+            payload: dict[str, Json] = {"cause": cause, "symbol": symbol, "feedSeq": seen.seq}
+            about = (commands.LIQUIDATE, symbol, position.opened_seq)
             tick_ts_ns = None if quote is None else quote.ts_ns
-            return _demand(watched, (commands.LIQUIDATE,), identity, payload, now_ns, tick_ts_ns)
-        return []
+            demands += demand_once(watched, about, (*about, seen.seq), payload, now_ns, tick_ts_ns)
+        return demands
 
     def _mark_peak(self, watched: Watched, equity_minor: int) -> None:
         account, profile = watched.account, watched.profile
@@ -305,19 +306,27 @@ class Watch:
         identity = (commands.CHECK_RULES, account.event_seq, feed_seq)
         tick_ts_ns = None if quote is None else quote.ts_ns
         about = (commands.CHECK_RULES, *(verdict.rule_id for verdict in verdicts))
-        return _demand(watched, about, identity, payload, now_ns, tick_ts_ns)
+        return demand_once(watched, about, identity, payload, now_ns, tick_ts_ns)
 
     def _used(self, watched: Watched) -> list[Quote]:
         """Return the quotes an account's equity rests on; all are there when it is known."""
         return [self._quotes[symbol] for symbol in sorted(watched.symbols)]
 
     def _observe(self, watched: Watched, now_ns: int, *, leaving: bool = False) -> list[Demand]:
-        account = watched.account
-        if account.high_water_minor <= watched.stored_mark_minor:
+        """Return the marks and peaks that are not stored yet, at most once in OBSERVE_EVERY_NS."""
+        marked = watched.account.high_water_minor > watched.stored_mark_minor
+        trails = peaks_of(watched.account)
+        trailing = trails != watched.stored_peaks
+        if not (marked or trailing):
             return []
         if not leaving and now_ns - watched.observed_ns < OBSERVE_EVERY_NS:
             return []
         watched.observed_ns = now_ns
+        demands = self._observe_mark(watched, now_ns) if marked else []
+        return demands + (observe_trails(watched, trails, now_ns) if trailing else [])
+
+    def _observe_mark(self, watched: Watched, now_ns: int) -> list[Demand]:
+        account = watched.account
         day_ns, mark_minor = account.day.started_ns, account.high_water_minor
         payload: dict[str, Json] = {
             "equityMinor": str(mark_minor),
@@ -325,7 +334,7 @@ class Watch:
             "feedSeq": watched.mark_seq,
         }
         identity = (commands.OBSERVE_EQUITY, day_ns, mark_minor)
-        return _demand(watched, identity, identity, payload, now_ns)
+        return demand_once(watched, identity, identity, payload, now_ns)
 
 
 def touched(position: Position, quote: Quote) -> str | None:
@@ -358,26 +367,10 @@ def _protection(position: Position, kind: str, quote: Quote) -> tuple[Name, dict
 def _roll_day(watched: Watched, now_ns: int) -> list[Demand]:
     reset_ns = watched.account.day.next_reset_ns
     payload: dict[str, Json] = {"resetAt": format_rfc3339(reset_ns)}
-    return _demand(watched, (commands.ROLL_DAY,), (commands.ROLL_DAY, reset_ns), payload, now_ns)
+    return demand_once(
+        watched, (commands.ROLL_DAY,), (commands.ROLL_DAY, reset_ns), payload, now_ns
+    )
 
 
 def _stop_name(position: Position) -> Name:
     return (position.symbol, position.opened_seq, position.stop_loss_ticks or 0)
-
-
-def _demand(
-    watched: Watched,
-    about: Name,
-    identity: Name,
-    payload: dict[str, Json],
-    now_ns: int,
-    tick_ts_ns: int | None = None,
-) -> list[Demand]:
-    """Demand a command unless the same was demanded lately."""
-    last_ns = watched.demanded.get(about)
-    if last_ns is not None and now_ns - last_ns < RETRY_NS:
-        return []
-    watched.demanded[about] = now_ns
-    account = watched.account
-    name = str(about[0])
-    return [Demand(account.tenant_id, account.account_id, name, payload, identity, tick_ts_ns)]

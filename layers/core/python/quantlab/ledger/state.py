@@ -1,6 +1,8 @@
 """The account as the one writer sees it between two commands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from quantlab.ledger.orders import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Account:
     """Everything the one writer keeps of an account; amounts in minor units of its currency.
 
     status is active, locked (until the next reset), disabled or closed. carry_micro is the
-    rest of at most half a minor unit that the next booking takes up.
+    rest of at most half a minor unit that the next booking takes up. working holds the orders that
+    have not ended, by their identifier.
     """
 
     account_id: str
@@ -71,3 +74,13 @@ class Account:
     closed_days: tuple[ClosedDay, ...]
     raised: tuple[str, ...]
     positions: dict[str, Position]
+    working: dict[str, Order] = field(default_factory=dict)
+
+    def position(self, symbol: str) -> Position | None:
+        """Return the open position of a symbol."""
+        return self.positions.get(symbol)
+
+    def reducible_steps(self, symbol: str, side: int) -> int:
+        """Return how many steps an order of this side could take off the symbol's position."""
+        held = self.position(symbol)
+        return 0 if held is None else max(0, -side * held.size_steps)

@@ -33,6 +33,8 @@ class Permission(StrEnum):
     MARKET_READ = "market_read"
     BOTS_READ = "bots_read"
     BOTS_MANAGE = "bots_manage"
+    WEBHOOKS_READ = "webhooks_read"
+    WEBHOOKS_MANAGE = "webhooks_manage"
     USERS_READ = "users_read"
     USERS_MANAGE = "users_manage"
     API_KEYS_MANAGE = "api_keys_manage"
@@ -65,6 +67,8 @@ _TABLE = {
     Permission.MARKET_READ:     "   x       x      x      x       x     x ",
     Permission.BOTS_READ:       "   x       x      x      o       x     . ",
     Permission.BOTS_MANAGE:     "   x       x      .      o       .     . ",
+    Permission.WEBHOOKS_READ:   "   x       x      x      .       .     . ",
+    Permission.WEBHOOKS_MANAGE: "   x       x      .      .       .     . ",
     Permission.USERS_READ:      "   x       x      x      .       .     . ",
     Permission.USERS_MANAGE:    "   x       x      .      .       .     . ",
     Permission.API_KEYS_MANAGE: "   x       x      .      .       .     . ",

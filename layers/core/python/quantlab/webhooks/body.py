@@ -2,59 +2,49 @@
 
 import hashlib
 import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from quantlab.kernel.decimals import parse_decimal
 from quantlab.kernel.instants import parse_rfc3339
+from quantlab.webhooks.fields import FieldReader, Problem
+from quantlab.webhooks.order_fields import PRICES, TERMS, TRAILS, read_order
 
-ACTIONS = ("buy", "sell", "close", "flat")
-ORDER_TYPES = ("market",)
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-_KEYS = frozenset(
-    [
-        "id",
-        "symbol",
-        "action",
-        "quantity",
-        "riskPercent",
-        "orderType",
-        "price",
-        "stopLoss",
-        "takeProfit",
-        "clientId",
-        "accountId",
-        "secret",
-        "timenow",
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One field that is not as expected; pointer is RFC 6901."""
-
-    pointer: str
-    expected: str
-    got: str
+ENTRIES = ("buy", "sell")
+ACTIONS = (*ENTRIES, "close", "flat", "reverse", "cancel", "cancel_all", "modify")
+CHANGES = ("quantity", *PRICES, *TRAILS, "expireAt")
+_ALWAYS = frozenset(("id", "action", "accountId", "secret", "timenow"))
+_DECIMALS = ("quantity", "triggerPrice", *TRAILS, "stopLoss", "takeProfit")
+_NAMED = ("orderId", "clientId")
+_PLAIN = ("symbol", "orderType", "price", "clientId")
+# What each action may have; any other field of an order is refused by name.
+_FIELDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ENTRIES, ("symbol", "clientId", "quantity", "riskPercent", *TERMS, "links", "bracket")
+    ),
+    "close": (*_PLAIN, "quantity"),
+    "flat": _PLAIN,
+    "reverse": (*_PLAIN, "stopLoss", "takeProfit"),
+    "cancel": _NAMED,
+    "cancel_all": ("symbol",),
+    "modify": (*_NAMED, *CHANGES),
+}
+_KEYS = _ALWAYS.union(*_FIELDS.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A checked signal; decimals as sent, in lots and in price; None where not given."""
+    """A checked signal; terms are its other fields as they are stored.
+
+    Decimals are text, in lots and in price; absent fields are left out.
+    """
 
     symbol: str | None
     action: str
-    quantity: Decimal | None
-    risk_percent: Decimal | None
-    order_type: str
-    price: Decimal | None
-    stop_loss: Decimal | None
-    take_profit: Decimal | None
     client_id: str | None
     account_id: str | None
+    terms: Mapping[str, Any]
 
     def for_symbol(self, symbol: str) -> "Signal":
         """Return the signal with its ticker replaced by the symbol it stands for."""
@@ -65,19 +55,10 @@ class Signal:
         fields = {
             "symbol": self.symbol,
             "action": self.action,
-            "quantity": _text(self.quantity),
-            "riskPercent": _text(self.risk_percent),
-            "orderType": self.order_type,
-            "price": _text(self.price),
-            "stopLoss": _text(self.stop_loss),
-            "takeProfit": _text(self.take_profit),
+            **self.terms,
             "clientId": self.client_id,
         }
         return {key: value for key, value in fields.items() if value is not None}
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")
 
 
 def parse_json(raw: bytes) -> dict[str, Any] | None:
@@ -138,108 +119,63 @@ def idempotency_key(bot_id: str, signal_id: str | None, raw: bytes) -> bytes:
 def parse_signal(document: dict[str, Any]) -> Signal | tuple[Problem, ...]:
     """Check every field; return the signal, or every problem in the order of the fields."""
     problems: list[Problem] = []
-    reader = _Reader(document, problems)
-    for key in document:
-        if key not in _KEYS:
-            shown = key.replace("~", "~0").replace("/", "~1")[:64]
-            problems.append(Problem(f"/{shown}", "no such field", "present"))
+    reader = FieldReader(document, problems)
+    reader.refuse_unknown(_KEYS)
     reader.text("id", 128)
-    action = reader.choice("action", ACTIONS) or "flat"
+    action = reader.choice("action", ACTIONS, required=True)
+    needs_symbol = action in (*ENTRIES, "close", "reverse")
     signal = Signal(
-        symbol=reader.text("symbol", 64, required=action != "flat"),
-        action=action,
-        quantity=reader.positive("quantity"),
-        risk_percent=reader.positive("riskPercent", Decimal(100)),
-        order_type=reader.choice("orderType", ORDER_TYPES, "market") or "market",
-        price=reader.positive("price"),
-        stop_loss=reader.positive("stopLoss"),
-        take_profit=reader.positive("takeProfit"),
+        symbol=reader.text("symbol", 64, required=needs_symbol),
+        action=action or "flat",
         client_id=reader.text("clientId", 64),
         account_id=reader.uuid("accountId"),
+        terms={} if action is None else _terms(reader, action),
     )
-    if not problems:
-        problems.extend(_together(signal))
     return tuple(problems) if problems else signal
 
 
-def _together(signal: Signal) -> list[Problem]:
-    """Check the fields against each other."""
-    entering = signal.action in ("buy", "sell")
-    sizes = (signal.quantity is not None) + (signal.risk_percent is not None)
-    problems = []
-    if entering and sizes != 1:
-        problems.append(Problem("/quantity", "exactly one of quantity and riskPercent", str(sizes)))
-    if entering and signal.risk_percent is not None and signal.stop_loss is None:
-        problems.append(Problem("/stopLoss", "a stop-loss price with riskPercent", "absent"))
-    if not entering:
-        for key, value in (
-            ("riskPercent", signal.risk_percent),
-            ("stopLoss", signal.stop_loss),
-            ("takeProfit", signal.take_profit),
-        ):
-            if value is not None:
-                problems.append(Problem(f"/{key}", f"absent for {signal.action}", "present"))
-    if signal.action == "flat" and signal.quantity is not None:
-        problems.append(Problem("/quantity", "absent for flat", "present"))
-    return problems
+def _terms(reader: FieldReader, action: str) -> dict[str, Any]:
+    reader.refuse(sorted(_KEYS - _ALWAYS - set(_FIELDS[action])), f"for {action}")
+    if action in ENTRIES:
+        return _entry(reader)
+    fields: dict[str, Any] = {}
+    for key in _FIELDS[action]:
+        if key in (*_DECIMALS, "price"):
+            fields[key] = reader.positive(key)
+    if action in ("cancel", "modify"):
+        fields |= _target(reader, action)
+    elif "orderType" in _FIELDS[action]:
+        fields["orderType"] = reader.choice("orderType", ("market",)) or "market"
+    return {key: value for key, value in fields.items() if value is not None}
 
 
-class _Reader:
-    """Read fields of one document and collect what is wrong."""
-
-    def __init__(self, document: dict[str, Any], problems: list[Problem]) -> None:
-        self._document = document
-        self._problems = problems
-
-    def _fail(self, key: str, expected: str, got: object) -> None:
-        shown = "absent" if got is None else type(got).__name__
-        if isinstance(got, (str, int, Decimal)) and not isinstance(got, bool):
-            shown = str(got)[:64]
-        self._problems.append(Problem(f"/{key}", expected, shown))
-
-    def text(self, key: str, longest: int, *, required: bool = False) -> str | None:
-        value = self._document.get(key)
-        if value is None and not required:
-            return None
-        if isinstance(value, str) and 0 < len(value) <= longest and value.isprintable():
-            return value
-        self._fail(key, f"printable text of 1 to {longest} characters", value)
-        return None
-
-    def choice(self, key: str, choices: tuple[str, ...], default: str | None = None) -> str | None:
-        value = self._document.get(key, default)
-        if isinstance(value, str) and value.lower() in choices:
-            return value.lower()
-        self._fail(key, "one of " + ", ".join(choices), value)
-        return None
-
-    def positive(self, key: str, most: Decimal | None = None) -> Decimal | None:
-        value = self._document.get(key)
-        if value is None:
-            return None
-        number = None
-        if isinstance(value, (str, int, Decimal)) and not isinstance(value, bool):
-            number = _plain(value)
-        if number is not None and number > 0 and (most is None or number <= most):
-            return number
-        limit = "" if most is None else f" and at most {most}"
-        self._fail(key, f"a plain decimal above 0{limit}", value)
-        return None
-
-    def uuid(self, key: str) -> str | None:
-        value = self._document.get(key)
-        if value is None or (isinstance(value, str) and _UUID.match(value.lower())):
-            return None if value is None else str(value).lower()
-        self._fail(key, "a UUID", value)
-        return None
+def _entry(reader: FieldReader) -> dict[str, Any]:
+    fields = {
+        "quantity": reader.positive("quantity"),
+        "riskPercent": reader.positive("riskPercent", Decimal(100)),
+        **read_order(reader),
+    }
+    sizes = reader.has("quantity") + reader.has("riskPercent")
+    if sizes != 1:
+        reader.fail("quantity", "exactly one of quantity and riskPercent", str(sizes))
+    elif reader.has("riskPercent") and not reader.has("stopLoss"):
+        reader.fail("stopLoss", "a stop-loss price with riskPercent")
+    return {key: value for key, value in fields.items() if value is not None}
 
 
-def _plain(value: str | int | Decimal) -> Decimal | None:
-    if isinstance(value, Decimal):
-        if abs(value.adjusted()) > 18:
-            return None
-        value = format(value, "f")
-    return parse_decimal(str(value))
+def _target(reader: FieldReader, action: str) -> dict[str, Any]:
+    """Read which order is meant, and what of it is to change."""
+    if reader.has("orderId") == reader.has("clientId"):
+        count = 2 * reader.has("orderId")
+        reader.fail("orderId", "exactly one of orderId and clientId", str(count))
+    fields: dict[str, Any] = {"orderId": reader.uuid("orderId")}
+    if action == "modify":
+        fields["expireAt"] = reader.instant("expireAt")
+        if not any(reader.has(key) for key in CHANGES):
+            reader.fail("quantity", "something to change: " + ", ".join(CHANGES))
+        if reader.has("trailDistance") and reader.has("trailPercent"):
+            reader.fail("trailPercent", "absent with trailDistance", "present")
+    return fields
 
 
 def sent_at_ns(document: dict[str, Any]) -> int | None:

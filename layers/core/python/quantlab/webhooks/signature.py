@@ -1,4 +1,4 @@
-"""Signatures of signals, compared in constant time over the raw bytes of the body.
+"""Signatures of signals and of outbound webhooks, compared in constant time over the raw bytes.
 
 Two header forms: `X-Signature: t=<unix>,v1=<hex>` signs "t.body" with the secret's text; Standard
 Webhooks 1.0.0 signs "id.t.body" with the bytes behind `whsec_`.
@@ -89,6 +89,19 @@ def sign(secret: str, timestamp_s: int, body: bytes) -> str:
     """Return the `X-Signature` header value of a body."""
     prefix = f"{timestamp_s}.".encode()
     return f"t={timestamp_s},v1={hmac.digest(secret.encode(), prefix + body, 'sha256').hex()}"
+
+
+def sign_standard(
+    secrets: Iterable[str], message_id: str, timestamp_s: int, body: bytes
+) -> dict[str, str]:
+    """Return the three Standard Webhooks headers of a body, with a signature for each secret."""
+    signed = f"{message_id}.{timestamp_s}.".encode() + body
+    signatures = (hmac.digest(standard_key(secret) or b"", signed, "sha256") for secret in secrets)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(s).decode()}" for s in signatures),
+    }
 
 
 def secret_matches(given: str, secrets: Iterable[str]) -> bool:

@@ -8,6 +8,7 @@ import orjson
 from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.database import Connection, Database
+from quantlab_adapters.postgres.order_rows import order_of
 from quantlab_app.ports.accounts import NewAccount, OwnedAccount
 
 _ACCOUNT = """
@@ -23,7 +24,12 @@ select a.account_id::text, a.user_id::text, a.status, a.status_reason, a.currenc
     as positions,
   coalesce((select json_agg(json_build_array(d.date, d.realised_minor, d.traded) order by d.date)
     from account_day d where d.tenant_id = a.tenant_id and d.account_id = a.account_id), '[]')
-    as closed_days
+    as closed_days,
+  (select json_agg(json_build_array(w.order_id, w.signal_id, w.client_id, w.source_kind, w.symbol,
+      w.side, w.order_type, w.size_steps, w.filled_steps, w.stop_loss_ticks, w.take_profit_ticks,
+      w.status, w.reason, w.event_seq, w.created_ns, w.terms) order by w.created_ns, w.order_id)
+    from working_order w where w.tenant_id = a.tenant_id and w.account_id = a.account_id)
+    as working
 from account a
 """
 _OPEN = """
@@ -49,10 +55,28 @@ insert into outbox (tenant_id, topic, stream_id, from_seq, to_seq)
 select %(tenant)s, topic, %(account)s, 1, 1 from (values (1::smallint), (2::smallint)) t(topic)
 """
 _ORDERS = """
-select order_id::text, signal_id::text, client_id, source_kind, symbol, side, order_type,
+select o.order_id::text, o.signal_id::text, client_id, source_kind, symbol, side, order_type,
   size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason, event_seq,
-  created_ns
-from orders where tenant_id = %(tenant)s
+  created_ns, terms, ended_ns
+from (
+  select tenant_id, account_id, order_id, signal_id, client_id, source_kind, symbol, side,
+    order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason,
+    event_seq, created_ns, terms, ended_ns
+  from orders
+  union all
+  select tenant_id, account_id, order_id, signal_id, client_id, source_kind, symbol, side,
+    order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason,
+    event_seq, created_ns, terms, null
+  from working_order) o
+where tenant_id = %(tenant)s
+"""
+_OF_STATUS = """
+ and account_id = %(account)s and (%(before)s::bigint is null or event_seq < %(before)s)
+ and (%(statuses)s::text[] is null or status = any (%(statuses)s))
+order by event_seq desc limit %(limit)s
+"""
+_OF_ORDERS = """
+ and account_id = %(account)s and order_id = any (%(orders)s::uuid[]) order by event_seq
 """
 _ORDER_OF_SIGNAL = f"""{_ORDERS} and account_id = (select account_id from inbox
   where tenant_id = %(tenant)s and signal_id = %(signal)s) and signal_id = %(signal)s
@@ -127,8 +151,10 @@ class PostgresAccounts:
     async def watched(self, tenant_id: str) -> Sequence[OwnedAccount]:
         return await self._accounts(
             tenant_id,
-            "where a.tenant_id = %(tenant)s and exists (select from position p"
-            " where p.tenant_id = a.tenant_id and p.account_id = a.account_id)",
+            "where a.tenant_id = %(tenant)s and (exists (select from position p"
+            " where p.tenant_id = a.tenant_id and p.account_id = a.account_id)"
+            " or exists (select from working_order w"
+            " where w.tenant_id = a.tenant_id and w.account_id = a.account_id))",
         )
 
     async def active_ids(self, tenant_id: str, due_before_ns: int | None) -> Sequence[str]:
@@ -154,9 +180,29 @@ class PostgresAccounts:
         return {row["account_id"]: row["day_next_reset_ns"] for row in rows}
 
     async def orders(
-        self, scope: Scope, account_id: str, before: int | None, limit: int
+        self,
+        scope: Scope,
+        account_id: str,
+        before: int | None,
+        limit: int,
+        statuses: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        return await self._page(_ORDERS, scope, account_id, before, limit)
+        parameters = {
+            "tenant": scope.tenant_id,
+            "account": account_id,
+            "before": before,
+            "limit": limit,
+            "statuses": None if statuses is None else list(statuses),
+        }
+        return await self._rows(_ORDERS + _OF_STATUS, parameters)
+
+    async def orders_named(
+        self, scope: Scope, account_id: str, order_ids: Sequence[str]
+    ) -> Sequence[Row]:
+        return await self._rows(
+            _ORDERS + _OF_ORDERS,
+            {"tenant": scope.tenant_id, "account": account_id, "orders": list(order_ids)},
+        )
 
     async def order(self, scope: Scope, account_id: str, order_id: str) -> Row | None:
         rows = await self._rows(
@@ -265,5 +311,6 @@ def _owned(tenant_id: str, row: Row) -> OwnedAccount:
         closed_days=tuple(ClosedDay(*day) for day in row["closed_days"]),
         raised=tuple(row["raised"]),
         positions={fields[0]: Position(*fields) for fields in row["positions"]},
+        working={fields[0]: order_of(fields) for fields in row["working"] or ()},
     )
     return OwnedAccount(account, row["user_id"], row["created_us"] * 1000, row["name"])

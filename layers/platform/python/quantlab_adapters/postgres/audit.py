@@ -26,13 +26,23 @@ from quantlab_adapters.postgres.database import (
     is_lost,
     translated,
 )
-from quantlab_app.ports.audit import AuditQuery, Head, Link, Unpublished
+from quantlab_app.ports.audit import Appended, AuditQuery, Head, Link, Unpublished
 
+# What is taken is handed on to the outbound webhooks (topic 3) where the tenant has an endpoint.
 _TAKE = """
-delete from outbox where tenant_id = current_tenant() and topic = 1 and outbox_id = any(array(
-  select outbox_id from outbox where tenant_id = current_tenant() and topic = 1
-  order by outbox_id limit $1 for update skip locked))
-returning stream_id::text, to_seq
+with taken as (
+  delete from outbox where tenant_id = current_tenant() and topic = 1 and outbox_id = any(array(
+    select outbox_id from outbox where tenant_id = current_tenant() and topic = 1
+    order by outbox_id limit $1 for update skip locked))
+  returning stream_id, from_seq, to_seq
+), handed_on as (
+  insert into outbox (tenant_id, topic, stream_id, from_seq, to_seq)
+  select current_tenant(), 3, stream_id, from_seq, to_seq from taken
+  where exists (
+    select from webhook_endpoint where tenant_id = current_tenant() and status = 'active')
+  returning 1
+)
+select stream_id::text, to_seq, exists (select from handed_on) from taken
 """
 _NEW_HEADS = """
 insert into audit_head (tenant_id, stream_id, seq, hash)
@@ -99,7 +109,7 @@ class PostgresAuditLog:
         while self._idle:
             await self._idle.pop().close()
 
-    async def append_pending(self, tenant_id: str, limit: int, link: Link) -> int:
+    async def append_pending(self, tenant_id: str, limit: int, link: Link) -> Appended:
         with translated():
             if self._idle:
                 try:
@@ -111,7 +121,9 @@ class PostgresAuditLog:
             connection = await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
             return await self._append(connection, tenant_id, limit, link)
 
-    async def _append(self, connection: Connection, tenant_id: str, limit: int, link: Link) -> int:
+    async def _append(
+        self, connection: Connection, tenant_id: str, limit: int, link: Link
+    ) -> Appended:
         try:
             added = await _append(connection, tenant_id, limit, link)
         except BaseException:
@@ -164,7 +176,7 @@ class PostgresAuditLog:
             return 0 if row is None else int(row[0])
 
 
-async def _append(connection: Connection, tenant_id: str, limit: int, link: Link) -> int:
+async def _append(connection: Connection, tenant_id: str, limit: int, link: Link) -> Appended:
     def cursor() -> AsyncCursor[Any]:
         return AsyncRawCursor(connection)
 
@@ -173,11 +185,12 @@ async def _append(connection: Connection, tenant_id: str, limit: int, link: Link
         await connection.execute(SET_TENANT, (tenant_id,))
         taken = await cursor().execute(_TAKE, (limit,))
     ends: dict[str, int] = {}
-    for stream_id, to_seq in await taken.fetchall():
+    rows = await taken.fetchall()
+    for stream_id, to_seq, _ in rows:
         ends[stream_id] = max(to_seq, ends.get(stream_id, 0))
     if not ends:
         await connection.execute("rollback")
-        return 0
+        return Appended(0)
     streams = uuids(ends)
     async with connection.pipeline():
         await cursor().execute(_NEW_HEADS, (GENESIS, streams))
@@ -197,7 +210,7 @@ async def _append(connection: Connection, tenant_id: str, limit: int, link: Link
         if entries:
             await cursor().execute(_APPEND, _appended(entries))
         await connection.execute("commit")
-    return len(entries)
+    return Appended(len(entries), rows[0][2])
 
 
 def _appended(entries: Sequence[Entry]) -> list[Column]:

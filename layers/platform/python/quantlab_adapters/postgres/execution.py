@@ -15,6 +15,7 @@ from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab_adapters.postgres import execution_writes as writes
 from quantlab_adapters.postgres.columns import Column, uuids
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
+from quantlab_adapters.postgres.order_rows import order_of
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
 
@@ -248,6 +249,7 @@ def _claimed(tenant_id: str, row: tuple[Any, ...] | None) -> tuple[Batch | None,
 
 def _account(tenant_id: str, row: list[Any]) -> Account:
     positions = [Position(*values) for values in row[21] or ()]
+    working = [order_of(values) for values in row[22] or ()]
     return Account(
         *(
             row[0],
@@ -257,5 +259,6 @@ def _account(tenant_id: str, row: list[Any]) -> Account:
             tuple(ClosedDay(*values) for values in row[20] or ()),
             tuple(row[19]),
             {position.symbol: position for position in positions},
+            {order.order_id: order for order in working},
         )
     )

@@ -20,6 +20,7 @@ from quantlab_adapters.postgres.columns import (
     uuids,
 )
 from quantlab_adapters.postgres.database import Connection
+from quantlab_adapters.postgres.order_rows import order_row
 from quantlab_app.ports.execution import Batch
 
 _DAYS = """
@@ -32,6 +33,21 @@ _VIOLATIONS = """
 insert into violation (tenant_id, account_id, event_seq, rule, action, verdict, at_ns)
 select current_tenant(), x.*
 from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::json[], %s::bigint[]) x
+"""
+_WORKING = """
+insert into working_order as w (tenant_id, account_id, order_id, signal_id, client_id, source_kind,
+  symbol, side, order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status,
+  reason, event_seq, created_ns, terms)
+select current_tenant(), x.* from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[],
+  %s::text[], %s::smallint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+  %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::json[]) x
+on conflict (tenant_id, account_id, order_id) do update set size_steps = excluded.size_steps,
+  filled_steps = excluded.filled_steps, status = excluded.status, reason = excluded.reason,
+  event_seq = excluded.event_seq, terms = excluded.terms
+"""
+_NOT_WORKING = """
+delete from working_order w using unnest(%s::uuid[], %s::uuid[]) x(account_id, order_id)
+where w.tenant_id = current_tenant() and w.account_id = x.account_id and w.order_id = x.order_id
 """
 # What nearly every batch writes is one statement: each has a price of its own in the driver, in the
 # protocol and in the server. All parts see the state from before it and touch rows of their own.
@@ -65,12 +81,12 @@ with accounts as (
   delete from position p using unnest(%s::uuid[], %s::text[]) x(account_id, symbol)
   where p.tenant_id = current_tenant() and p.account_id = x.account_id and p.symbol = x.symbol
 ), placed as (
-  insert into orders (tenant_id, order_id, account_id, signal_id, client_id, source_kind, symbol,
+  insert into orders (tenant_id, account_id, order_id, signal_id, client_id, source_kind, symbol,
     side, order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason,
-    event_seq, created_ns)
+    event_seq, created_ns, terms, ended_ns)
   select current_tenant(), x.* from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[],
     %s::text[], %s::text[], %s::smallint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[]) x
+    %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::json[], %s::bigint[]) x
 ), filled as (
   insert into fill (tenant_id, account_id, event_seq, fill_id, order_id, symbol, side, size_steps,
     price_ticks, slippage_ticks, bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den,
@@ -120,10 +136,12 @@ _ACCOUNT_SHAPE = (
 _DAY_SHAPE = (uuids, texts, int8s, bools)
 _POSITION_SHAPE = (uuids, texts, int8s, int8s, int8s, int8s, int8s, int8s)
 _CLOSED_SHAPE = (uuids, texts)
-_ORDER_SHAPE = (
+_WORKING_SHAPE = (
     uuids, uuids, uuids, texts, texts, texts, int2s, texts, int8s, int8s, int8s, int8s, texts,
-    texts, int8s, int8s,
+    texts, int8s, int8s, jsons,
 )  # fmt: skip
+_NOT_WORKING_SHAPE = (uuids, uuids)
+_ORDER_SHAPE = (*_WORKING_SHAPE, int8s)
 _FILL_SHAPE = (
     uuids, int8s, uuids, uuids, texts, int2s, int8s, int8s, int8s, int8s, int8s, int8s, int8s,
     int8s, int8s, int8s, int8s, texts, texts, int8s, int8s, int8s, texts, int8s,
@@ -155,6 +173,7 @@ async def write_outcomes(
     last = {outcome.account.account_id: outcome.account for outcome in outcomes}
     accounts = list(last.values())
     moved, gone = _position_rows(batch, accounts)
+    await _write_working(connection, batch, accounts)
     await AsyncRawCursor(connection).execute(
         _ALL,
         (
@@ -169,6 +188,24 @@ async def write_outcomes(
             *_events([(o.account.account_id, o.events) for o in outcomes if o.events]),
         ),
     )
+
+
+async def _write_working(connection: Connection, batch: Batch, accounts: Sequence[Account]) -> None:
+    """Write the working orders that changed and drop those that ended; most batches have none."""
+    changed: list[tuple[Any, ...]] = []
+    ended: list[tuple[str, str]] = []
+    for account in accounts:
+        before = batch.accounts[account.account_id].working
+        changed += [
+            order_row(account.account_id, order)
+            for order_id, order in account.working.items()
+            if before.get(order_id) is not order
+        ]
+        ended += [(account.account_id, id_) for id_ in before if id_ not in account.working]
+    if changed:
+        await connection.execute(_WORKING, columns(_WORKING_SHAPE, changed))
+    if ended:
+        await connection.execute(_NOT_WORKING, columns(_NOT_WORKING_SHAPE, ended))
 
 
 async def write_events(connection: Connection, streams: Streams) -> None:
@@ -249,26 +286,9 @@ def _day_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
 
 def _order_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
     return [
-        (
-            r.order_id,
-            o.account.account_id,
-            o.command.signal_id,
-            r.client_id,
-            o.command.source_kind,
-            r.symbol,
-            r.side,
-            r.order_type,
-            r.size_steps,
-            r.filled_steps,
-            r.stop_loss_ticks,
-            r.take_profit_ticks,
-            r.status,
-            r.reason,
-            r.event_seq,
-            o.decided_ns,
-        )
+        (*order_row(o.account.account_id, order), o.decided_ns)
         for o in outcomes
-        for r in o.orders
+        for order in o.orders
     ]
 
 

@@ -1,0 +1,172 @@
+"""Working orders changed or cancelled by whoever may trade the account."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final
+
+from quantlab.engine import lifecycle
+from quantlab.engine.draft import Draft
+from quantlab.engine.enforcement import enforce_equity
+from quantlab.engine.order_terms import (
+    GTD,
+    LIMITED,
+    PERCENT_STEP,
+    TRAILING_STOP,
+    TRIGGERED_BY_PRICE,
+    is_armed,
+    started,
+)
+from quantlab.engine.orders import cancel_order, cancel_working, move_order
+from quantlab.engine.placing import Payload, misplaced, read_expiry
+from quantlab.engine.rejections import Reason, Rejection
+from quantlab.engine.sizing import on_tick, quantity_steps
+from quantlab.engine.working import attempt
+from quantlab.kernel.decimals import format_units, to_units
+from quantlab.ledger.orders import Order
+from quantlab.market.instrument import Instrument
+
+_TERMS: Final = (
+    ("price", "limit_ticks", LIMITED),
+    ("triggerPrice", "trigger_ticks", TRIGGERED_BY_PRICE),
+    ("trailDistance", "trail_ticks", (TRAILING_STOP,)),
+    ("trailPercent", "trail_ppm", (TRAILING_STOP,)),
+)
+
+
+def cancel(draft: Draft, payload: Payload) -> Rejection | None:
+    """Cancel the working orders that an orderId or a clientId names."""
+    found = _named(draft, payload)
+    if isinstance(found, Rejection):
+        return found
+    for order in found:
+        if order.order_id in draft.account.working:
+            cancel_order(draft, order, "requested")
+    _answer(draft, found)
+    return None
+
+
+def cancel_all(draft: Draft, payload: Payload) -> Rejection | None:
+    """Cancel every working order, or those of one symbol."""
+    symbol = payload.get("symbol")
+    if symbol is not None:
+        instrument = draft.context.market.catalog.find(symbol)
+        if instrument is None:
+            return Rejection(Reason.UNKNOWN_INSTRUMENT, f"no instrument {symbol}")
+        symbol = instrument.symbol
+    draft.outcome.result = {"orderIds": list(cancel_working(draft, "requested", symbol))}
+    return None
+
+
+def modify(draft: Draft, payload: Payload) -> Rejection | None:
+    """Change size, price, trigger, trail or expiry of one working order, or none of them.
+
+    A limit that the change brings to the quote fills at once.
+    """
+    found = _named(draft, payload)
+    if isinstance(found, Rejection):
+        return found
+    if len(found) > 1:
+        detail = f"expected one working order of that clientId, was {len(found)}"
+        return Rejection(Reason.ORDER_NOT_WORKING, detail)
+    (order,) = found
+    market = draft.context.market
+    instrument = market.catalog.instruments[order.symbol]
+    changed = _changed(draft, order, instrument, payload)
+    if isinstance(changed, Rejection):
+        return changed
+    if order.status != lifecycle.PENDING_PARENT:
+        changed = started(changed, market)
+        refused = misplaced(changed, market.usable(instrument), instrument)
+        if refused is not None:
+            return refused
+    moved = move_order(draft, changed, lifecycle.MODIFY, "requested")
+    _answer(draft, [moved])
+    attempt(draft, moved.order_id, market, judged=False)
+    enforce_equity(draft)
+    return None
+
+
+def _answer(draft: Draft, orders: list[Order]) -> None:
+    ids: list[Any] = [order.order_id for order in orders]
+    draft.outcome.result = {"orderId": ids[0], "orderIds": ids}
+
+
+def _named(draft: Draft, payload: Payload) -> list[Order] | Rejection:
+    """Return the working orders meant: at least one."""
+    order_id, client_id = payload.get("orderId"), payload.get("clientId")
+    found = [
+        order
+        for order in draft.account.working.values()
+        if order.order_id == order_id or (client_id is not None and order.client_id == client_id)
+    ]
+    if found:
+        return found
+    named = f"clientId {client_id}" if order_id is None else order_id
+    return Rejection(Reason.ORDER_NOT_WORKING, f"no working order {named}")
+
+
+def _changed(
+    draft: Draft, order: Order, instrument: Instrument, payload: Payload
+) -> Order | Rejection:
+    changes: dict[str, Any] = {}
+    for key, name, types in _TERMS:
+        if key in payload:
+            value = _term(order, instrument, key, payload[key], types)
+            if isinstance(value, Rejection):
+                return value
+            changes[name] = value
+    if "trail_ticks" in changes or "trail_ppm" in changes:
+        changes = {"trail_ticks": None, "trail_ppm": None, **changes}
+    expire_at_ns = _new_expiry(draft, order, payload)
+    if isinstance(expire_at_ns, Rejection):
+        return expire_at_ns
+    size_steps = _new_size(order, instrument, payload)
+    if isinstance(size_steps, Rejection):
+        return size_steps
+    terms = replace(order.terms, **changes, expire_at_ns=expire_at_ns)
+    return replace(order, size_steps=size_steps, terms=terms)
+
+
+def _new_expiry(draft: Draft, order: Order, payload: Payload) -> int | Rejection | None:
+    if "expireAt" not in payload:
+        return order.terms.expire_at_ns
+    if order.terms.time_in_force != GTD:
+        return _not_of_type("expireAt", order, f"{order.terms.time_in_force} order")
+    return read_expiry(draft, payload["expireAt"])
+
+
+def _term(
+    order: Order, instrument: Instrument, key: str, text: str, types: tuple[str, ...]
+) -> int | Rejection:
+    if order.order_type not in types:
+        return _not_of_type(key, order, order.order_type)
+    if key != "price" and order.status != lifecycle.PENDING_PARENT and not is_armed(order):
+        return Rejection(Reason.ALREADY_TRIGGERED, f"the order is {order.status}: no new {key}")
+    if key != "trailPercent":
+        return on_tick(instrument, key, text)
+    ppm = to_units(Decimal(text), Decimal(PERCENT_STEP))
+    if ppm is None:
+        detail = f"expected trailPercent in steps of {PERCENT_STEP}, was {text}"
+        return Rejection(Reason.PRICE_OFF_TICK, detail)
+    return ppm
+
+
+def _not_of_type(key: str, order: Order, kind: str) -> Rejection:
+    return Rejection(
+        Reason.NOT_OF_ORDER_TYPE, f"expected {key} absent for a {kind}, order {order.order_id}"
+    )
+
+
+def _new_size(order: Order, instrument: Instrument, payload: Payload) -> int | Rejection:
+    if "quantity" not in payload:
+        return order.size_steps
+    if order.status == lifecycle.PENDING_PARENT:
+        return Rejection(Reason.ORDER_PENDING, "the order will have the size its parent fills")
+    size_steps = quantity_steps(instrument, payload["quantity"])
+    if isinstance(size_steps, int) and size_steps <= order.filled_steps:
+        filled = format_units(order.filled_steps, instrument.size_step)
+        return Rejection(
+            Reason.QUANTITY_TOO_SMALL,
+            f"expected quantity above the filled {filled} lots, was {payload['quantity']}",
+        )
+    return size_steps

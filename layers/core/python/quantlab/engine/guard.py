@@ -1,0 +1,61 @@
+"""Who may trade what now: the account's status, what it is offered, and its rules."""
+
+from quantlab.engine.draft import Draft
+from quantlab.engine.enforcement import enforce
+from quantlab.engine.rejections import Reason, Rejection
+from quantlab.kernel.check import check
+from quantlab.ledger.orders import Order
+from quantlab.market.instrument import Instrument
+from quantlab.rules.verdicts import judge_order, order_warnings
+
+_STATUS_REASONS = {
+    "closed": Reason.ACCOUNT_CLOSED,
+    "disabled": Reason.ACCOUNT_DISABLED,
+    "locked": Reason.ACCOUNT_LOCKED,
+}
+_ORDER_RULES = {
+    "trading_hours": Reason.TRADING_HOURS,
+    "instrument_allowlist": Reason.INSTRUMENT_ALLOWLIST,
+}
+
+
+def guard(
+    draft: Draft, ticker: str, *, reducing: bool, closing: bool = False
+) -> Instrument | Rejection:
+    """Refuse what may not be traded now.
+
+    reducing says that the order can only make a position smaller; closing that it does so at once,
+    which a locked account may still do.
+    """
+    account, context = draft.account, draft.context
+    reason = _STATUS_REASONS.get(account.status)
+    if account.status != "active" and not (closing and account.status == "locked"):
+        check(reason is not None, f"no such status: {account.status}")
+        detail = f"the account is {account.status}: {account.status_reason}"
+        return Rejection(reason or Reason.ACCOUNT_DISABLED, detail)
+    instrument = context.market.catalog.find(ticker)
+    if instrument is None:
+        return Rejection(Reason.UNKNOWN_INSTRUMENT, f"no instrument {ticker}")
+    if instrument.symbol not in context.instruments and not reducing:
+        return Rejection(
+            Reason.INSTRUMENT_ALLOWLIST, f"{instrument.symbol} is not offered on this account"
+        )
+    verdict = judge_order(
+        context.profile, account, instrument.symbol, context.now_ns, reducing=reducing
+    )
+    if verdict is not None:
+        enforce(draft, (verdict,))
+        reason = _ORDER_RULES.get(verdict.rule, Reason.ACCOUNT_LOCKED)
+        return Rejection(reason, verdict.arithmetic)
+    warnings = order_warnings(
+        context.profile, account, instrument.symbol, context.now_ns, reducing=reducing
+    )
+    if warnings:
+        enforce(draft, warnings)
+    return instrument
+
+
+def only_reduces(draft: Draft, order: Order) -> bool:
+    """Say whether an order can only make its position smaller as things stand."""
+    reducible_steps = draft.account.reducible_steps(order.symbol, order.side)
+    return order.terms.reduce_only or order.remaining_steps <= reducible_steps

@@ -1,0 +1,65 @@
+"""Orders as the one writer keeps them: what was asked, how far it has come, what it hangs on.
+
+It must not know how an order gets from one state to the next; that is the engine's.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an order asks beyond its size; prices in ticks, times in wall-clock nanoseconds.
+
+    limit_ticks is the worst price it may trade at. trigger_ticks is the stop or touch price; a
+    trailing stop has trail_ticks or trail_ppm instead, and peak_ticks, the best price seen, that
+    its trigger follows from (None until the first quote). since_seq is the feed's seq of the last
+    quote the order was held against: an older one may neither trigger nor fill it. Orders with one
+    group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill.
+    """
+
+    limit_ticks: int | None = None
+    trigger_ticks: int | None = None
+    trail_ticks: int | None = None
+    trail_ppm: int | None = None
+    peak_ticks: int | None = None
+    time_in_force: str = "ioc"
+    expire_at_ns: int | None = None
+    reduce_only: bool = False
+    post_only: bool = False
+    since_seq: int = 0
+    group_id: str | None = None
+    group_kind: str | None = None
+    parent_id: str | None = None
+
+
+PLAIN = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order, working or ended; sizes in steps, protective prices in ticks.
+
+    side is BUY or SELL. event_seq is the account's event that brought it to its status.
+    """
+
+    order_id: str
+    signal_id: str
+    client_id: str | None
+    source_kind: str
+    symbol: str
+    side: int
+    order_type: str
+    size_steps: int
+    filled_steps: int
+    stop_loss_ticks: int | None
+    take_profit_ticks: int | None
+    status: str
+    reason: str | None
+    event_seq: int
+    created_ns: int
+    terms: Terms = PLAIN
+
+    @property
+    def remaining_steps(self) -> int:
+        """Return the steps that may still fill."""
+        return self.size_steps - self.filled_steps
