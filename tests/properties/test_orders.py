@@ -134,6 +134,7 @@ class Orders(RuleBasedStateMachine):
                 self.groups[order.terms.group_id].add(order.order_id)
         self.check_models(outcome)
         for fill in outcome.fills:
+            assert fill.quote_ts_ns >= self.known[fill.order_id].terms.active_ns
             order = self.known[fill.order_id]
             held = self.sizes[fill.symbol]
             self.sizes[fill.symbol] += fill.side * fill.size_steps

@@ -17,3 +17,7 @@ MODELS: dict[str, FillModel] = {
     for size in ("displayed", "unlimited")
     for slippage in _SLIPPAGES
 }
+LATENCY_NS = 150_000_000
+MODELS["late"] = parse_fill_model(
+    Node("", {"size": "displayed", "slippage": {"kind": "none"}, "latencyNs": LATENCY_NS})
+)

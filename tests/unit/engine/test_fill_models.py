@@ -1,19 +1,35 @@
 """Fill models: each formula by table, their laws by Hypothesis, and the fills they lead to."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.engine_cases import ACCOUNT_ID, account, command, quote, run, trade
+from tests.support.engine_cases import (
+    ACCOUNT_ID,
+    EURUSD,
+    NOW,
+    account,
+    catalog,
+    command,
+    profile,
+    quote,
+    run,
+    trade,
+)
 
+from quantlab.engine.context import write_quotes
 from quantlab.engine.fill_models import (
     DRAW_BITS,
     draw_of,
     fill_seed,
     plan_fill,
 )
+from quantlab.engine.order_terms import is_called
 from quantlab.engine.pricing import market_limit
+from quantlab.engine.watch import Watch
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.market.document import CatalogError, Node
 from quantlab.market.fill_model import (
     ANY_SIZE,
@@ -243,3 +259,63 @@ def test_a_random_slippage_is_recomputed_from_the_event() -> None:
         assert fill.slippage_ticks == draw_of(seed) * 10 >> DRAW_BITS
         slips.add(fill.slippage_ticks)
     assert len(slips) > 5
+
+
+LATE = {
+    "*": parse_fill_model(
+        Node("", {"size": "displayed", "slippage": {"kind": "none"}, "latencyNs": 1_000})
+    )
+}
+
+
+@pytest.mark.parametrize("action", ["buy", "close"])
+def test_a_market_order_waits_for_the_first_quote_after_its_latency(action: str) -> None:
+    state = account()
+    if action == "close":
+        state = trade(state).account
+    held = state.position("EURUSD")
+    outcome = trade(state, models=LATE, action=action, quantity="0.10" if action == "buy" else None)
+    (order,) = outcome.account.working.values()
+    assert outcome.rejection is None
+    assert (outcome.fills, outcome.account.position("EURUSD")) == ([], held)
+    assert (order.status, order.order_type, order.terms.active_ns) == (
+        "working",
+        "market",
+        NOW + 1_000,
+    )
+    (accepted,) = [e for e in outcome.events if e.event_type == "order.accepted"]
+    assert accepted.payload["activeFrom"] == format_rfc3339(NOW + 1_000)
+    early, there = (
+        replace(EURUSD, seq=seq, ts_ns=NOW + late) for seq, late in ((2, 999), (3, 1_000))
+    )
+    watch = Watch(catalog())
+    watch.put(outcome.account, profile(), NOW, NOW)
+    assert watch.on_quote(early, early.ts_ns, NOW) == []
+    (demand,) = watch.on_quote(there, there.ts_ns, NOW)
+    state = outcome.account
+    # A report of the early quote changes nothing; the right one fills there, late or not.
+    for seen, count in ((early, 0), (there, 1)):
+        payload = {**demand.payload, "quotes": write_quotes([seen])}
+        request = replace(command(**payload), name=demand.name, source_kind="watch")
+        outcome = run(state, request, quote("EURUSD", "1.09000", "1.09010", seq=9), models=LATE)
+        assert [fill.quote_ts_ns for fill in outcome.fills] == [there.ts_ns] * count
+        state = outcome.account
+    assert not state.working
+    assert (state.position("EURUSD") is None) == (action == "close")
+
+
+def test_a_stop_that_travels_is_not_triggered_by_earlier_quotes_and_ioc_has_one_quote() -> None:
+    outcome = trade(account(), models=LATE, orderType="stop", triggerPrice="1.09000")
+    (stop,) = outcome.account.working.values()
+    assert not is_called(
+        stop, replace(quote("EURUSD", "1.09100", "1.09110", seq=2), ts_ns=NOW + 999)
+    )
+    assert is_called(stop, replace(quote("EURUSD", "1.09100", "1.09110", seq=2), ts_ns=NOW + 1_000))
+    outcome = trade(account(), models=LATE, orderType="limit", price="1.08125", timeInForce="ioc")
+    (order,) = outcome.account.working.values()
+    away = replace(quote("EURUSD", "1.08200", "1.08210", seq=2), ts_ns=NOW + 5_000)
+    payload = {"orderId": order.order_id, "feedSeq": 2, "quotes": write_quotes([away])}
+    request = replace(command(**payload), name="work_order", source_kind="watch")
+    outcome = run(outcome.account, request, models=LATE)
+    (ended,) = outcome.orders
+    assert (ended.status, ended.reason, outcome.account.working) == ("cancelled", "not_filled", {})

@@ -119,7 +119,8 @@ class OrderChange(ApiModel):
 class OrderOut(ApiModel):
     """An order as it is now. quantity is null when it was refused before it was sized.
 
-    triggerPrice of a trailing stop follows bestPrice, the best price it has seen.
+    triggerPrice of a trailing stop follows bestPrice, the best price it has seen. activeFrom is
+    when an order arrives, on the feed's clock: no earlier quote triggers or fills it.
     """
 
     order_id: str
@@ -138,6 +139,7 @@ class OrderOut(ApiModel):
     best_price: str | None
     time_in_force: str
     expire_at: str | None
+    active_from: str | None
     reduce_only: bool
     post_only: bool
     stop_loss: str | None
@@ -256,6 +258,7 @@ def order_out(catalog: Catalog, row: Mapping[str, Any]) -> OrderOut:
         best_price=price(terms.peak_ticks),
         time_in_force=terms.time_in_force,
         expire_at=None if terms.expire_at_ns is None else format_rfc3339(terms.expire_at_ns),
+        active_from=format_rfc3339(terms.active_ns) if terms.active_ns else None,
         reduce_only=terms.reduce_only,
         post_only=terms.post_only,
         stop_loss=price(row["stop_loss_ticks"]),

@@ -49,6 +49,13 @@ class Market:
             )
         return quote
 
+    def next_close(self, instrument: Instrument) -> int | None:
+        """Return when the instrument's session ends; None where no hours are kept or known."""
+        calendar = self.catalog.calendars.get(instrument.calendar)
+        if calendar is None or not self.keeps_hours:
+            return None
+        return calendar.next_close(self.feed_now_ns)
+
     def _closed(self, instrument: Instrument) -> Rejection:
         calendar = self.catalog.calendars.get(instrument.calendar)
         opens_ns = None if calendar is None else calendar.next_open(self.feed_now_ns)

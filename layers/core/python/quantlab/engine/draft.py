@@ -9,6 +9,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.ids import derive_id
 from quantlab.ledger.state import Account
+from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
 
 
@@ -61,6 +62,11 @@ class Draft:
         """Note that a fill used up so much of a quote."""
         key = (quote.symbol, side, quote.seq)
         self._taken[key] = self._taken.get(key, 0) + size_steps
+
+    def active_ns(self, instrument: Instrument) -> int:
+        """Return when an order given now arrives, on the feed's clock; 0 where it does at once."""
+        latency_ns = self.context.fill_model(instrument).latency_ns
+        return self.context.market.feed_now_ns + latency_ns if latency_ns else 0
 
     def money(self, amount_minor: int) -> str:
         return format_minor(amount_minor, self.account.currency_digits)

@@ -14,7 +14,7 @@ from quantlab.engine.enforcement import (
     roll_if_over,
     take_over_peak,
 )
-from quantlab.engine.filling import fill_at_once, fill_market_order, new_order
+from quantlab.engine.filling import fill_at_once, new_order, send_market_order
 from quantlab.engine.guard import guard
 from quantlab.engine.order_terms import MARKET
 from quantlab.engine.orders import cancel_working, expire_due
@@ -119,7 +119,9 @@ def _close_position(
         intent = reversing_intent(position, instrument, quote, payload, model)
     else:
         intent = closing_intent(position, instrument, quote, payload.get("quantity"))
-    return intent if isinstance(intent, Rejection) else fill_market_order(draft, intent, "signal")
+    if isinstance(intent, Rejection):
+        return intent
+    return send_market_order(draft, intent, reduce_only=payload["action"] != "reverse")
 
 
 def _flat(draft: Draft, payload: dict[str, Any]) -> Rejection | None:

@@ -1,5 +1,7 @@
 """Orders meet a quote: market orders at once, working ones when it is their turn."""
 
+from dataclasses import replace
+
 from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.order_terms import FOK, IOC, MARKET
@@ -41,6 +43,21 @@ def new_order(draft: Draft, intent: Intent, limit_ticks: int | None = None) -> O
 def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | None:
     """Fill what an intent asks at the present quote; see fill_at_once."""
     return fill_at_once(draft, new_order(draft, intent), cause)
+
+
+def send_market_order(draft: Draft, intent: Intent, *, reduce_only: bool) -> Rejection | None:
+    """Fill what a trader asks for now, or let the order travel for as long as the model says.
+
+    A stopped account keeps no orders: there a close is carried out at once.
+    """
+    active_ns = draft.active_ns(intent.instrument)
+    if not active_ns or draft.account.status != "active":
+        return fill_market_order(draft, intent, "signal")
+    terms = replace(PLAIN, reduce_only=reduce_only, active_ns=active_ns)
+    order = replace(new_order(draft, intent), terms=terms)
+    accepted = accept_order(draft, order, "signal")
+    draft.outcome.result = {"orderId": accepted.order_id, "symbol": order.symbol}
+    return None
 
 
 def fill_at_once(draft: Draft, order: Order, cause: str) -> Rejection | None:

@@ -40,7 +40,7 @@ from quantlab.engine.trading import Planned, plan_fill, side_name
 from quantlab.engine.working import attempt
 from quantlab.kernel.decimals import format_units, to_units
 from quantlab.kernel.instants import format_rfc3339, parse_rfc3339
-from quantlab.ledger.orders import PLAIN, Order, Terms
+from quantlab.ledger.orders import Order, Terms
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote
 
@@ -71,7 +71,8 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         return plan
     first = plan.orders[0]
     planned: Planned | Rejection | None = None
-    if first.order_type == MARKET:
+    at_once = not _waits(first)
+    if at_once:
         accepts = len(plan.orders) + len(plan.children)
         planned = plan_fill(draft, first, draft.context.market, events_before=accepts)
     if isinstance(planned, Rejection):
@@ -82,7 +83,7 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
             draft,
             _grouped(order, group_id, plan.siblings),
             "signal",
-            kept=order.order_type != MARKET,
+            kept=_waits(order),
         )
         for order in plan.orders
     ]
@@ -99,12 +100,17 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         )
         for child in plan.children
     ]
-    if first.order_type == MARKET:
+    if at_once:
         fill_order(draft, accepted[0], planned, "signal")
     for order in accepted:
         attempt(draft, order.order_id, draft.context.market, judged=True)
     _answer(draft, instrument, accepted)
     return None
+
+
+def _waits(order: Order) -> bool:
+    """Say whether an order is kept until a quote is for it; a plain market order fills now."""
+    return order.order_type != MARKET or order.terms.active_ns > 0
 
 
 def _grouped(order: Order, group_id: str | None, kind: str | None) -> Order:
@@ -141,7 +147,7 @@ def _plan(draft: Draft, instrument: Instrument, payload: Payload) -> Plan | Reje
         plan = _with_exits(draft, instrument, first, payload["bracket"])
     if isinstance(plan, Rejection):
         return plan
-    waiting = len(plan.orders) + len(plan.children) - (first.order_type == MARKET)
+    waiting = len(plan.orders) + len(plan.children) - (not _waits(first))
     count = len(draft.account.working) + waiting
     if waiting and count > WORKING_MAX:
         return Rejection(
@@ -289,24 +295,26 @@ def read_terms(draft: Draft, instrument: Instrument, payload: Payload) -> Terms 
                 f"expected trailPercent in steps of {PERCENT_STEP}, was {payload['trailPercent']}",
             )
         fields["trail_ppm"] = ppm
-    expire_at_ns = _expire_at(draft, time_in_force, payload)
+    expire_at_ns = _expire_at(draft, instrument, time_in_force, payload)
     if isinstance(expire_at_ns, Rejection):
         return expire_at_ns
-    if order_type == MARKET and time_in_force == IOC and "reduceOnly" not in payload:
-        return PLAIN
     return Terms(
         **fields,
         time_in_force=time_in_force,
         expire_at_ns=expire_at_ns,
         reduce_only=payload.get("reduceOnly", False),
         post_only=payload.get("postOnly", False),
+        active_ns=draft.active_ns(instrument),
     )
 
 
-def _expire_at(draft: Draft, time_in_force: str, payload: Payload) -> int | Rejection | None:
-    """Return when an order ends by itself: a day's order with the account's trading day."""
+def _expire_at(
+    draft: Draft, instrument: Instrument, time_in_force: str, payload: Payload
+) -> int | Rejection | None:
+    """Return when an order ends by itself: a day's order with the session or the trading day."""
     if time_in_force == DAY:
-        return draft.account.day.next_reset_ns
+        close_ns = draft.context.market.next_close(instrument)
+        return draft.account.day.next_reset_ns if close_ns is None else close_ns
     text = payload.get("expireAt")
     return None if text is None else read_expiry(draft, text)
 

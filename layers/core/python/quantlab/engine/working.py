@@ -15,8 +15,9 @@ from quantlab.engine.enforcement import enforce_equity
 from quantlab.engine.filling import fill_order
 from quantlab.engine.guard import guard, only_reduces
 from quantlab.engine.order_terms import (
+    has_arrived,
     is_armed,
-    is_marketable,
+    is_called,
     is_reached,
     with_peak,
 )
@@ -47,9 +48,9 @@ def attempt(draft: Draft, order_id: str, market: Market, *, judged: bool) -> Rej
     quote = market.usable(market.catalog.instruments[order.symbol])
     if isinstance(quote, Rejection):
         return quote
+    if not has_arrived(order, quote) or (is_armed(order) and not is_reached(order, quote)):
+        return None
     if is_armed(order):
-        if not is_reached(order, quote):
-            return None
         order = _trigger(draft, order, quote)
     planned = plan_fill(draft, order, market)
     if isinstance(planned, Planned) and not judged:
@@ -97,8 +98,7 @@ def work_order(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     quote = seen.quotes[order.symbol]
     if quote.seq <= order.terms.since_seq:
         return Rejection(Reason.NOT_TRIGGERED, "the order was held against that quote before")
-    called = is_reached(order, quote) if is_armed(order) else is_marketable(order, quote)
-    if not called:
+    if not is_called(order, quote):
         return Rejection(Reason.NOT_TRIGGERED, "the quote is not at the order's price")
     rejection = attempt(draft, order.order_id, seen, judged=False)
     if rejection is None:

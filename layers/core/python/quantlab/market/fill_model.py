@@ -1,4 +1,4 @@
-"""How orders of an instrument are filled: how much at once, at what slippage.
+"""How orders of an instrument are filled: how much at once, at what slippage, how soon.
 
 It must not know orders; `engine.fill_models` computes fills from these numbers.
 """
@@ -25,6 +25,7 @@ DISPLAYED: Final = 2
 TICKS_MAX: Final = 1_000_000
 SHARE_PPM_MAX: Final = 10_000_000
 STEPS_MAX: Final = 1 << 40
+LATENCY_NS_MAX: Final = 60_000_000_000
 EVERY_INSTRUMENT: Final = "*"
 
 
@@ -33,7 +34,8 @@ class FillModel:
     """One model. version is the SHA-256 of the document, which says all that the rest does.
 
     amount is in ticks, of SPREAD_SHARE in millionths of the spread; reference_steps is the size
-    that VOLUME compares with where none is displayed.
+    that VOLUME compares with where none is displayed. latency_ns is how long an order travels: only
+    quotes at least that much later on the feed's clock may trigger or fill it.
     """
 
     version: str
@@ -41,6 +43,7 @@ class FillModel:
     slippage: int
     amount: int
     reference_steps: int
+    latency_ns: int
     document: Mapping[str, Any] = field(repr=False, hash=False)
 
     def size_rule(self, instrument: Instrument) -> int:
@@ -52,12 +55,13 @@ class FillModel:
 
 def parse_fill_model(node: Node) -> FillModel:
     """Read a model; CatalogError says where it is none."""
-    node.only("size", "slippage")
+    node.only("size", "slippage", "latencyNs")
     unlimited = node.text("size", "displayed|unlimited") == "unlimited"
     kind, amount, reference_steps = _slippage(node.child("slippage"))
+    latency_ns = node.integer("latencyNs", 1, LATENCY_NS_MAX) if "latencyNs" in node.value else 0
     document = dict(node.value)
     version = hashlib.sha256(canonical_json(document)).hexdigest()
-    return FillModel(version, unlimited, kind, amount, reference_steps, document)
+    return FillModel(version, unlimited, kind, amount, reference_steps, latency_ns, document)
 
 
 def top_of_book(slippage_ticks: int = 0) -> FillModel:
