@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-aws clean openapi functions-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-aws clean openapi functions-doc rules-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,8 @@ test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
 	else echo "npm is missing: tests that deploy to a local cloud are skipped"; fi
 	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --durations=10 $(TESTS)
 
-soak: .venv/.dev ## Run the long end-to-end tests: SIGNALS signals, kills in the middle
+soak: .venv/.dev ## Run the long tests: 10,000 sequences of orders, then SIGNALS signals with kills
+	QUANTLAB_ORDER_SEQUENCES=10000 $(BIN)/pytest --timeout=0 tests/properties/test_orders.py
 	QUANTLAB_SOAK="$(SIGNALS)" $(BIN)/pytest -m slow tests/e2e
 
 check: .venv/.dev ## Check format, lint, types, import contracts, tidiness and docs/openapi.json
@@ -69,6 +70,9 @@ openapi: .venv/.dev ## Write docs/openapi.json from the functions
 
 functions-doc: .venv/.dev ## Write docs/functions.md from the manifests, and measure every Lambda
 	$(BIN)/python -m quantlab_cdk.functions_doc
+
+rules-doc: .venv/.dev ## Write docs/rules.md and its pictures from the vectors and the code
+	$(BIN)/quantlab rules doc
 
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench

@@ -153,7 +153,7 @@ FIELDS: dict[str, tuple[bytes, str]] = {
     ),
     "four hundred digits": (fields(quantity=10**400), "/quantity"),
     "digits of another script": (fields(quantity="\u0661"), "/quantity"),
-    "an order type we have not": (fields(orderType="limit"), "/orderType"),
+    "an order type we have not": (fields(orderType="iceberg"), "/orderType"),
     "a field we have not": (fields(leverage="100"), "/leverage"),
     "a field with a pointer in its name": (fields(**{"a/b~c": 1}), "/a~1b~0c"),
     "an account that is no UUID": (fields(accountId="1"), "/accountId"),

@@ -224,3 +224,64 @@ async def test_trader_and_foreign_admin_cannot_switch(served: Site) -> None:
     assert problem(answer) == (404, "not_found")
     anyone = dataclasses.replace(owner, headers={})
     assert problem(await served.get(anyone, f"/accounts/{account_id}")) == (401, "unauthorized")
+
+
+async def bulk(served: Site, count: int) -> tuple[list[dict[str, object]], str]:
+    owner = await served.person(Role.TRADER)
+    new = {"userId": owner.user_id, "accountType": "demo-100k"}
+    names = (f"{owner.user_id}-{number}" for number in range(count))
+    return [{**new, "clientReference": name} for name in names], owner.user_id
+
+
+async def counted(served: Site, user_id: str) -> int:
+    return len(await served.world.ports.accounts.ids_of(served.world.scope(ALPHA), user_id))
+
+
+async def test_a_hundred_accounts_are_opened_together_and_once(served: Site) -> None:
+    admin = await served.person(Role.TENANT_ADMIN)
+    new, user_id = await bulk(served, 100)
+    key = {"Idempotency-Key": "many-1"}
+    first = await served.send("POST", admin, "/accounts", {"accounts": new}, **key)
+    assert first.status_code == 201, first.text
+    items = first.json()["items"]
+    assert [item["clientReference"] for item in items] == [one["clientReference"] for one in new]
+    again = await served.send("POST", admin, "/accounts", {"accounts": new}, **key)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert await counted(served, user_id) == 100
+    other = await served.send("POST", admin, "/accounts", {"accounts": new[:99]}, **key)
+    assert other.status_code == 200  # the same first 99 accounts
+    changed = [*new[:50], {**new[50], "name": "Another"}, *new[51:]]
+    answer = await served.send("POST", admin, "/accounts", {"accounts": changed}, **key)
+    assert problem(answer) == (409, "body_conflict")
+    too_many = {"accounts": [*new, new[0]]}
+    answer = await served.send("POST", admin, "/accounts", too_many, **{"Idempotency-Key": "m-2"})
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/accounts"]
+
+
+async def test_one_wrong_account_opens_none_and_is_named(served: Site) -> None:
+    admin = await served.person(Role.TENANT_ADMIN)
+    new, user_id = await bulk(served, 20)
+    taken = await served.send("POST", admin, "/accounts", {**new[3]})
+    assert taken.status_code == 201, taken.text
+    cases = (
+        ({17: {"accountType": "none"}},
+         ["/accounts/3/clientReference", "/accounts/17/accountType"]),
+        ({17: {"userId": ABSENT}}, ["/accounts/3/clientReference", "/accounts/17/userId"]),
+        ({3: {"clientReference": "x"}, 9: {"clientReference": new[8]["clientReference"]}},
+         ["/accounts/9/clientReference"]),
+        ({17: {"userId": "nobody"}}, ["/accounts/17/userId"]),
+        ({2: {"balance": "1"}}, ["/accounts/2/balance"]),
+    )  # fmt: skip
+    for changes, pointers in cases:
+        body = [{**one, **changes.get(index, {})} for index, one in enumerate(new)]
+        answer = await served.send(
+            "POST", admin, "/accounts", {"accounts": body}, **{"Idempotency-Key": str(pointers)}
+        )
+        assert problem(answer) == (422, "invalid_fields"), answer.text
+        assert [error["pointer"] for error in answer.json()["errors"]] == pointers
+        assert await counted(served, user_id) == 1
+    keyless = await served.send("POST", admin, "/accounts", {"accounts": new[4:6]})
+    assert keyless.json()["errors"][0]["pointer"] == "header/Idempotency-Key"
+    risk = await served.person(Role.RISK_MANAGER)
+    answer = await served.send("POST", risk, "/accounts", {"accounts": new[4:6]})
+    assert problem(answer) == (403, "forbidden")

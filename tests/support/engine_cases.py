@@ -11,6 +11,7 @@ from typing import Any
 from quantlab.engine.commands import TRADE, Command, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
+from quantlab.engine.opening import Course
 from quantlab.kernel.decimals import to_units
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog, parse_catalog
@@ -98,10 +99,13 @@ def run(
     now_ns: int = NOW,
     symbols: frozenset[str] | None = None,
     models: Mapping[str, FillModel] | None = None,
+    course: Course | None = None,
 ) -> Outcome:
     offered = symbols if symbols is not None else frozenset(catalog().instruments)
     seen = market(*(quotes or (EURUSD,)))
-    context = Context(seen, rules or profile(), offered, now_ns, fill_models=models or {})
+    context = Context(
+        seen, rules or profile(), offered, now_ns, fill_models=models or {}, course=course
+    )
     return execute(state, request, context)
 
 

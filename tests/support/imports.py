@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
+from quantlab_cdk.lambda_python import ENVIRONMENT
+
 # What a Lambda may never load: it makes nothing there but size and time.
 HEAVY: Final = ("llvmlite", "numba", "numpy", "pandas", "polars", "pyarrow")
 RUNS: Final = 5
@@ -63,24 +65,7 @@ def import_ms(
 
 def lambda_environment(function: str) -> dict[str, str]:
     """Return the variables that a function is given; their values lead nowhere."""
-    queues = {
-        f"QUANTLAB_QUEUE_{name}": f"http://127.0.0.1:9/{name.lower()}.fifo"
-        for name in ("ORDERS", "AUDIT", "PUBLISH")
-    }
-    return {
-        "QUANTLAB_FUNCTION": function,
-        "QUANTLAB_STAGE": "test",
-        "QUANTLAB_STORES_SECRET": "quantlab/test/stores",
-        "QUANTLAB_KEYS_SECRET": "quantlab/test/keys",
-        "QUANTLAB_SECRETS_PREFIX": "quantlab/test",
-        **queues,
-        "QUANTLAB_EVENT_BUS": "quantlab",
-        "QUANTLAB_SOCKET_ENDPOINT": "http://127.0.0.1:9",
-        "QUANTLAB_ARCHIVE_BUCKET": "quantlab-archive",
-        "QUANTLAB_MAIL_SENDER": "no-reply@quantlab.example",
-        "QUANTLAB_PUBLIC_URL": "https://quantlab.example",
-        "AWS_REGION": "eu-central-1",
-    }
+    return {**ENVIRONMENT, "QUANTLAB_FUNCTION": function}
 
 
 def _once(

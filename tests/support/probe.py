@@ -63,6 +63,19 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
         ("post", tenant + "/accounts"): {"userId": theirs["userId"], "accountType": "demo-100k"},
         ("patch", account): {"status": "disabled", "reason": "probe"},
         ("post", account + "/orders"): {"symbol": "EURUSD", "side": "buy", "quantity": "0.01"},
+        ("patch", account + "/orders/{orderId}"): {"price": "0.60000"},
+        ("post", account + "/payouts"): {},
+        ("post", account + "/reset"): {"reason": "probe"},
+        ("post", account + "/override"): {"reason": "probe", "evidence": "probe"},
+        ("post", tenant + "/approvals"): {
+            "kind": "reset",
+            "accountId": theirs["accountId"],
+            "reason": "probe",
+        },
+        ("post", tenant + "/approvals/{approvalId}/approve"): {"reason": "probe"},
+        ("post", tenant + "/approvals/{approvalId}/reject"): {"reason": "probe"},
+        ("put", tenant + "/link-groups/{groupId}"): {"accountIds": [theirs["accountId"]]},
+        ("post", tenant + "/what-if"): {"configVersion": theirs["configVersion"]},
         ("post", tenant + "/api-keys"): {"name": "probe", "role": "viewer"},
         ("post", tenant + "/bots"): {"name": "probe", "accountId": theirs["accountId"]},
         ("patch", tenant + "/bots/{botId}"): {"status": "disabled"},
@@ -97,6 +110,8 @@ FORMS = {
 NAMES_FOREIGN = {
     ("post", "/tenants/{tenantId}/accounts"),
     ("post", "/tenants/{tenantId}/bots"),
+    ("post", "/tenants/{tenantId}/approvals"),
+    ("post", "/tenants/{tenantId}/what-if"),
     ("post", "/oauth2/tenant-tokens"),
     ("post", "/webhooks/signals"),
 }
@@ -137,7 +152,7 @@ def _body(
 
 
 QUERIES = {"limit", "cursor", "startTime", "endTime", "eventType", "afterSeq", "status", "from",
-           "to", "interval"}  # fmt: skip
+           "to", "interval", "kind"}  # fmt: skip
 
 
 def _queries(operation: Document, route: str, values: Mapping[str, str]) -> dict[str, str]:
@@ -203,6 +218,7 @@ def objects_of(made: Platform, tenant_id: str) -> Objects:
             ).fetchone()
             assert row is not None, f"{tenant_id} has no {name}"
             parameters[name] = str(next(iter(row.values())))
+        parameters |= _lives(connection, tenant_id)
         key = connection.execute(
             "select api_key_id from api_key where tenant_id = %s limit 1", (tenant_id,)
         ).fetchone()
@@ -218,6 +234,20 @@ def objects_of(made: Platform, tenant_id: str) -> Objects:
     markers |= {tenant_id, tenant["apiKey"], *(user["email"] for user in tenant["users"])}
     markers |= {bot[key] for bot in tenant["bots"] for key in ("secret", "token")}
     return Objects(tenant_id, parameters, frozenset(markers))
+
+
+def _lives(connection: Any, tenant_id: str) -> dict[str, str]:
+    """Return a request, a link group and the configuration of a tenant."""
+    found = connection.execute(
+        "select (select approval_id::text from approval where tenant_id = %(tenant)s limit 1)"
+        ' as "approvalId", (select group_id from account_link where tenant_id = %(tenant)s'
+        ' limit 1) as "groupId", (select config_version from tenant'
+        ' where tenant_id = %(tenant)s) as "configVersion"',
+        {"tenant": tenant_id},
+    ).fetchone()
+    assert found is not None
+    assert None not in found.values(), f"{tenant_id} has not all of {found}"
+    return {name: str(value) for name, value in found.items()}
 
 
 def _identifiers(connection: Any, tenant_id: str) -> Iterator[str]:

@@ -6,8 +6,9 @@ import pytest
 from tests.support.rule_cases import account, instant, minor, profile, rule
 
 from quantlab.rules.consistency import best_day_share
+from quantlab.rules.status import rule_status
 from quantlab.rules.terms import Consistency
-from quantlab.rules.verdicts import judge_equity, rule_status
+from quantlab.rules.verdicts import judge_equity
 
 NOW = instant("2026-03-10T12:00:00")
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.support.rule_cases import account, instant, percent, profile, rule
 
-from quantlab.rules.verdicts import judge_order, order_warnings, rule_status
+from quantlab.rules.status import rule_status
+from quantlab.rules.verdicts import judge_order, order_warnings
 
 WEEKDAYS = ["mon", "tue", "wed", "thu", "fri"]
 FUTURES = [{"days": ["sun", "mon", "tue", "wed", "thu"], "open": "17:00", "close": "15:10"}]

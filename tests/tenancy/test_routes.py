@@ -43,6 +43,7 @@ class Street:
 def street(running: Platform) -> Street:
     for tenant in running.demo["tenants"]:
         _trade(running, tenant["bots"][0])
+        _ask(running, tenant)
     objects = {name: objects_of(running, name) for name in TENANTS}
     credentials = {name: credentials_of(running, name) for name in TENANTS}
     openapi = httpx.get(f"{running.url}/openapi.json").json()
@@ -50,8 +51,10 @@ def street(running: Platform) -> Street:
 
 
 def _trade(running: Platform, bot: Document) -> None:
-    """Have one signal carried out, one rejected and one refused."""
+    """Have one signal carried out, one rejected, one refused, and an order wait."""
+    waiting = {"orderType": "limit", "price": "0.50000"}
     for body in (
+        {"symbol": "EURUSD", "action": "buy", "quantity": "0.10", **waiting},
         {"symbol": "EURUSD", "action": "buy", "quantity": "0.10"},
         {"symbol": "EURUSD", "action": "buy", "quantity": "99999"},
         {"symbol": "NOPE", "action": "buy", "quantity": "1"},
@@ -76,6 +79,20 @@ def _trade(running: Platform, bot: Document) -> None:
                 == 2
             )
         )
+
+
+def _ask(running: Platform, tenant: Document) -> None:
+    """Ask for what takes two people, and link two accounts."""
+    headers = {"X-Api-Key": tenant["apiKey"]}
+    accounts = [one["accountId"] for one in tenant["accounts"]]
+    base = f"{running.url}/tenants/{tenant['tenantId']}"
+    asked = httpx.post(
+        f"{base}/accounts/{accounts[-1]}/reset", json={"reason": "probe"}, headers=headers
+    )
+    assert asked.status_code in (201, 409), asked.text
+    group = f"{base}/link-groups/pair-{tenant['tenantId'][0]}"
+    linked = httpx.put(group, json={"accountIds": accounts[:2]}, headers=headers)
+    assert linked.status_code == 200, linked.text
 
 
 @pytest.mark.parametrize("mine", TENANTS)

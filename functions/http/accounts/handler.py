@@ -1,9 +1,11 @@
 """Accounts: opened from a type, read with equity and floors, switched off and on."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends
+from pydantic import Discriminator, Field, Tag
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -11,8 +13,17 @@ from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
+from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.account_views import AccountView, list_accounts, read_account
-from quantlab_app.use_cases.accounts import Opening, OpeningRefused, change_status, open_once
+from quantlab_app.use_cases.accounts import (
+    NotOpened,
+    Opened,
+    Opening,
+    OpeningRefused,
+    change_status,
+    open_all,
+    open_once,
+)
 from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.outcomes import Pending, settled
@@ -20,6 +31,7 @@ from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import IdempotencyKey, UuidText, Words
 from quantlab_edge.problems import FieldError, ProblemError
 
+OPENED_MAX = 100
 PREFIX = "/tenants/{tenantId}/accounts"
 router = new_router("accounts", prefix=PREFIX)
 
@@ -33,11 +45,31 @@ _PENDING: dict[int | str, dict[str, Any]] = {
 
 
 class NewAccount(ApiModel):
-    """What to open: one of the account types of the tenant's configuration."""
+    """What to open: one of the account types of the tenant's configuration.
+
+    clientReference is the client's own name of the account; no two of a tenant's have the same.
+    """
 
     user_id: UuidText
     account_type: Words
     name: Words | None = None
+    client_reference: Words | None = None
+
+
+class NewAccounts(ApiModel):
+    """Accounts to open together, all or none; this needs an Idempotency-Key."""
+
+    accounts: Annotated[list[NewAccount], Field(min_length=1, max_length=OPENED_MAX)]
+
+
+def _count(value: Any) -> str:
+    many = "accounts" in value if isinstance(value, dict) else isinstance(value, NewAccounts)
+    return "|many" if many else "|one"
+
+
+OneOrMany = Annotated[
+    Annotated[NewAccount, Tag("|one")] | Annotated[NewAccounts, Tag("|many")], Discriminator(_count)
+]
 
 
 class AccountChange(ApiModel):
@@ -79,7 +111,11 @@ class AccountOut(ApiModel):
     account_id: str
     user_id: str | None
     name: str | None
+    client_reference: str | None
     account_type: str
+    program: str | None
+    phase: str | None
+    stage: Literal["evaluation", "verification", "funded", "scaled"] | None
     status: Status
     status_reason: str | None
     currency: str
@@ -105,8 +141,17 @@ class AccountPage(ApiModel):
     next_cursor: str | None
 
 
+class Accounts(ApiModel):
+    """Accounts that were opened together, in the order they were asked for."""
+
+    items: list[AccountOut]
+
+
 _AGAIN: dict[int | str, dict[str, Any]] = {
-    200: {"model": AccountOut, "description": "Opened before under the same Idempotency-Key."}
+    200: {
+        "model": AccountOut | Accounts,
+        "description": "Opened before under the same Idempotency-Key.",
+    }
 }
 
 
@@ -128,18 +173,38 @@ async def post_account(
     request: Request,
     response: Response,
     scope: Creator,
-    new: NewAccount,
+    new: OneOrMany,
     idempotency_key: IdempotencyKey = None,
-) -> AccountOut:
-    """Open an account pinned to the tenant's current configuration."""
+) -> AccountOut | Accounts:
+    """Open an account, or up to 100 together, pinned to the tenant's current configuration."""
     ports = ports_of(request)
-    opening = Opening(new.user_id, new.account_type, new.name, idempotency_key)
-    opened = await open_once(ports, scope, opening)
+    if isinstance(new, NewAccounts):
+        return await _opened(ports, response, scope, new.accounts, idempotency_key)
+    opened = await open_once(ports, scope, _opening(new, idempotency_key))
     if isinstance(opened, OpeningRefused):
-        raise _refused(opened, new)
+        raise _refused([NotOpened(0, opened)], [new], "")
     response.status_code = 201 if opened.new else 200
     response.headers["location"] = f"/tenants/{scope.tenant_id}/accounts/{opened.account_id}"
     return _shown(await read_account(ports, scope, opened.account_id))
+
+
+async def _opened(
+    ports: Ports, response: Response, scope: Scope, new: Sequence[NewAccount], key: str | None
+) -> Accounts:
+    if key is None:
+        error = FieldError("header/Idempotency-Key", "a key, to open many accounts", "nothing")
+        raise ProblemError("invalid_fields", "1 field(s) do not hold.", [error])
+    opened = await open_all(ports, scope, [_opening(one, None) for one in new], key)
+    done = [one for one in opened if isinstance(one, Opened)]
+    refused = [one for one in opened if isinstance(one, NotOpened)]
+    if refused:
+        raise _refused(refused, new, "/accounts/{index}")
+    response.status_code = 201 if all(one.new for one in done) else 200
+    return Accounts(items=[_shown(await read_account(ports, scope, it.account_id)) for it in done])
+
+
+def _opening(new: NewAccount, key: str | None) -> Opening:
+    return Opening(new.user_id, new.account_type, new.name, key, new.client_reference)
 
 
 @router.get("/{accountId}")
@@ -170,13 +235,23 @@ async def patch_account(
     return _shown(await read_account(ports, scope, accountId))
 
 
-def _refused(refused: OpeningRefused, new: NewAccount) -> ProblemError:
-    if refused is OpeningRefused.KEY_TAKEN:
-        return ProblemError("body_conflict", "The key was used before for another account.")
-    error = FieldError("/userId", "a user of the tenant", "no such user")
-    if refused is OpeningRefused.UNKNOWN_ACCOUNT_TYPE:
-        error = FieldError("/accountType", "a type of the configuration", new.account_type)
-    return ProblemError("invalid_fields", "1 field(s) do not hold.", [error])
+def _refused(refused: Sequence[NotOpened], new: Sequence[NewAccount], place: str) -> ProblemError:
+    """Name the field of each account that cannot be opened."""
+    if refused[0].reason is OpeningRefused.KEY_TAKEN:
+        return ProblemError("body_conflict", "The key was used before for other accounts.")
+    errors = []
+    for one in refused:
+        asked, where = new[one.index], place.format(index=one.index)
+        if one.reason is OpeningRefused.UNKNOWN_USER:
+            error = FieldError(f"{where}/userId", "a user of the tenant", "no such user")
+        elif one.reason is OpeningRefused.UNKNOWN_ACCOUNT_TYPE:
+            expected = "a type of the configuration"
+            error = FieldError(f"{where}/accountType", expected, asked.account_type)
+        else:
+            expected = "a reference no other account has"
+            error = FieldError(f"{where}/clientReference", expected, str(asked.client_reference))
+        errors.append(error)
+    return ProblemError("invalid_fields", f"{len(errors)} field(s) do not hold.", errors)
 
 
 def _shown(view: AccountView) -> AccountOut:
@@ -191,7 +266,11 @@ def _shown(view: AccountView) -> AccountOut:
             "account_id": account.account_id,
             "user_id": view.owned.user_id,
             "name": view.owned.name,
+            "client_reference": view.owned.client_reference,
             "account_type": account.account_type,
+            "program": None if view.phase is None else view.phase.program_id,
+            "phase": None if view.phase is None else view.phase.phase_id,
+            "stage": None if view.phase is None else view.phase.stage,
             "status": account.status,
             "status_reason": account.status_reason,
             "currency": account.currency,

@@ -21,7 +21,11 @@ Reader = Annotated[Scope, Depends(principal(Permission.RULES_READ))]
 
 
 class RuleOut(ApiModel):
-    """A rule. state is unknown while the equity it depends on is."""
+    """A rule. state is unknown while what it depends on is.
+
+    threshold, value and remaining are in the unit (lots, orders, trades, days or money), for rules
+    that count; remaining is what the next order may still take.
+    """
 
     rule: str
     rule_id: str
@@ -31,6 +35,10 @@ class RuleOut(ApiModel):
     detail: str
     floor: str | None
     distance: str | None
+    threshold: str | None
+    value: str | None
+    remaining: str | None
+    unit: str | None
 
 
 class Rules(ApiModel):
@@ -106,6 +114,7 @@ async def get_violations(
 
 
 def _rule(status: RuleStatus) -> RuleOut:
+    found = status.measured
     return RuleOut.model_validate(
         {
             "rule": status.rule,
@@ -116,5 +125,9 @@ def _rule(status: RuleStatus) -> RuleOut:
             "detail": status.detail,
             "floor": amount_text(status.floor_minor, status.currency_digits),
             "distance": amount_text(status.distance_minor, status.currency_digits),
+            "threshold": None if found is None else found.threshold,
+            "value": None if found is None else found.value,
+            "remaining": None if found is None else found.room,
+            "unit": None if found is None else found.unit,
         }
     )

@@ -67,9 +67,11 @@ NOTHING: Final[tuple[Grant, ...]] = ()
 IN_STORES: Final = (STORES,)
 GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "access_tokens": (KEYS,),
+    "account_links": IN_STORES,
     "account_owners": IN_STORES,
     "accounts": IN_STORES,
     "api_keys": IN_STORES,
+    "approvals": IN_STORES,
     "audit_log": IN_STORES,
     "bars": IN_STORES,
     "bots": IN_STORES,

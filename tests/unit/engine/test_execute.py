@@ -175,6 +175,7 @@ def test_breach_on_the_fill_ends_the_account_with_its_evidence() -> None:
         "order.accepted",
         "order.filled",
         "position.closed",
+        "account.snapshot_taken",
         "webhook.trade_executed",
     ]
     assert (outcome.account.status, outcome.account.positions) == ("disabled", {})

@@ -39,26 +39,27 @@ def test_roll_changes_nothing_within_the_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("realised", "traded", "recorded"),
+    ("realised", "traded", "equity", "recorded"),
     [
-        ("0", False, []),
-        ("0", True, [ClosedDay("2026-03-09", 0, traded=True)]),
-        ("-12.50", False, [ClosedDay("2026-03-09", -1250, traded=False)]),
-        ("40", True, [ClosedDay("2026-03-09", 4000, traded=True)]),
+        ("0", False, "100,000", []),
+        ("0", False, "98,000", [ClosedDay("2026-03-09", 0, False, -200_000)]),
+        ("0", True, "100,000", [ClosedDay("2026-03-09", 0, True, 0)]),
+        ("-12.50", False, "100,000", [ClosedDay("2026-03-09", -1250, False, 0)]),
+        ("40", True, "101,000", [ClosedDay("2026-03-09", 4000, True, 100_000)]),
     ],
 )
 @pytest.mark.parametrize("days_later", [1, 2, 5])
 def test_roll_records_the_open_day_unless_idle_and_skips_the_rest(
-    realised: str, traded: bool, recorded: list[ClosedDay], days_later: int
+    realised: str, traded: bool, equity: str, recorded: list[ClosedDay], days_later: int
 ) -> None:
     rules = profile(DAILY, reset="17:00", zone=ZONE)
     subject = account(rules, MONDAY, realised=realised, traded=traded, closed=["7"])
     now = instant(f"2026-03-{9 + days_later:02d}T17:00:00", ZONE)
 
-    rolled = roll_day(subject, rules, minor("99,000"), minor("98,000"), now)
+    rolled = roll_day(subject, rules, minor("99,000"), minor(equity), now)
 
     assert list(rolled.closed_days) == [*subject.closed_days, *recorded]
-    assert rolled.day == open_day(rules, minor("99,000"), minor("98,000"), now)
+    assert rolled.day == open_day(rules, minor("99,000"), minor(equity), now)
     assert rolled.day.started_ns == now
 
 

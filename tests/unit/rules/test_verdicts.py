@@ -16,7 +16,8 @@ from quantlab.rules.day import roll_day
 from quantlab.rules.evidence import gravest_action, raised_after
 from quantlab.rules.floors import floors, next_high_water
 from quantlab.rules.profile import profile_version
-from quantlab.rules.verdicts import judge_equity, rule_status
+from quantlab.rules.status import rule_status
+from quantlab.rules.verdicts import judge_equity
 
 NOW = instant("2026-03-10T12:00:00", "Europe/Prague")
 

@@ -19,16 +19,11 @@ EXPECTED = {
     "platform_admin": {str(permission) for permission in Permission},
     "tenant_admin": {str(permission) for permission in Permission} - {"tenants_manage"},
     "risk_manager": READS
-    | {
-        "accounts_manage",
-        "audit_read",
-        "bots_read",
-        "users_read",
-        "config_read",
-        "webhooks_read",
-    },
-    "trader": READS | {"orders_place", "audit_read", "bots_read", "bots_manage"},
-    "viewer": READS | {"audit_read", "bots_read", "config_read"},
+    | {"accounts_manage", "audit_read", "bots_read", "users_read", "config_read"}
+    | {"webhooks_read"}
+    | {"payouts_request", "approvals_read", "approvals_decide"},
+    "trader": READS | {"orders_place", "audit_read", "bots_read", "bots_manage", "payouts_request"},
+    "viewer": READS | {"audit_read", "bots_read", "config_read", "approvals_read"},
     "bot": READS | {"orders_place"},
 }
 

@@ -44,12 +44,24 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "account_disabled": (403, "The account is disabled"),
     "account_closed": (403, "The account is closed"),
     "account_locked": (403, "The account is locked until its next reset"),
+    "approval_needs_user": (403, "Only a person may decide this"),
+    "approval_same_person": (403, "Another person has to decide this"),
     "source_not_allowed": (403, "The source address is not allowed"),
     "not_found": (404, "There is nothing here"),
     "unknown_token": (404, "Nobody receives signals at this address"),
     "unknown_account": (404, "There is no such account"),
     "method_not_allowed": (405, "The route does not take this method"),
     "conflict": (409, "The request conflicts with the present state"),
+    "override_needed": (409, "A rule disabled the account; it takes an approved override"),
+    "not_disabled": (409, "The account is not disabled"),
+    "not_flat": (409, "Something of the account is still in the market"),
+    "payout_gates": (409, "A payout is not possible now"),
+    "terms_changed": (409, "The terms are not those that were approved"),
+    "still_in_breach": (409, "The account would break a rule at once"),
+    "no_such_type": (409, "The configuration has no such account type"),
+    "approval_open": (409, "The account has an open request already"),
+    "approval_expired": (409, "The request was not decided in time"),
+    "approval_decided": (409, "The request has been decided"),
     "order_not_working": (409, "The order has ended and cannot be changed"),
     "order_pending": (409, "The order waits for its parent to fill"),
     "already_triggered": (409, "The order has been triggered"),
@@ -203,7 +215,9 @@ def _problem_of_validation(error: RequestValidationError) -> ProblemError:
 
 
 def _field_error(item: Mapping[str, Any]) -> FieldError:
-    place, *path = [str(part) for part in item["loc"]] or ["body"]
+    # Names of a union's members begin with a bar and are no part of the document.
+    parts = [str(part) for part in item["loc"]]
+    place, *path = [part for part in parts if not part.startswith("|")] or ["body"]
     escaped = "/".join(part.replace("~", "~0").replace("/", "~1") for part in path)
     pointer = ("/" + escaped if path else "") if place == "body" else f"{place}/{escaped}"
     secret = any(word in "/".join(path).lower() for word in _SECRET_WORDS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.sessions import parse_calendar
 from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
+from quantlab_app.ports.approvals import Approvals
 from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
 from quantlab_app.ports.bots import Bots, KnownBots
 from quantlab_app.ports.clock import Clock, Ids
@@ -23,6 +24,7 @@ from quantlab_app.ports.identity import (
     Users,
 )
 from quantlab_app.ports.inbox import Inbox
+from quantlab_app.ports.links import AccountLinks
 from quantlab_app.ports.market import (
     Bars,
     QuoteRefusals,
@@ -118,6 +120,18 @@ class StorePorts(Composition):
         from quantlab_adapters.postgres.accounts import PostgresAccounts
 
         return PostgresAccounts(await self.database())
+
+    @part
+    async def account_links(self) -> AccountLinks:
+        from quantlab_adapters.postgres.links import PostgresAccountLinks
+
+        return PostgresAccountLinks(await self.database())
+
+    @part
+    async def approvals(self) -> Approvals:
+        from quantlab_adapters.postgres.approvals import PostgresApprovals
+
+        return PostgresApprovals(await self.database())
 
     @part
     async def bots(self) -> Bots:

@@ -16,9 +16,11 @@ from quantlab.kernel.decimals import parse_minor
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.document import CatalogError
+from quantlab.rules.phase_goals import has_goals
 from quantlab.rules.profile import parse_profile
 from quantlab.rules.reader import ProfileError
 from quantlab.tenancy.config import TenantConfig, parse_tenant_config, profile_content
+from quantlab.tenancy.programs import phase_balance_minor
 from quantlab.tenancy.validation import (
     Problem,
     References,
@@ -227,36 +229,65 @@ def _host_clashes(file: TenantFile, owners: dict[str, Path]) -> Iterator[FilePro
 
 
 def _profile_problems(document: Mapping[str, Any], references: References) -> Iterator[Problem]:
-    items = document.get("accountTypes")
-    for index, item in enumerate(items if isinstance(items, list) else []):
-        terms = _terms(item, references)
-        if terms is None:
-            continue
-        profile, digits, balance_minor = terms
+    """Resolve the profile of every account type and of every phase that one leads through."""
+    for where, profile, digits, balance_minor, must_end in _uses(document, references):
         try:
             content = profile_content(document, profile)
-            parse_profile(content, currency_digits=digits, initial_balance_minor=balance_minor)
+            resolved = parse_profile(
+                content, currency_digits=digits, initial_balance_minor=balance_minor
+            )
         except ProfileError as error:
-            where = f"/accountTypes/{index}/profile"
             for inner in error.problems:
                 if inner.pointer.startswith("/day") and "day" not in profile:
                     continue  # the tenant's own day, reported where it stands
                 expected = f"a usable profile, with {inner.expected} at {inner.pointer or '/'}"
                 yield Problem(where, expected, inner.got)
+            continue
+        if must_end and not has_goals(resolved):
+            yield Problem(where, "a profile with goals, since a phase follows", "none")
 
 
-def _terms(item: object, references: References) -> tuple[Mapping[str, Any], int, int] | None:
-    if not isinstance(item, dict):
-        return None
-    names = [item.get(name) for name in ("profile", "currency", "initialBalance")]
-    if not all(isinstance(name, str) for name in names):
-        return None
-    profile = references.profiles.get(item["profile"])
-    digits = references.currency_digits.get(item["currency"])
-    if profile is None or digits is None:
-        return None
-    balance_minor = parse_minor(item["initialBalance"], digits)
-    return (profile, digits, balance_minor) if balance_minor and balance_minor > 0 else None
+_Use = tuple[str, Mapping[str, Any], int, int, bool]
+
+
+def _uses(document: Mapping[str, Any], references: References) -> Iterator[_Use]:
+    """Yield pointer, profile, currency digits, balance and whether a phase follows."""
+    for index, item in enumerate(_objects(document.get("accountTypes"))):
+        digits = references.currency_digits.get(str(item.get("currency")))
+        balance = item.get("initialBalance")
+        if digits is None or not isinstance(balance, str):
+            continue
+        base_minor = parse_minor(balance, digits) or 0
+        if "program" not in item:
+            profile = references.profiles.get(str(item.get("profile")))
+            if profile is not None and base_minor > 0:
+                yield f"/accountTypes/{index}/profile", profile, digits, base_minor, False
+        elif base_minor > 0:
+            yield from _phase_uses(document, item, references, digits, base_minor)
+
+
+def _phase_uses(
+    document: Mapping[str, Any],
+    kind: Mapping[str, Any],
+    references: References,
+    digits: int,
+    base_minor: int,
+) -> Iterator[_Use]:
+    for number, program in enumerate(_objects(document.get("programs"))):
+        if program.get("id") != kind.get("program"):
+            continue
+        phases = _objects(program.get("phases"))
+        for index, phase in enumerate(phases):
+            profile = references.profiles.get(str(phase.get("profile")))
+            balance_minor = phase_balance_minor(phase, base_minor, digits) or 0
+            if profile is not None and balance_minor > 0:
+                where = f"/programs/{number}/phases/{index}/profile"
+                yield where, profile, digits, balance_minor, index + 1 < len(phases)
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    items = value if isinstance(value, list) else []
+    return [item if isinstance(item, dict) else {} for item in items]
 
 
 def _of_schema(error: ValidationError) -> Iterator[Problem]:

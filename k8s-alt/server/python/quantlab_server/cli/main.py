@@ -15,6 +15,7 @@ from quantlab_server.cli import (
     keys,
     openapi,
     role,
+    rules,
     signal,
     tenant,
     up,
@@ -52,3 +53,4 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(signal.app, name="signal")
 app.add_typer(audit.app, name="audit")
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(rules.app, name="rules")

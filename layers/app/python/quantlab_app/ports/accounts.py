@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from quantlab.engine.opening import Course
 from quantlab.ledger.state import Account
 from quantlab.market.fill_model import FillModel
 from quantlab.rules.terms import Profile
@@ -18,17 +19,23 @@ class OwnedAccount:
     user_id: str | None
     created_at_ns: int
     name: str | None = None
+    client_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """An account to be opened with its first deposit."""
+    """An account to be opened with its first deposit.
+
+    One that takes over from another has that one's user, name and links where it names none.
+    """
 
     account: Account
     user_id: str | None
     created_ns: int
     opened_payload: Mapping[str, Any]
     name: str | None = None
+    client_reference: str | None = None
+    previous_account_id: str | None = None
 
 
 Row = Mapping[str, Any]
@@ -110,6 +117,16 @@ class Accounts(Protocol):
         """Return violations, newest first."""
         ...
 
+    async def snapshots(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        """Return what the account was at the turns of its life, newest first."""
+        ...
+
+    async def taken_references(self, scope: Scope, references: Sequence[str]) -> Sequence[str]:
+        """Return those client references that an account of the tenant has."""
+        ...
+
 
 class Tenants(Protocol):
     """The tenants themselves."""
@@ -135,11 +152,12 @@ class Rulebook:
     instruments: frozenset[str]
     account_type: str
     retention_days: int
+    course: Course
     fill_models: Mapping[str, FillModel] = field(default_factory=dict)
 
 
 class Rulebooks(Protocol):
-    """Pinned rules, resolved once per version and account type."""
+    """Pinned rules, resolved once per version, account type and initial balance."""
 
     async def of(self, account: Account) -> Rulebook:
         """Return the rulebook an account is pinned to."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from quantlab.market.catalog import Catalog
 from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
+from quantlab_app.ports.approvals import Approvals
 from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
 from quantlab_app.ports.bots import Bots, KnownBots, Stamps
 from quantlab_app.ports.clock import Clock, Ids
@@ -21,6 +22,7 @@ from quantlab_app.ports.identity import (
     Users,
 )
 from quantlab_app.ports.inbox import Inbox
+from quantlab_app.ports.links import AccountLinks
 from quantlab_app.ports.mail import Mail
 from quantlab_app.ports.market import (
     Bars,
@@ -55,6 +57,8 @@ class Ports:
     vault: Vault
     mail: Mail
     accounts: Accounts
+    account_links: AccountLinks
+    approvals: Approvals
     bots: Bots
     known_bots: KnownBots
     webhook_endpoints: WebhookEndpoints

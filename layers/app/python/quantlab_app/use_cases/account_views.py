@@ -17,8 +17,9 @@ from quantlab.market.quote import Quote
 from quantlab.rules.day import is_day_over
 from quantlab.rules.evidence import RuleStatus
 from quantlab.rules.floors import Floor, floors, next_high_water
+from quantlab.rules.status import rule_status
 from quantlab.rules.terms import Profile
-from quantlab.rules.verdicts import rule_status
+from quantlab.tenancy.programs import Phase
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.accounts import OwnedAccount, Row
 from quantlab_app.ports.container import Ports
@@ -43,6 +44,7 @@ class AccountView:
     high_water_minor: int
     floors: tuple[Floor, ...]
     day_over: bool
+    phase: Phase | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ async def read_positions(
 ) -> tuple[OwnedAccount, Sequence[PositionView]]:
     """Return an account and its open positions by symbol."""
     owned = await visible_account(ports, scope, account_id)
-    market = await _market(ports)
+    market = await present_market(ports)
     positions = owned.account.positions
     views = [_position(owned, positions[symbol], market) for symbol in sorted(positions)]
     return owned, views
@@ -96,10 +98,12 @@ async def read_rules(ports: Ports, scope: Scope, account_id: str) -> RulesView:
     """Return the state of each rule; of an equity rule unknown while the equity is."""
     view = await read_account(ports, scope, account_id)
     account, now_ns = view.owned.account, ports.clock.now_ns()
+    instruments = ports.catalog.instruments
     if view.equity_minor is not None:
-        return RulesView(view, rule_status(view.profile, account, view.equity_minor, now_ns))
+        known = rule_status(view.profile, account, view.equity_minor, now_ns, instruments)
+        return RulesView(view, known)
     # The high-water mark stands for the equity: it moves no floor; what it says is not shown.
-    marked = rule_status(view.profile, account, account.high_water_minor, now_ns)
+    marked = rule_status(view.profile, account, account.high_water_minor, now_ns, instruments)
     return RulesView(view, tuple(_without_equity(status, account.raised) for status in marked))
 
 
@@ -150,14 +154,15 @@ async def read_order(ports: Ports, scope: Scope, account_id: str, order_id: str)
 
 
 async def _views(ports: Ports, page: Sequence[OwnedAccount]) -> list[AccountView]:
-    market = await _market(ports)
+    market = await present_market(ports)
     now_ns = ports.clock.now_ns()
     return [await _view(ports, owned, market, now_ns) for owned in page]
 
 
 async def _view(ports: Ports, owned: OwnedAccount, market: Market, now_ns: int) -> AccountView:
     account = owned.account
-    profile = (await ports.rulebooks.of(account)).profile
+    rulebook = await ports.rulebooks.of(account)
+    profile = rulebook.profile
     equity = equity_of(account, market)
     unknown = equity if isinstance(equity, Rejection) else None
     known_minor = equity if isinstance(equity, int) else None
@@ -170,10 +175,12 @@ async def _view(ports: Ports, owned: OwnedAccount, market: Market, now_ns: int) 
         high_water_minor=next_high_water(profile, account, marked_minor, at_day_end=False),
         floors=floors(profile, account, marked_minor),
         day_over=is_day_over(account, now_ns),
+        phase=rulebook.course.start.kind.phase,
     )
 
 
-async def _market(ports: Ports) -> Market:
+async def present_market(ports: Ports) -> Market:
+    """Return the latest quotes on the feed's clock of this moment."""
     quotes, clock = await ports.quotes.latest_with_clock(tuple(ports.catalog.instruments))
     now_ns = ports.clock.now_ns()
     if clock is None:

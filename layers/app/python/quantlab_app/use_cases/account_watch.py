@@ -14,7 +14,7 @@ import structlog
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand
 from quantlab.ledger.orders import Order, Terms
-from quantlab.ledger.state import Account, ClosedDay, Day, Position
+from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab.market.quote import PPM, FeedClock
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
@@ -44,6 +44,7 @@ def _account(fields: dict[str, Any]) -> Account:
             "day": Day(**fields["day"]),
             "closed_days": tuple(ClosedDay(**day) for day in fields["closed_days"]),
             "raised": tuple(fields["raised"]),
+            "tally": read_tally(fields["tally"]),
             "positions": {
                 symbol: Position(**position) for symbol, position in fields["positions"].items()
             },

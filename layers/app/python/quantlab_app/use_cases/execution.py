@@ -2,22 +2,26 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import orjson
 import structlog
 
 from quantlab.audit.chain import TENANT_STREAM
-from quantlab.engine.commands import REFUSE_SIGNAL, Event, Outcome
+from quantlab.engine.commands import MOVE_CONFIG, REFUSE_SIGNAL, Event, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
+from quantlab.engine.life_records import Opened
+from quantlab.engine.opening import Start
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
 from quantlab.rules.calendar import day_of
 from quantlab_app.ports.container import Ports
-from quantlab_app.ports.errors import StoreUnavailable
+from quantlab_app.ports.errors import NotFound, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Notes, Ran
 
 BATCH_MAX: Final = 64
@@ -113,6 +117,9 @@ async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> li
         if context is None:
             context = await _context(ports, account, market, now_ns)
             contexts[account.account_id] = context
+        if command.name == MOVE_CONFIG:
+            del contexts[account.account_id]
+            context = await _with_target(ports, account, context, command.payload["version"])
         outcome = execute(account, command, context)
         accounts[account.account_id] = outcome.account
         outcomes.append(outcome)
@@ -132,8 +139,21 @@ async def _context(ports: Ports, account: Account, market: Market, now_ns: int) 
         rulebook.instruments,
         now_ns,
         reset_market,
-        rulebook.fill_models,
+        fill_models=rulebook.fill_models,
+        course=rulebook.course,
     )
+
+
+async def _with_target(ports: Ports, account: Account, context: Context, version: str) -> Context:
+    """Say what the account would be under another version; nothing where it has no such type."""
+    try:
+        book = await ports.rulebooks.of(replace(account, config_version=version))
+    except NotFound:
+        return context
+    course = context.course
+    check(course is not None, "expected the course of an account's rulebook")
+    target = Start(book.course.start.kind, book.profile)
+    return replace(context, course=None if course is None else replace(course, target=target))
 
 
 async def _market_before(ports: Ports, market: Market, moment_ns: int) -> Market:
@@ -153,6 +173,9 @@ async def _publish(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) ->
         if outcome.events:
             streams.setdefault(outcome.account.account_id, []).extend(outcome.events)
     last = {outcome.account.account_id: outcome.account for outcome in outcomes}
+    for opened in (new for outcome in outcomes if outcome.life for new in outcome.life.opened):
+        last[opened.account.account_id] = opened.account
+        streams[opened.account.account_id] = [created_event(opened, outcomes[-1].decided_ns)]
     messages = [(ACCOUNTS_TOPIC, accounts_message(last))]
     if streams:
         messages.insert(0, (EVENTS_TOPIC, events_message(tenant_id, streams)))
@@ -166,6 +189,11 @@ async def _publish(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) ->
     await ports.execution.published(
         tenant_id, [(stream, events[0].seq, events[-1].seq) for stream, events in streams.items()]
     )
+
+
+def created_event(opened: Opened, decided_ns: int) -> Event:
+    """Return the first event of an account that took over from another one."""
+    return Event(1, "account.created", decided_ns, dict(opened.payload))
 
 
 def events_message(tenant_id: str, streams: dict[str, list[Event]]) -> bytes:

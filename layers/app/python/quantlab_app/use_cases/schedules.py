@@ -5,16 +5,21 @@ from typing import Final
 from quantlab.engine import commands
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab_app.ports.container import Ports
+from quantlab_app.use_cases.approvals import expire
 from quantlab_app.use_cases.own_commands import OwnCommand, accept_all, own_command
 
 CHECKPOINT_NS: Final = 300 * SECOND_NS
 
 
 async def checkpoint_rules(ports: Ports) -> int:
-    """Have every account with open positions judged once per checkpoint; return how many."""
+    """Have every account with open positions judged once per checkpoint; return how many.
+
+    Requests that nobody decided in time end here as well.
+    """
     checkpoint_ns = ports.clock.now_ns() // CHECKPOINT_NS * CHECKPOINT_NS
     accepted = 0
     for tenant_id in await ports.tenants.active():
+        await expire(ports, tenant_id)
         account_ids = [
             owned.account.account_id
             for owned in await ports.accounts.watched(tenant_id)

@@ -64,10 +64,10 @@ async def submit(ports: Ports, scope: Scope, wish: Wish) -> Submitted | KeyTaken
     )
     if not accepted.same_body:
         return KeyTaken(accepted.signal_id)
-    return Submitted(await _settled(ports, scope, accepted.signal_id), accepted.new)
+    return Submitted(await until_settled(ports, scope, accepted.signal_id), accepted.new)
 
 
-async def _settled(ports: Ports, scope: Scope, signal_id: str) -> Delivery:
+async def until_settled(ports: Ports, scope: Scope, signal_id: str) -> Delivery:
     """Look until the command is settled; after WAIT_S return it as it is."""
     pause_s, waited_s = FIRST_PAUSE_S, 0.0
     while True:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from quantlab.engine.life_records import LifeRecords
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.canonical import Json
 from quantlab.ledger.fills import LedgerEntry
@@ -21,10 +22,22 @@ ROLL_DAY = "roll_day"
 DISABLE = "disable_account"
 ENABLE = "enable_account"
 CLOSE = "close_account"
+NOTE = "note_approval"
+PAY_OUT = "pay_out"
+RESET = "reset_account"
+OVERRIDE = "override_breach"
+MOVE_CONFIG = "move_config_version"
 REFUSE_SIGNAL = "refuse_signal"
 
 STATUS_EVENTS = frozenset(
-    ("account.disabled", "account.locked", "account.updated", "account.day_rolled")
+    (
+        "account.disabled",
+        "account.locked",
+        "account.updated",
+        "account.day_rolled",
+        "account.promoted",
+        "account.reset",
+    )
 )
 
 
@@ -109,6 +122,7 @@ class Outcome:
     fills: list[Fill] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     closed_days: list[ClosedDay] = field(default_factory=list)
+    life: LifeRecords | None = None
 
     @property
     def touched_status(self) -> bool:

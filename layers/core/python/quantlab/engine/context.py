@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quantlab.engine.opening import Course
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
@@ -17,6 +18,7 @@ from quantlab.market.fill_model import FillModel, chosen_model
 from quantlab.market.gate import is_stale
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
+from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings
 from quantlab.rules.terms import Profile
 
 
@@ -94,7 +96,8 @@ class Context:
     """Everything outside the account: market, rules and the moment.
 
     reset_market holds the last quotes before the reset that opened today's trading day; it is
-    None while no day has to be rolled. fill_models are the tenant's own, by symbol.
+    None while no day has to be rolled. fill_models are the tenant's own, by symbol. around is what
+    rules look at outside the account; course is what the account's configuration leads it through.
     """
 
     market: Market
@@ -103,6 +106,8 @@ class Context:
     now_ns: int
     reset_market: Market | None = None
     fill_models: Mapping[str, FillModel] = field(default_factory=dict)
+    around: Surroundings = NOTHING_KNOWN
+    course: Course | None = None
 
     def fill_model(self, instrument: Instrument) -> FillModel:
         """Return how the account's orders of the instrument are filled."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from quantlab.engine.commands import Command, Event, Outcome
 from quantlab.engine.context import Context
+from quantlab.engine.life_records import LifeRecords
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.ids import derive_id
@@ -31,6 +32,13 @@ class Draft:
     @property
     def command(self) -> Command:
         return self.outcome.command
+
+    @property
+    def life(self) -> LifeRecords:
+        """What the command leaves behind of the account's life; made when first asked for."""
+        if self.outcome.life is None:
+            self.outcome.life = LifeRecords()
+        return self.outcome.life
 
     def change(self, **fields: Any) -> None:
         self.account = replace(self.account, **fields)

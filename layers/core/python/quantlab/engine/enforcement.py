@@ -13,7 +13,7 @@ from quantlab.rules import terms
 from quantlab.rules.day import is_day_over, roll_day
 from quantlab.rules.evidence import Verdict, gravest_action, raised_after
 from quantlab.rules.floors import next_high_water
-from quantlab.rules.verdicts import judge_equity
+from quantlab.rules.verdicts import judge_equity, judge_standing
 
 
 def roll_if_over(draft: Draft) -> None:
@@ -57,12 +57,15 @@ def roll_if_over(draft: Draft) -> None:
 def enforce_equity(draft: Draft, seen: Market | None = None) -> int | None:
     """Judge the account at its present equity, or at that in a market seen before, and act.
 
-    None when the equity cannot be known. What follows is carried out at present quotes.
+    None when the equity cannot be known; then only what needs none is judged. What follows is
+    carried out at present quotes.
     """
     account, context = draft.account, draft.context
     market = context.market if seen is None else seen
     equity_minor = equity_of(account, market)
     if isinstance(equity_minor, Rejection):
+        if standing := judge_standing(context.profile, account, context.now_ns):
+            enforce(draft, standing)
         return None
     verdicts = judge_equity(context.profile, account, equity_minor, context.now_ns)
     mark_minor = next_high_water(context.profile, account, equity_minor, at_day_end=False)
@@ -85,10 +88,15 @@ def take_over_peak(draft: Draft, peak_minor: int, day_started_ns: int, feed_seq:
 
 
 def enforce(draft: Draft, verdicts: tuple[Verdict, ...], market: Market | None = None) -> None:
-    """Report the verdicts, with the quotes of the equity they rest on, and act on the gravest."""
+    """Report the verdicts, with the quotes of the equity they rest on, and act on the gravest.
+
+    One that asks again for flat is acted on without another report.
+    """
+    known = draft.account.raised
+    fresh = [v for v in verdicts if v.action != terms.FLATTEN or v.rule_id not in known]
     draft.change(raised=raised_after(draft.account, verdicts))
     used = _used_quotes(draft, market)
-    for verdict in verdicts:
+    for verdict in fresh:
         payload = {**verdict.as_payload(), **used}
         seq = draft.emit(verdict.event_type, payload)
         if verdict.violated:
@@ -100,6 +108,8 @@ def enforce(draft: Draft, verdicts: tuple[Verdict, ...], market: Market | None =
         _end(draft, "disabled", "account.disabled", broken[0].rule)
     elif action == terms.LOCK_UNTIL_RESET:
         _end(draft, "locked", "account.locked", broken[0].rule)
+    elif action == terms.FLATTEN:
+        liquidate(draft, f"rule:{broken[0].rule}")
 
 
 def _used_quotes(draft: Draft, market: Market | None) -> dict[str, Json]:

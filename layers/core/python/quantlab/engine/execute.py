@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from quantlab.engine import commands, lifecycle
+from quantlab.engine import commands, life, lifecycle
 from quantlab.engine.changing import cancel, cancel_all, modify
 from quantlab.engine.commands import Command, Outcome
 from quantlab.engine.context import Context, exposure_id, read_market
@@ -19,8 +19,9 @@ from quantlab.engine.guard import guard
 from quantlab.engine.order_terms import MARKET
 from quantlab.engine.orders import cancel_working, expire_due
 from quantlab.engine.placing import place_orders
+from quantlab.engine.pretrade import refused_by_rules, report_stop
 from quantlab.engine.rejections import Reason, Rejection
-from quantlab.engine.sizing import closing_intent, reversing_intent
+from quantlab.engine.sizing import Intent, closing_intent, reversing_intent
 from quantlab.engine.trading import plan_fill
 from quantlab.engine.working import attempt_due, observe_trails, work_order
 from quantlab.kernel.check import check
@@ -44,9 +45,13 @@ def execute(account: Account, command: Command, context: Context) -> Outcome:
     draft = Draft(account, command, context)
     roll_if_over(draft)
     expire_due(draft, _moment_of(command, context))
+    if draft.account.day is not account.day:
+        life.follow_turns(draft, account)
     if command.source_kind == "bot":
         _emit_received(draft)
+    before = draft.account
     rejection = handler(draft, command.payload) if handler else None
+    life.follow_turns(draft, before)
     draft.outcome.rejection = rejection
     if command.source_kind == "bot":
         _emit_answer(draft, rejection)
@@ -121,6 +126,9 @@ def _close_position(
         intent = closing_intent(position, instrument, quote, payload.get("quantity"))
     if isinstance(intent, Rejection):
         return intent
+    refused = refused_by_rules(draft, new_order(draft, intent), quote.price_for(intent.side))
+    if refused is not None:
+        return refused
     return send_market_order(draft, intent, reduce_only=payload["action"] != "reverse")
 
 
@@ -152,9 +160,19 @@ def _flat_symbol(draft: Draft, ticker: str, payload: dict[str, Any]) -> Rejectio
 
 def _flat_all(draft: Draft) -> Rejection | None:
     """Flatten every symbol; what has no good quote is named and stays open."""
-    cancelled = cancel_working(draft, "flattened")
-    if not draft.account.positions and not cancelled:
+    if not draft.account.positions and not draft.account.working:
         return Rejection(Reason.NO_POSITION, "no open position")
+    for symbol, position in sorted(draft.account.positions.items()):
+        instrument = draft.context.market.catalog.instruments[symbol]
+        quote = draft.context.market.usable(instrument)
+        if isinstance(quote, Quote):
+            intent = closing_intent(position, instrument, quote, None)
+            if isinstance(intent, Intent):
+                order = new_order(draft, intent)
+                refused = refused_by_rules(draft, order, quote.price_for(intent.side))
+                if refused is not None:
+                    return refused
+    cancelled = cancel_working(draft, "flattened")
     waiting = liquidate(draft, "signal")
     if waiting:
         enforce_equity(draft)
@@ -226,6 +244,7 @@ def _protect(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     draft.emit("order.triggered", {key: payload[key] for key in sorted(payload)})
     rejection = fill_at_once(draft, order, payload["kind"])
     if rejection is None:
+        report_stop(draft, instrument)
         enforce_equity(draft)
     return rejection
 
@@ -296,14 +315,6 @@ def _disable(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return None
 
 
-def _enable(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
-    if draft.account.status == "closed":
-        return Rejection(Reason.ACCOUNT_CLOSED, "the account is closed")
-    draft.change(status="active", status_reason=None)
-    draft.emit("account.updated", {"status": "active", "by": payload["by"]})
-    return None
-
-
 def _close(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     if draft.account.status == "closed":
         return Rejection(Reason.ACCOUNT_CLOSED, "the account is closed")
@@ -317,12 +328,22 @@ def _close(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return None
 
 
+def _move_config(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
+    """Move the account to another configuration and judge it by that at once."""
+    rejection = life.move_config(draft, payload)
+    if rejection is None:
+        enforce_equity(draft)
+    return rejection
+
+
 _ACTIONS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     "flat": _flat,
     "cancel": cancel,
     "cancel_all": cancel_all,
     "modify": modify,
 }
+
+
 _HANDLERS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     commands.TRADE: _trade,
     commands.PROTECT: _protect,
@@ -334,6 +355,11 @@ _HANDLERS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     commands.LIQUIDATE: _liquidate,
     commands.ROLL_DAY: _nothing_more,
     commands.DISABLE: _disable,
-    commands.ENABLE: _enable,
+    commands.ENABLE: life.enable,
     commands.CLOSE: _close,
+    commands.NOTE: life.note,
+    commands.PAY_OUT: life.pay_out,
+    commands.RESET: life.reset,
+    commands.OVERRIDE: life.override,
+    commands.MOVE_CONFIG: _move_config,
 }

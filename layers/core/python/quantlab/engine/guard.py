@@ -2,6 +2,7 @@
 
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import enforce
+from quantlab.engine.pretrade import rejected
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.check import check
 from quantlab.ledger.orders import Order
@@ -12,10 +13,6 @@ _STATUS_REASONS = {
     "closed": Reason.ACCOUNT_CLOSED,
     "disabled": Reason.ACCOUNT_DISABLED,
     "locked": Reason.ACCOUNT_LOCKED,
-}
-_ORDER_RULES = {
-    "trading_hours": Reason.TRADING_HOURS,
-    "instrument_allowlist": Reason.INSTRUMENT_ALLOWLIST,
 }
 
 
@@ -45,8 +42,7 @@ def guard(
     )
     if verdict is not None:
         enforce(draft, (verdict,))
-        reason = _ORDER_RULES.get(verdict.rule, Reason.ACCOUNT_LOCKED)
-        return Rejection(reason, verdict.arithmetic)
+        return rejected(verdict)
     warnings = order_warnings(
         context.profile, account, instrument.symbol, context.now_ns, reducing=reducing
     )

@@ -13,6 +13,9 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import InvariantBroken
 from quantlab.kernel.decimals import format_units
 from quantlab.ledger.orders import Order
+from quantlab.ledger.tally import count_order
+
+SIGNAL = "signal"
 
 
 def accept_order(
@@ -38,6 +41,8 @@ def accept_order(
         payload["clientId"] = order.client_id
     action = lifecycle.HOLD if held else lifecycle.ACCEPT
     accepted = _take(draft, order, action, payload, order_id=order_id)
+    if cause == SIGNAL and not held:
+        draft.change(tally=count_order(draft.account.tally, draft.context.now_ns))
     if kept:
         put_away(draft, accepted)
     return accepted

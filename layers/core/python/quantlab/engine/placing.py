@@ -28,6 +28,7 @@ from quantlab.engine.order_terms import (
     trigger_of,
 )
 from quantlab.engine.orders import accept_order
+from quantlab.engine.pretrade import refused_by_rules
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import (
     Sized,
@@ -69,6 +70,9 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
     plan = _plan(draft, instrument, payload)
     if isinstance(plan, Rejection):
         return plan
+    refused = _refused(draft, instrument, plan)
+    if refused is not None:
+        return refused
     first = plan.orders[0]
     planned: Planned | Rejection | None = None
     at_once = not _waits(first)
@@ -111,6 +115,19 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
 def _waits(order: Order) -> bool:
     """Say whether an order is kept until a quote is for it; a plain market order fills now."""
     return order.order_type != MARKET or order.terms.active_ns > 0
+
+
+def _refused(draft: Draft, instrument: Instrument, plan: Plan) -> Rejection | None:
+    """Judge the orders that are to work at once; a stop among the children protects the first."""
+    stops = (trigger_of(child) for child in plan.children if child.order_type == STOP)
+    stop_ticks = next(stops, None)
+    for order in plan.orders:
+        entry = _entry_ticks(draft, instrument, order)
+        entry_ticks = None if isinstance(entry, Rejection) else entry
+        refused = refused_by_rules(draft, order, entry_ticks, stop_ticks)
+        if refused is not None:
+            return refused
+    return None
 
 
 def _grouped(order: Order, group_id: str | None, kind: str | None) -> Order:

@@ -25,6 +25,7 @@ from quantlab.ledger.fills import (
 )
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Position
+from quantlab.ledger.tally import count_fill
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
 
@@ -116,10 +117,19 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
         status=state,
         filled_steps=order.filled_steps + fill.size_steps,
         event_seq=fill.event_seq,
-        terms=replace(order.terms, since_seq=planned.quote.seq),
+        terms=order.terms if whole else replace(order.terms, since_seq=planned.quote.seq),
     )
     draft.emit(f"order.{state}", _fill_payload(draft, after, planned, fill, cause))
     _move_position(draft, order, planned, held)
+    draft.change(
+        tally=count_fill(
+            draft.account.tally,
+            planned.instrument,
+            planned.netted,
+            fill.realised_minor,
+            fill.commission_minor,
+        )
+    )
     if not draft.outcome.result:
         draft.outcome.result = {
             "orderId": order.order_id,

@@ -15,13 +15,16 @@ from quantlab.engine.enforcement import enforce_equity
 from quantlab.engine.filling import fill_order
 from quantlab.engine.guard import guard, only_reduces
 from quantlab.engine.order_terms import (
+    STOP,
     has_arrived,
     is_armed,
     is_called,
     is_reached,
+    trigger_of,
     with_peak,
 )
 from quantlab.engine.orders import cancel_order, move_order, put_away
+from quantlab.engine.pretrade import refused_by_rules, report_stop
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.trading import Planned, plan_fill, quote_payload
 from quantlab.kernel.canonical import Json
@@ -53,15 +56,41 @@ def attempt(draft: Draft, order_id: str, market: Market, *, judged: bool) -> Rej
     if is_armed(order):
         order = _trigger(draft, order, quote)
     planned = plan_fill(draft, order, market)
+    reduces = only_reduces(draft, order)
     if isinstance(planned, Planned) and not judged:
-        refused = guard(draft, order.symbol, reducing=only_reduces(draft, order))
-        if isinstance(refused, Rejection):
+        refused = _refused_now(draft, order, planned, reduces=reduces)
+        if refused is not None:
             return _refuse(draft, order_id, refused)
         planned = plan_fill(draft, order, market)
     if isinstance(planned, Rejection):
         return _refuse(draft, order_id, planned)
-    fill_order(draft, order, planned, order.order_type)
+    _fill(draft, order, planned, exits=reduces and not judged)
     return None
+
+
+def _fill(draft: Draft, order: Order, planned: Planned | None, *, exits: bool) -> None:
+    fill_order(draft, order, planned, order.order_type)
+    if planned is not None and exits:
+        report_stop(draft, planned.instrument)
+
+
+def _refused_now(
+    draft: Draft, order: Order, planned: Planned, *, reduces: bool
+) -> Rejection | None:
+    """Judge an order whose turn has come; an exit is filled whatever rules say of its moment."""
+    refused = guard(draft, order.symbol, reducing=reduces)
+    if isinstance(refused, Rejection):
+        return refused
+    if reduces:
+        return None
+    stop_ticks = _child_stop(draft, order.order_id)
+    return refused_by_rules(draft, order, planned.fill.price_ticks, stop_ticks)
+
+
+def _child_stop(draft: Draft, order_id: str) -> int | None:
+    """Return the trigger of a stop that waits for an order to be filled."""
+    children = (one for one in draft.account.working.values() if one.terms.parent_id == order_id)
+    return next((trigger_of(one) for one in children if one.order_type == STOP), None)
 
 
 def attempt_due(draft: Draft) -> bool:

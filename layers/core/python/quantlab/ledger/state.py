@@ -1,6 +1,8 @@
 """The account as the one writer sees it between two commands."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from quantlab.ledger.orders import Order
 
@@ -41,11 +43,61 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class ClosedDay:
-    """The net closed P/L of one finished trading day, and whether a position was opened in it."""
+    """The net closed P/L of one finished trading day, and whether a position was opened in it.
+
+    equity_gain_minor is the equity from its reset to the next, None where it was not recorded.
+    """
 
     date: str
     realised_minor: int
     traded: bool
+    equity_gain_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What rules count between commands; amounts in minor units, sizes in 10^-9 lots.
+
+    Of the open day: orders taken, trades (positions opened), opened_nano and costs. Since the last
+    payout: best_trade, the best result of a closed position. Of the whole life: the first, the
+    least and the most opened at once, costs, payouts. running holds what open positions have
+    realised so far, by symbol. Instants are 0 where nothing is known.
+    """
+
+    opened_ns: int = 0
+    last_order_ns: int = 0
+    orders: int = 0
+    trades: int = 0
+    opened_nano: int = 0
+    day_costs_minor: int = 0
+    costs_minor: int = 0
+    first_nano: int = 0
+    least_nano: int = 0
+    most_nano: int = 0
+    best_trade_minor: int | None = None
+    running: tuple[tuple[str, int], ...] = ()
+    payouts: int = 0
+    paid_minor: int = 0
+    payout_ns: int = 0
+    payout_date: str = ""
+    payout_day_minor: int = 0
+
+
+EMPTY_TALLY = Tally()
+
+
+def write_tally(tally: Tally) -> dict[str, Any]:
+    """Write the counts that are not at their start, for a JSON column."""
+    if tally == EMPTY_TALLY:
+        return {}
+    values = {count.name: getattr(tally, count.name) for count in fields(Tally)}
+    return {name: value for name, value in values.items() if value != getattr(EMPTY_TALLY, name)}
+
+
+def read_tally(written: Mapping[str, Any]) -> Tally:
+    """Read what write_tally wrote, or the whole of a tally; TypeError for a count nobody knows."""
+    running = tuple((symbol, minor) for symbol, minor in written.get("running", ()))
+    return Tally(**{**written, "running": running})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +127,7 @@ class Account:
     raised: tuple[str, ...]
     positions: dict[str, Position]
     working: dict[str, Order] = field(default_factory=dict)
+    tally: Tally = EMPTY_TALLY
 
     def position(self, symbol: str) -> Position | None:
         """Return the open position of a symbol."""

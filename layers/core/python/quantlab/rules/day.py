@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from quantlab.ledger.state import Account, ClosedDay, Day
+from quantlab.ledger.tally import begin_day
 from quantlab.rules import terms
 from quantlab.rules.calendar import day_of
 
@@ -39,14 +40,17 @@ def roll_day(
     """Return the account in the trading day that holds now; unchanged while its day lasts.
 
     Balance and equity are those at the latest reset passed. Only the day that was open can have
-    seen commands, so days in between leave nothing behind, and an idle one is not recorded. The
-    lock of the old day and what was raised in it end with it.
+    seen commands, so days in between leave nothing behind, and one with neither trading nor a
+    change of equity is not recorded. The lock of the old day, what was raised in it and what was
+    counted for it end with it.
     """
     if not is_day_over(account, now_ns):
         return account
     ended, closed_days = account.day, account.closed_days
-    if ended.traded or ended.realised_minor != 0:
-        closed_days = (*closed_days, ClosedDay(ended.date, ended.realised_minor, ended.traded))
+    gain_minor = reset_equity_minor - ended.start_equity_minor
+    if ended.traded or ended.realised_minor != 0 or gain_minor != 0:
+        closed = ClosedDay(ended.date, ended.realised_minor, ended.traded, gain_minor)
+        closed_days = (*closed_days, closed)
     locked = account.status == _LOCKED
     return replace(
         account,
@@ -56,6 +60,7 @@ def roll_day(
         day=open_day(profile, reset_balance_minor, reset_equity_minor, now_ns),
         closed_days=closed_days,
         raised=(),
+        tally=begin_day(account.tally),
     )
 
 

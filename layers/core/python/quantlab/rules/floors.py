@@ -123,6 +123,8 @@ def anchor_minor(rule: terms.DailyLoss, account: Account) -> int:
 def daily_floor_minor(rule: terms.DailyLoss, account: Account) -> int:
     """Return the floor of a daily loss for the account's open day."""
     floor_micro = anchor_minor(rule, account) * rule.keep_ppm - rule.loss_micro
+    if not rule.costs_count:
+        floor_micro -= account.tally.day_costs_minor * MICRO
     return _whole(floor_micro, rule.comparator)
 
 
@@ -130,9 +132,11 @@ def drawdown_floor_minor(rule: terms.MaxDrawdown, account: Account, high_water_m
     """Return the floor of a drawdown under the initial balance or the high-water mark."""
     reference_minor = account.initial_balance_minor if rule.basis is None else high_water_minor
     floor_minor = _whole(reference_minor * rule.keep_ppm - rule.loss_micro, rule.comparator)
-    if rule.lock_minor is None or floor_minor < rule.lock_minor:
-        return floor_minor
-    return rule.lock_minor
+    if rule.lock_minor is not None:
+        floor_minor = min(floor_minor, rule.lock_minor)
+    if rule.payout_floor_minor is not None and account.tally.payouts:
+        floor_minor = max(floor_minor, rule.payout_floor_minor)
+    return floor_minor
 
 
 def daily_detail(rule: terms.DailyLoss, account: Account) -> str:
@@ -141,7 +145,10 @@ def daily_detail(rule: terms.DailyLoss, account: Account) -> str:
     digits = account.currency_digits
     reference = f"{_ANCHOR_WORDS[rule.anchor]} {money(anchor, digits)}"
     floor = money(daily_floor_minor(rule, account), digits)
-    return f"floor {floor} = {reference} - {_loss_words(rule, account, anchor)}"
+    words = f"floor {floor} = {reference} - {_loss_words(rule, account, anchor)}"
+    if not rule.costs_count and account.tally.day_costs_minor:
+        words += f" - costs of the day {money(account.tally.day_costs_minor, digits)}"
+    return words
 
 
 def drawdown_detail(rule: terms.MaxDrawdown, account: Account, high_water_minor: int) -> str:
@@ -153,6 +160,9 @@ def drawdown_detail(rule: terms.MaxDrawdown, account: Account, high_water_minor:
     words = f"{words} - {_loss_words(rule, account, amount)}"
     if rule.lock_minor is not None:
         words = f"the lesser of {words} and {money(rule.lock_minor, digits)}"
+    if rule.payout_floor_minor is not None and account.tally.payouts:
+        least = money(rule.payout_floor_minor, digits)
+        words = f"the greater of {words} and, after a payout, {least}"
     return f"floor {floor} = {words}"
 
 

@@ -81,6 +81,18 @@ class Reader:
         self.refuse(key, expected)
         return ""
 
+    def value(self, key: str) -> Any:
+        """Return what stands at a key for somebody else to read; None when nothing does."""
+        return self._take(key)
+
+    def plain(self, key: str, expected: str) -> str:
+        """Read any text that is not empty."""
+        value = self._take(key)
+        if isinstance(value, str) and value:
+            return value
+        self.refuse(key, expected)
+        return ""
+
     def choice_or_none(
         self, key: str, options: Sequence[str], default: str | None = None
     ) -> str | None:
@@ -119,18 +131,26 @@ class Reader:
             self.refuse(key, expected)
         return number
 
-    def items(self, key: str, count_max: int) -> list[tuple[str, Any]]:
-        """Read a list of 1 to count_max items as pairs of pointer and value."""
+    def items(self, key: str, count_max: int, least: int = 1) -> list[tuple[str, Any]]:
+        """Read a list of least to count_max items as pairs of pointer and value."""
         value = self._take(key)
-        if isinstance(value, list) and 1 <= len(value) <= count_max:
+        if isinstance(value, list) and least <= len(value) <= count_max:
             return [(f"{self.at(key)}/{index}", item) for index, item in enumerate(value)]
-        self.refuse(key, f"a list of 1 to {count_max} items")
+        self.refuse(key, f"a list of {least} to {count_max} items")
         return []
 
-    def objects(self, key: str, count_max: int) -> "list[Reader]":
-        """Read a list of 1 to count_max objects."""
+    def choice_of(self, pointer: str, item: object, options: Sequence[str]) -> str:
+        """Read an item of a list as one of the options, with the first as stand-in."""
+        if isinstance(item, str) and item in options:
+            return item
+        self._problems.append(Problem(pointer, "one of " + ", ".join(options), shown(item)))
+        return options[0]
+
+    def objects(self, key: str, count_max: int, least: int = 1) -> "list[Reader]":
+        """Read a list of least to count_max objects."""
         return [
-            Reader(item, pointer, self._problems) for pointer, item in self.items(key, count_max)
+            Reader(item, pointer, self._problems)
+            for pointer, item in self.items(key, count_max, least)
         ]
 
     def names(

@@ -9,8 +9,15 @@ from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account
 from quantlab.rules import terms
-from quantlab.rules.consistency import Share, best_day_share, share_detail
-from quantlab.rules.evidence import RuleStatus, Verdict, amount_text
+from quantlab.rules.breaks import (
+    flat_detail,
+    idle_since_ns,
+    inactivity_detail,
+    is_inactive,
+    must_be_flat,
+)
+from quantlab.rules.consistency import Share, band_detail, best_day_share, share_detail
+from quantlab.rules.evidence import Verdict, amount_text, make_verdict
 from quantlab.rules.floors import (
     anchor_minor,
     check_resolved_for,
@@ -44,6 +51,21 @@ def judge_equity(
         *_judge_daily_losses(profile, account, equity_minor, now_ns),
         *_judge_drawdowns(profile, account, equity_minor, now_ns),
         *_judge_consistencies(profile, account, now_ns),
+        *judge_standing(profile, account, now_ns),
+    )
+
+
+def judge_standing(profile: terms.Profile, account: Account, now_ns: int) -> tuple[Verdict, ...]:
+    """Return a verdict for each rule on what may be held, and for how long nothing may be done.
+
+    They need no equity. One that asks for flat is repeated while a position is open.
+    """
+    if account.status in _ENDED:
+        return ()
+    return tuple(
+        _standing_verdict(profile, rule, account, now_ns)
+        for rule in profile.standing_rules
+        if _is_overstayed(rule, account, now_ns) and _is_news(rule, account)
     )
 
 
@@ -65,7 +87,7 @@ def judge_order(
             if rule.rule_id in profile.order_blocking_ids and rule.rule_id in account.raised:
                 words = f"{rule.rule_id} was broken this day; new orders wait for the next reset"
                 inputs: dict[str, int | str] = {"symbol": symbol}
-                return _verdict(profile, rule, now_ns, inputs, words)
+                return make_verdict(profile, rule, now_ns, inputs, words)
     refusals = _order_verdicts(profile, symbol, now_ns, reducing=reducing)
     return next((verdict for verdict in refusals if verdict.violated), None)
 
@@ -84,15 +106,6 @@ def order_warnings(
         for verdict in _order_verdicts(profile, symbol, now_ns, reducing=reducing)
         if not verdict.violated and verdict.rule_id not in account.raised
     )
-
-
-def rule_status(
-    profile: terms.Profile, account: Account, equity_minor: int, now_ns: int
-) -> tuple[RuleStatus, ...]:
-    """Return where the account stands with every rule, in the profile's order."""
-    check_resolved_for(profile, account)
-    mark_minor = next_high_water(profile, account, equity_minor, at_day_end=False)
-    return tuple(_status(rule, account, equity_minor, mark_minor, now_ns) for rule in profile.rules)
 
 
 def _judge_daily_losses(
@@ -129,26 +142,51 @@ def _judge_consistencies(profile: terms.Profile, account: Account, now_ns: int) 
 def _is_news(rule: terms.Rule, account: Account) -> bool:
     if rule.action == terms.DISABLE_ACCOUNT or rule.rule_id not in account.raised:
         return True
+    if rule.action == terms.FLATTEN:
+        return bool(account.positions)
     return rule.action == terms.LOCK_UNTIL_RESET and account.status != _LOCKED
+
+
+def _is_overstayed(rule: terms.StandingRule, account: Account, now_ns: int) -> bool:
+    if isinstance(rule, terms.Inactivity):
+        return is_inactive(rule, account, now_ns)
+    return bool(account.positions) and must_be_flat(rule, now_ns)
+
+
+def _standing_verdict(
+    profile: terms.Profile, rule: terms.StandingRule, account: Account, now_ns: int
+) -> Verdict:
+    inputs: dict[str, int | str] = {"time": format_rfc3339(now_ns), "eventSeq": account.event_seq}
+    if isinstance(rule, terms.Inactivity):
+        since_ns = idle_since_ns(account)
+        inputs |= {"days": rule.days, "since": format_rfc3339(since_ns or 0)}
+        words = inactivity_detail(rule, account, now_ns)
+        return make_verdict(profile, rule, now_ns, inputs, words)
+    inputs |= {"timeZone": rule.time_zone, "held": ", ".join(sorted(account.positions))}
+    return make_verdict(profile, rule, now_ns, inputs, flat_detail(rule, now_ns))
 
 
 def _order_verdicts(
     profile: terms.Profile, symbol: str, now_ns: int, *, reducing: bool
 ) -> Iterator[Verdict]:
     for rule in profile.order_rules:
-        if reducing and rule.reducing_allowed:
-            continue
         inputs: dict[str, int | str] = {"symbol": symbol}
-        if isinstance(rule, terms.TradingHours):
-            if is_open(rule, now_ns):
+        if isinstance(rule, terms.InstrumentAllowlist):
+            if symbol in rule.symbols or (reducing and rule.reducing_allowed):
                 continue
-            inputs |= {"time": format_rfc3339(now_ns), "timeZone": rule.time_zone}
+            words = f"{symbol} is not among the {len(rule.symbols)} allowed instruments"
+            yield make_verdict(profile, rule, now_ns, inputs, words)
+            continue
+        inputs |= {"time": format_rfc3339(now_ns), "timeZone": rule.time_zone}
+        if isinstance(rule, terms.TradingHours):
+            if is_open(rule, now_ns) or (reducing and rule.reducing_allowed):
+                continue
             words = hours_detail(rule, now_ns)
-        elif symbol in rule.symbols:
+        elif reducing or not must_be_flat(rule, now_ns):
             continue
         else:
-            words = f"{symbol} is not among the {len(rule.symbols)} allowed instruments"
-        yield _verdict(profile, rule, now_ns, inputs, words)
+            words = flat_detail(rule, now_ns)
+        yield make_verdict(profile, rule, now_ns, inputs, words)
 
 
 def _daily_verdict(
@@ -169,7 +207,7 @@ def _daily_verdict(
         "dayRealised": _text(account.day.realised_minor, account),
     }
     words = f"{daily_detail(rule, account)}; {_comparison(rule, equity_minor, account)}"
-    return _verdict(profile, rule, now_ns, inputs, words, figures=(floor_minor, equity_minor))
+    return make_verdict(profile, rule, now_ns, inputs, words, figures=(floor_minor, equity_minor))
 
 
 def _drawdown_verdict(
@@ -187,7 +225,7 @@ def _drawdown_verdict(
         inputs["lock"] = _text(rule.lock_minor, account)
     words = drawdown_detail(rule, account, mark_minor)
     words = f"{words}; {_comparison(rule, equity_minor, account)}"
-    return _verdict(profile, rule, now_ns, inputs, words, figures=(floor_minor, equity_minor))
+    return make_verdict(profile, rule, now_ns, inputs, words, figures=(floor_minor, equity_minor))
 
 
 def _share_verdict(
@@ -197,12 +235,16 @@ def _share_verdict(
         "bestDay": _text(share.best_day_minor, account),
         "total": _text(share.total_minor, account),
         "totalKind": rule.total,
+        "measure": rule.measure,
         "days": share.days,
         "maxSharePpm": rule.share_ppm,
         "comparator": rule.comparator,
     }
+    if rule.measure == terms.LOT_BAND:
+        inputs |= {"lowPpm": rule.low_ppm, "highPpm": rule.high_ppm}
+        return make_verdict(profile, rule, now_ns, inputs, band_detail(rule, account))
     words = share_detail(rule, share, account.currency_digits)
-    return _verdict(
+    return make_verdict(
         profile, rule, now_ns, inputs, words, figures=(share.threshold_minor, share.best_day_minor)
     )
 
@@ -219,79 +261,6 @@ def _floor_inputs(
         "equity": _text(equity_minor, account),
         "eventSeq": account.event_seq,
     }
-
-
-def _verdict(
-    profile: terms.Profile,
-    rule: terms.Rule,
-    now_ns: int,
-    inputs: dict[str, int | str],
-    arithmetic: str,
-    *,
-    figures: tuple[int, int] | None = None,
-) -> Verdict:
-    return Verdict(
-        rule=rule.slug,
-        rule_id=rule.rule_id,
-        severity=rule.severity,
-        action=rule.action,
-        profile_version=profile.version,
-        violated=rule.action != terms.WARN_ONLY,
-        at_ns=now_ns,
-        inputs=inputs,
-        arithmetic=arithmetic,
-        threshold_minor=None if figures is None else figures[0],
-        value_minor=None if figures is None else figures[1],
-        currency_digits=profile.currency_digits,
-    )
-
-
-def _status(
-    rule: terms.Rule, account: Account, equity_minor: int, mark_minor: int, now_ns: int
-) -> RuleStatus:
-    floor_minor: int | None = None
-    if isinstance(rule, terms.DailyLoss):
-        floor_minor, detail = daily_floor_minor(rule, account), daily_detail(rule, account)
-    elif isinstance(rule, terms.MaxDrawdown):
-        floor_minor = drawdown_floor_minor(rule, account, mark_minor)
-        detail = drawdown_detail(rule, account, mark_minor)
-    elif isinstance(rule, terms.Consistency):
-        share = best_day_share(rule, account)
-        detail = share_detail(rule, share, account.currency_digits)
-    elif isinstance(rule, terms.TradingHours):
-        detail = hours_detail(rule, now_ns)
-    else:
-        detail = "allowed: " + ", ".join(sorted(rule.symbols))
-    return RuleStatus(
-        rule=rule.slug,
-        rule_id=rule.rule_id,
-        severity=rule.severity,
-        action=rule.action,
-        state=_state(rule, account, equity_minor, floor_minor, now_ns),
-        detail=detail,
-        floor_minor=floor_minor,
-        distance_minor=None if floor_minor is None else equity_minor - floor_minor,
-        currency_digits=account.currency_digits,
-    )
-
-
-def _state(
-    rule: terms.Rule, account: Account, equity_minor: int, floor_minor: int | None, now_ns: int
-) -> str:
-    if isinstance(rule, terms.TradingHours):
-        return "ok" if is_open(rule, now_ns) else "closed"
-    broken = rule.rule_id in account.raised
-    if isinstance(rule, (terms.DailyLoss, terms.MaxDrawdown)):
-        check(floor_minor is not None, "expected the floor of an equity rule")
-        broken = broken or is_broken(rule.comparator, floor_minor or 0, equity_minor)
-    elif isinstance(rule, terms.Consistency):
-        share = best_day_share(rule, account)
-        if rule.severity == terms.GATE:
-            return "ok" if share.passed else "gate_closed"
-        broken = broken or share.exceeded
-    if not broken:
-        return "ok"
-    return "warned" if rule.action == terms.WARN_ONLY else "violated"
 
 
 def _comparison(rule: terms.EquityRule, equity_minor: int, account: Account) -> str:

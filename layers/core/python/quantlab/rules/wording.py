@@ -3,6 +3,7 @@
 from quantlab.kernel.decimals import format_minor
 
 _PPM_PER_PERCENT = 10_000
+_NANO = 1_000_000_000
 
 
 def money(amount_minor: int, digits: int) -> str:
@@ -21,3 +22,10 @@ def percent(share_ppm: int) -> str:
 def clock(minute: int) -> str:
     """Write minutes since midnight as HH:MM."""
     return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def lots(nano: int) -> str:
+    """Write 10^-9 lots as a plain number: 1500000000 is 1.5."""
+    whole, rest = divmod(abs(nano), _NANO)
+    text = f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
+    return f"-{text}" if nano < 0 else text

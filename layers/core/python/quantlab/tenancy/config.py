@@ -11,7 +11,15 @@ from typing import Any
 
 from quantlab.kernel.canonical import canonical_json
 from quantlab.kernel.check import check
-from quantlab.kernel.decimals import parse_minor
+from quantlab.kernel.decimals import format_minor, parse_minor
+from quantlab.tenancy.programs import (
+    Phase,
+    parse_phase,
+    phase_balance_minor,
+    phases_of,
+    resolve_phase,
+    type_id_of,
+)
 from quantlab.tenancy.validation import Problem, References, semantic_problems
 
 Document = Mapping[str, Any]
@@ -56,7 +64,7 @@ class Branding:
 class AccountType:
     """What an account of this type starts as; profile is its rule profile's document.
 
-    profile_version is the content hash of that document alone.
+    profile_version is the content hash of that document alone. phase is None outside programs.
     """
 
     type_id: str
@@ -69,6 +77,7 @@ class AccountType:
     profile: Document = field(repr=False)
     instruments: tuple[str, ...]
     retention_days: int
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,9 @@ def resolve(document: Document, references: References) -> dict[str, Any]:
         "timeZone": document["timeZone"],
         "dayReset": document.get("dayReset", DEFAULT_DAY_RESET),
         "accountTypes": [
-            _resolve_account_type(item, document, references) for item in document["accountTypes"]
+            kind
+            for item in document["accountTypes"]
+            for kind in _resolve_account_types(item, document, references)
         ],
         "instruments": list(document["instruments"]),
         "webhooks": {**WEBHOOK_DEFAULTS, **document.get("webhooks", {})},
@@ -168,17 +179,45 @@ def _resolve_fill_models(document: Document) -> dict[str, Any]:
     return {"fillModels": models} if models else {}
 
 
-def _resolve_account_type(
+def _resolve_account_types(
     item: Document, document: Document, references: References
+) -> list[dict[str, Any]]:
+    """Return the account type, or one for each phase of its program from the one it begins at."""
+    if "program" not in item:
+        return [_resolve_account_type(item, item, document, references)]
+    program = next(one for one in document["programs"] if one["id"] == item["program"])
+    phases = phases_of(program, item.get("phase"))
+    ids = [type_id_of(item, phases[0]["id"], phase["id"]) for phase in phases]
+    digits = references.currency_digits[item["currency"]]
+    base_minor = parse_minor(item["initialBalance"], digits) or 0
+    kinds = []
+    for phase, type_id, next_type in zip(phases, ids, [*ids[1:], None], strict=True):
+        initial_minor = phase_balance_minor(phase, base_minor, digits) or 0
+        own = {
+            "id": type_id,
+            "name": item["name"] if type_id == ids[0] else f"{item['name']}, {phase['name']}",
+            "profile": phase["profile"],
+            "initialBalance": format_minor(initial_minor, digits),
+        }
+        kind = _resolve_account_type(item, own, document, references)
+        kind["phase"] = resolve_phase(
+            program, phase, next_type=next_type, initial_minor=initial_minor, digits=digits
+        )
+        kinds.append(kind)
+    return kinds
+
+
+def _resolve_account_type(
+    item: Document, own: Document, document: Document, references: References
 ) -> dict[str, Any]:
     return {
-        "id": item["id"],
-        "name": item["name"],
+        "id": own["id"],
+        "name": own["name"],
         "currency": item["currency"],
         "currencyDigits": references.currency_digits[item["currency"]],
-        "initialBalance": item["initialBalance"],
-        "profile": item["profile"],
-        "profileContent": profile_content(document, references.profiles[item["profile"]]),
+        "initialBalance": own["initialBalance"],
+        "profile": own["profile"],
+        "profileContent": profile_content(document, references.profiles[own["profile"]]),
         "instruments": list(item.get("instruments", document["instruments"])),
         "retentionDays": item.get("retentionDays", DEFAULT_RETENTION_DAYS),
     }
@@ -244,6 +283,7 @@ def _account_type(item: Document) -> AccountType:
         profile=item["profileContent"],
         instruments=tuple(item["instruments"]),
         retention_days=item["retentionDays"],
+        phase=parse_phase(item.get("phase"), digits),
     )
 
 

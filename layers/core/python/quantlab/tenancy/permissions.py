@@ -24,6 +24,9 @@ class Permission(StrEnum):
     ACCOUNTS_READ = "accounts_read"
     ACCOUNTS_CREATE = "accounts_create"
     ACCOUNTS_MANAGE = "accounts_manage"
+    PAYOUTS_REQUEST = "payouts_request"
+    APPROVALS_READ = "approvals_read"
+    APPROVALS_DECIDE = "approvals_decide"
     ORDERS_READ = "orders_read"
     ORDERS_PLACE = "orders_place"
     RULES_READ = "rules_read"
@@ -58,6 +61,9 @@ _TABLE = {
     Permission.ACCOUNTS_READ:   "   x       x      x      o       x     o ",
     Permission.ACCOUNTS_CREATE: "   x       x      .      .       .     . ",
     Permission.ACCOUNTS_MANAGE: "   x       x      x      .       .     . ",
+    Permission.PAYOUTS_REQUEST: "   x       x      x      o       .     . ",
+    Permission.APPROVALS_READ:  "   x       x      x      .       x     . ",
+    Permission.APPROVALS_DECIDE: "  x       x      x      .       .     . ",
     Permission.ORDERS_READ:     "   x       x      x      o       x     o ",
     Permission.ORDERS_PLACE:    "   x       x      .      o       .     o ",
     Permission.RULES_READ:      "   x       x      x      o       x     o ",

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quantlab.kernel.canonical import SAFE_INTEGER
 from quantlab.kernel.decimals import format_minor, parse_minor
+from quantlab.tenancy.program_problems import BALANCE_MINOR_MAX, program_problems
 
-BALANCE_MINOR_MAX = 10**12
 DEPTH_MAX = 24
 
 REFERENCE = re.compile(r"secret:[a-z0-9]+(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*){0,4}\Z")
@@ -90,6 +90,7 @@ def semantic_problems(document: Mapping[str, Any], references: References) -> tu
         *_time_zone(document.get("timeZone")),
         *_known_instruments(document.get("instruments"), references),
         *_account_types(document.get("accountTypes"), allowed, references),
+        *_programs(document, references),
         *_webhooks(_mapping(document.get("webhooks")), allowed),
         *_fill_models(_mapping(document.get("fillModels")), allowed),
         *_secret_references(_mapping(document.get("dataProviders"))),
@@ -168,6 +169,12 @@ def _account_types(items: object, allowed: list[str], references: References) ->
         yield from _money(path, _mapping(item), references.currency_digits)
         yield from _profile(path, _mapping(item).get("profile"), references.profiles)
         yield from _tradable(path, _mapping(item), allowed, references)
+
+
+def _programs(document: Mapping[str, Any], references: References) -> Iterator[Problem]:
+    found = program_problems(document, references.profiles, references.currency_digits)
+    for path, expected, value in found:
+        yield _problem(path, expected, value)
 
 
 def _money(

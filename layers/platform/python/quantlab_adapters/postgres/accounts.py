@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from quantlab.ledger.state import Account, ClosedDay, Day, Position
+from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally, write_tally
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.database import Connection, Database
 from quantlab_adapters.postgres.order_rows import order_of
@@ -16,13 +16,14 @@ select a.account_id::text, a.user_id::text, a.status, a.status_reason, a.currenc
   a.currency_digits, a.account_type, a.config_version, a.initial_balance_minor, a.balance_minor,
   a.carry_micro, a.high_water_minor, a.event_seq, a.day_date::text, a.day_started_ns,
   a.day_next_reset_ns, a.day_start_balance_minor, a.day_start_equity_minor, a.day_realised_minor,
-  a.day_traded, a.raised, a.name,
+  a.day_traded, a.raised, a.name, a.tally, a.client_reference,
   (extract(epoch from a.created_at) * 1000000)::bigint as created_us,
   coalesce((select json_agg(json_build_array(p.symbol, p.size_steps, p.cost, p.stop_loss_ticks,
       p.take_profit_ticks, p.opened_at_ns, p.opened_seq) order by p.symbol)
     from position p where p.tenant_id = a.tenant_id and p.account_id = a.account_id), '[]')
     as positions,
-  coalesce((select json_agg(json_build_array(d.date, d.realised_minor, d.traded) order by d.date)
+  coalesce((select json_agg(json_build_array(d.date, d.realised_minor, d.traded,
+      d.equity_gain_minor) order by d.date)
     from account_day d where d.tenant_id = a.tenant_id and d.account_id = a.account_id), '[]')
     as closed_days,
   (select json_agg(json_build_array(w.order_id, w.signal_id, w.client_id, w.source_kind, w.symbol,
@@ -36,10 +37,18 @@ _OPEN = """
 insert into account (tenant_id, account_id, user_id, status, account_type, config_version,
   currency, currency_digits, initial_balance_minor, balance_minor, carry_micro, high_water_minor,
   event_seq, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
-  day_start_equity_minor, name)
-values (%(tenant)s, %(account)s, %(user)s, 'active', %(type)s, %(config)s, %(currency)s,
-  %(digits)s, %(balance)s, %(balance)s, 0, %(balance)s, 1, %(date)s, %(started)s, %(reset)s,
-  %(balance)s, %(balance)s, %(name)s)
+  day_start_equity_minor, name, tally, client_reference)
+select %(tenant)s, %(account)s, coalesce(%(user)s::uuid, p.user_id), 'active', %(type)s,
+  %(config)s, %(currency)s, %(digits)s, %(balance)s, %(balance)s, 0, %(balance)s, 1, %(date)s,
+  %(started)s, %(reset)s, %(balance)s, %(balance)s, coalesce(%(name)s::text, p.name),
+  %(tally)s, %(reference)s
+from (values (1)) one left join account p
+  on p.tenant_id = %(tenant)s and p.account_id = %(previous)s::uuid
+"""
+_LINK = """
+insert into account_link (tenant_id, account_id, group_id)
+select tenant_id, %(account)s, group_id from account_link
+where tenant_id = %(tenant)s and account_id = %(previous)s::uuid
 """
 _DEPOSIT = """
 insert into ledger_entry (tenant_id, account_id, event_seq, kind, amount_minor, carry_micro,
@@ -100,6 +109,10 @@ order by event_seq desc, kind limit %(limit)s
 _VIOLATIONS = """
 select event_seq, rule, action, verdict, at_ns from violation where tenant_id = %(tenant)s
 """
+_SNAPSHOTS = """
+select event_seq, snapshot_id::text, cause, document, digest, at_ns
+from account_snapshot where tenant_id = %(tenant)s
+"""
 _BEFORE = """
  and account_id = %(account)s and (%(before)s::bigint is null or event_seq < %(before)s)
 order by event_seq desc
@@ -117,7 +130,15 @@ class PostgresAccounts:
     async def open(self, scope: Scope, accounts: Sequence[NewAccount]) -> None:
         async with self._database.tenant(scope.tenant_id) as connection:
             for new in accounts:
-                await _open(connection, scope.tenant_id, new)
+                await insert_account(connection, scope.tenant_id, new)
+
+    async def taken_references(self, scope: Scope, references: Sequence[str]) -> Sequence[str]:
+        rows = await self._rows(
+            "select client_reference from account where tenant_id = %(tenant)s"
+            " and client_reference = any(%(references)s)",
+            {"tenant": scope.tenant_id, "references": list(references)},
+        )
+        return [row["client_reference"] for row in rows]
 
     async def find(self, scope: Scope, account_id: str) -> OwnedAccount | None:
         found = await self._accounts(
@@ -240,6 +261,11 @@ class PostgresAccounts:
     ) -> Sequence[Row]:
         return await self._page(_VIOLATIONS, scope, account_id, before, limit)
 
+    async def snapshots(
+        self, scope: Scope, account_id: str, before: int | None, limit: int
+    ) -> Sequence[Row]:
+        return await self._page(_SNAPSHOTS, scope, account_id, before, limit)
+
     async def _page(
         self, statement: str, scope: Scope, account_id: str, before: int | None, limit: int
     ) -> list[Row]:
@@ -262,13 +288,16 @@ class PostgresAccounts:
         return [_owned(tenant_id, row) for row in rows]
 
 
-async def _open(connection: Connection, tenant_id: str, new: NewAccount) -> None:
+async def insert_account(connection: Connection, tenant_id: str, new: NewAccount) -> None:
+    """Insert a new account with its deposit and first event, and what it takes over."""
     account = new.account
     parameters = {
         "tenant": tenant_id,
         "account": account.account_id,
         "user": new.user_id,
         "name": new.name,
+        "reference": new.client_reference,
+        "previous": new.previous_account_id,
         "type": account.account_type,
         "config": account.config_version,
         "currency": account.currency,
@@ -279,8 +308,9 @@ async def _open(connection: Connection, tenant_id: str, new: NewAccount) -> None
         "reset": account.day.next_reset_ns,
         "now": new.created_ns,
         "payload": orjson.dumps(new.opened_payload).decode(),
+        "tally": orjson.dumps(write_tally(account.tally)).decode(),
     }
-    for statement in (_OPEN, _DEPOSIT, _CREATED, _OUTBOX):
+    for statement in (_OPEN, _LINK, _DEPOSIT, _CREATED, _OUTBOX):
         await connection.execute(statement, parameters)
 
 
@@ -312,5 +342,8 @@ def _owned(tenant_id: str, row: Row) -> OwnedAccount:
         raised=tuple(row["raised"]),
         positions={fields[0]: Position(*fields) for fields in row["positions"]},
         working={fields[0]: order_of(fields) for fields in row["working"] or ()},
+        tally=read_tally(row["tally"]),
     )
-    return OwnedAccount(account, row["user_id"], row["created_us"] * 1000, row["name"])
+    return OwnedAccount(
+        account, row["user_id"], row["created_us"] * 1000, row["name"], row["client_reference"]
+    )

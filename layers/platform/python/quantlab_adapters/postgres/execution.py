@@ -11,7 +11,7 @@ from psycopg.rows import tuple_row
 
 from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Command, Event, Outcome
-from quantlab.ledger.state import Account, ClosedDay, Day, Position
+from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab_adapters.postgres import execution_writes as writes
 from quantlab_adapters.postgres.columns import Column, uuids
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
@@ -260,5 +260,6 @@ def _account(tenant_id: str, row: list[Any]) -> Account:
             tuple(row[19]),
             {position.symbol: position for position in positions},
             {order.order_id: order for order in working},
+            read_tally(row[23]),
         )
     )

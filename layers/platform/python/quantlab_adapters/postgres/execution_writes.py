@@ -7,7 +7,7 @@ from psycopg import AsyncRawCursor
 
 from quantlab.engine import ENGINE_VERSION
 from quantlab.engine.commands import Event, Outcome
-from quantlab.ledger.state import Account
+from quantlab.ledger.state import Account, write_tally
 from quantlab_adapters.postgres.columns import (
     Column,
     bools,
@@ -20,14 +20,15 @@ from quantlab_adapters.postgres.columns import (
     uuids,
 )
 from quantlab_adapters.postgres.database import Connection
+from quantlab_adapters.postgres.life_writes import write_lives
 from quantlab_adapters.postgres.order_rows import order_row
 from quantlab_app.ports.execution import Batch
 
 _DAYS = """
 insert into account_day select current_tenant(), x.account_id, x.date::date, x.realised_minor,
-  x.traded
-from unnest(%s::uuid[], %s::text[], %s::bigint[], %s::boolean[])
-  x(account_id, date, realised_minor, traded)
+  x.traded, x.equity_gain_minor
+from unnest(%s::uuid[], %s::text[], %s::bigint[], %s::boolean[], %s::bigint[])
+  x(account_id, date, realised_minor, traded, equity_gain_minor)
 """
 _VIOLATIONS = """
 insert into violation (tenant_id, account_id, event_seq, rule, action, verdict, at_ns)
@@ -60,13 +61,15 @@ with accounts as (
     day_next_reset_ns = x.day_next_reset_ns,
     day_start_balance_minor = x.day_start_balance_minor,
     day_start_equity_minor = x.day_start_equity_minor, day_realised_minor = x.day_realised_minor,
-    day_traded = x.day_traded, raised = string_to_array(x.raised, ',')
+    day_traded = x.day_traded, raised = string_to_array(x.raised, ','),
+    tally = x.tally
   from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
     %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::boolean[], %s::text[])
+    %s::bigint[], %s::bigint[], %s::boolean[], %s::text[], %s::json[])
     x(account_id, status, status_reason, config_version, balance_minor, carry_micro,
       high_water_minor, event_seq, day_date, day_started_ns, day_next_reset_ns,
-      day_start_balance_minor, day_start_equity_minor, day_realised_minor, day_traded, raised)
+      day_start_balance_minor, day_start_equity_minor, day_realised_minor, day_traded, raised,
+      tally)
   where a.tenant_id = current_tenant() and a.account_id = x.account_id
   returning a.account_id
 ), positions as (
@@ -131,9 +134,9 @@ _EVENTS = numbered(f"with {_APPENDED}")
 
 _ACCOUNT_SHAPE = (
     uuids, texts, texts, texts, int8s, int8s, int8s, int8s, texts, int8s, int8s, int8s, int8s,
-    int8s, bools, texts,
+    int8s, bools, texts, jsons,
 )  # fmt: skip
-_DAY_SHAPE = (uuids, texts, int8s, bools)
+_DAY_SHAPE = (uuids, texts, int8s, bools, int8s)
 _POSITION_SHAPE = (uuids, texts, int8s, int8s, int8s, int8s, int8s, int8s)
 _CLOSED_SHAPE = (uuids, texts)
 _WORKING_SHAPE = (
@@ -170,6 +173,7 @@ async def write_outcomes(
         await connection.execute(_DAYS, columns(_DAY_SHAPE, days))
     if violations := _violation_rows(outcomes):
         await connection.execute(_VIOLATIONS, columns(_VIOLATION_SHAPE, violations))
+    await write_lives(connection, outcomes)
     last = {outcome.account.account_id: outcome.account for outcome in outcomes}
     accounts = list(last.values())
     moved, gone = _position_rows(batch, accounts)
@@ -273,12 +277,13 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         day.realised_minor,
         day.traded,
         ",".join(account.raised),
+        write_tally(account.tally),
     )
 
 
 def _day_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
     return [
-        (o.account.account_id, d.date, d.realised_minor, d.traded)
+        (o.account.account_id, d.date, d.realised_minor, d.traded, d.equity_gain_minor)
         for o in outcomes
         for d in o.closed_days
     ]

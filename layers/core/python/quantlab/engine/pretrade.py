@@ -1,0 +1,96 @@
+"""An order before it is taken: whether it, or its size, breaks a rule of the account."""
+
+from quantlab.engine.draft import Draft
+from quantlab.engine.enforcement import enforce
+from quantlab.engine.rejections import Reason, Rejection
+from quantlab.kernel.arith import MICRO, muldiv
+from quantlab.ledger.fills import gain_micro, net
+from quantlab.ledger.orders import Order
+from quantlab.market.instrument import Instrument
+from quantlab.rules.asked import Asked
+from quantlab.rules.evidence import Verdict
+from quantlab.rules.requests import asked_warnings, judge_asked, judge_stop
+
+_REASONS = {str(reason): reason for reason in Reason}
+
+
+def refused_by_rules(
+    draft: Draft, order: Order, entry_ticks: int | None, stop_ticks: int | None = None
+) -> Rejection | None:
+    """Judge an order of the trader by its size, stop, moment and surroundings; act on a refusal.
+
+    It is judged as if what is left of it were filled now at entry_ticks, None where that is not
+    known. stop_ticks is the stop that comes with it where the order itself has none.
+    """
+    context = draft.context
+    if not context.profile.asked_rules:
+        return None
+    asked = asked_of(draft, order, entry_ticks, stop_ticks)
+    instruments = context.market.catalog.instruments
+    judged = (context.profile, draft.account, asked, context.around, instruments)
+    verdict = judge_asked(*judged)
+    if verdict is not None:
+        enforce(draft, (verdict,))
+        return rejected(verdict)
+    if warnings := asked_warnings(*judged):
+        enforce(draft, warnings)
+    return None
+
+
+def rejected(verdict: Verdict) -> Rejection:
+    """Return the rejection of an order that a verdict refuses."""
+    reason = _REASONS.get(verdict.rule, Reason.ACCOUNT_LOCKED)
+    return Rejection(reason, verdict.arithmetic)
+
+
+def asked_of(
+    draft: Draft, order: Order, entry_ticks: int | None, stop_ticks: int | None = None
+) -> Asked:
+    """Return the order as rules see it; one that may only reduce opens nothing."""
+    instrument = draft.context.market.catalog.instruments[order.symbol]
+    held = draft.account.position(order.symbol)
+    size_steps = order.remaining_steps
+    if order.terms.reduce_only:
+        size_steps = min(size_steps, draft.account.reducible_steps(order.symbol, order.side))
+    after_steps = 0 if held is None else held.size_steps
+    opened_steps = 0
+    if size_steps:
+        netted = net(held, order.side, size_steps, 0)
+        after_steps, opened_steps = netted.size_steps, netted.opened_steps
+    stop_ticks = order.stop_loss_ticks if order.stop_loss_ticks is not None else stop_ticks
+    if stop_ticks is None and held is not None and held.size_steps * after_steps > 0:
+        stop_ticks = held.stop_loss_ticks
+    lost_ticks = None
+    if stop_ticks is not None and entry_ticks is not None:
+        lost_ticks = max(0, (entry_ticks - stop_ticks) * order.side)
+    return Asked(
+        instrument=instrument,
+        side=order.side,
+        size_steps=size_steps,
+        after_steps=after_steps,
+        opened_steps=opened_steps,
+        has_stop=stop_ticks is not None,
+        risk_minor=_risk_minor(draft, instrument, lost_ticks, opened_steps),
+        now_ns=draft.context.now_ns,
+    )
+
+
+def _risk_minor(
+    draft: Draft, instrument: Instrument, lost_ticks: int | None, steps: int
+) -> int | None:
+    """Return what the opened part loses at the stop, costs of the fill included, rounded up."""
+    if lost_ticks is None:
+        return None
+    rate = draft.context.market.rate(instrument, draft.account.currency, -1)
+    if isinstance(rate, Rejection):
+        return None
+    loss_micro = muldiv(gain_micro(lost_ticks * steps, instrument), *rate)
+    loss_micro += instrument.commission_micro_per_step * steps
+    return -(-loss_micro // MICRO)
+
+
+def report_stop(draft: Draft, instrument: Instrument) -> None:
+    """Report the rules that a stop-loss or take-profit has broken by firing now."""
+    context = draft.context
+    if verdicts := judge_stop(context.profile, instrument, context.around, context.now_ns):
+        enforce(draft, verdicts)

@@ -1,0 +1,86 @@
+"""What a fill, a new day and a payout do to the counts that rules read."""
+
+from dataclasses import replace
+
+from quantlab.kernel.check import check
+from quantlab.ledger.fills import Netted
+from quantlab.ledger.state import Account, Tally
+from quantlab.market.instrument import Instrument
+
+NANO = 1_000_000_000
+
+
+def lots_nano(instrument: Instrument, size_steps: int) -> int:
+    """Return a size in 10^-9 lots, rounded towards zero where the step is finer than that."""
+    return int(size_steps * instrument.size_step * NANO)
+
+
+def count_order(tally: Tally, now_ns: int) -> Tally:
+    """Count an order that was taken."""
+    return replace(tally, orders=tally.orders + 1, last_order_ns=now_ns)
+
+
+def count_fill(
+    tally: Tally, instrument: Instrument, netted: Netted, realised_minor: int, cost_minor: int
+) -> Tally:
+    """Count a fill: what it opened, what it cost, and how the trade that it ended came out.
+
+    A trade lasts from the first fill of a position to the one that closes or turns it; its result
+    holds every cost in between. A fill that turns a position puts its cost on the trade it ends.
+    """
+    opened_nano = lots_nano(instrument, netted.opened_steps)
+    running = dict(tally.running)
+    result_minor = running.pop(instrument.symbol, 0) + realised_minor - cost_minor
+    ended = netted.closed_steps > 0 and (netted.size_steps == 0 or netted.opened_steps > 0)
+    started = netted.opened_steps > 0 and abs(netted.size_steps) == netted.opened_steps
+    best_minor = tally.best_trade_minor
+    if ended:
+        best_minor = result_minor if best_minor is None else max(best_minor, result_minor)
+        result_minor = 0
+    if netted.size_steps:
+        running[instrument.symbol] = result_minor
+    return replace(
+        tally,
+        trades=tally.trades + started,
+        opened_nano=tally.opened_nano + opened_nano,
+        day_costs_minor=tally.day_costs_minor + cost_minor,
+        costs_minor=tally.costs_minor + cost_minor,
+        first_nano=tally.first_nano or opened_nano,
+        least_nano=min(tally.least_nano or opened_nano, opened_nano or tally.least_nano),
+        most_nano=max(tally.most_nano, opened_nano),
+        best_trade_minor=best_minor,
+        running=tuple(sorted(running.items())),
+    )
+
+
+def begin_day(tally: Tally) -> Tally:
+    """Start the counts of a new trading day."""
+    return replace(tally, orders=0, trades=0, opened_nano=0, day_costs_minor=0)
+
+
+def pay_out(account: Account, amount_minor: int, now_ns: int) -> Account:
+    """Return the account after a payout of its profit.
+
+    It is no loss: the day's start moves down with the balance, and counted profit keeps it. What
+    rules count since the last payout starts again.
+    """
+    check(amount_minor > 0, f"payout of {amount_minor}")
+    day, tally = account.day, account.tally
+    return replace(
+        account,
+        balance_minor=account.balance_minor - amount_minor,
+        day=replace(
+            day,
+            start_balance_minor=day.start_balance_minor - amount_minor,
+            start_equity_minor=day.start_equity_minor - amount_minor,
+        ),
+        tally=replace(
+            tally,
+            best_trade_minor=None,
+            payouts=tally.payouts + 1,
+            paid_minor=tally.paid_minor + amount_minor,
+            payout_ns=now_ns,
+            payout_date=day.date,
+            payout_day_minor=day.realised_minor,
+        ),
+    )

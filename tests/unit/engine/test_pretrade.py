@@ -1,0 +1,115 @@
+"""Orders before they are taken, and when their turn comes: sizes, stops, counts, news."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.engine_cases import EURUSD, NOW, account, command, market, profile, quote, trade
+from tests.support.rule_cases import rule
+
+from quantlab.engine.commands import Outcome
+from quantlab.engine.context import Context, write_quotes
+from quantlab.engine.execute import execute
+from quantlab.ledger.state import Account
+from quantlab.market.quote import Quote
+from quantlab.rules.surroundings import NewsEvent, Surroundings
+from quantlab.rules.terms import Profile
+
+STOP = profile(rule("stop_loss_required", "soft", maxRisk={"percent": "1", "of": "initial"}))
+TWO = profile(rule("position_size", "soft", per="account", maxLots="0.20"))
+NEWS = profile(
+    rule(
+        "news_window", "soft", secondsBefore=120, secondsAfter=120, instruments="targeted",
+        reducingOrders="refused", stopsCount=True,
+    )
+)  # fmt: skip
+RELEASE = NewsEvent(NOW, "A release", "high", frozenset({"USD"}), frozenset())
+QUIET = Surroundings(news=(), linked=())
+
+
+def reason(outcome: Outcome) -> str | None:
+    return None if outcome.rejection is None else str(outcome.rejection.reason)
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({}, "stop_loss_required"),
+        ({"stopLoss": "1.08000"}, None),
+        ({"bracket": {"stopLoss": "1.08000"}}, None),
+        ({"bracket": {"takeProfit": "1.09000"}}, "stop_loss_required"),
+        ({"bracket": {"stopLoss": "0.90000"}}, "stop_loss_required"),
+        ({"orderType": "limit", "price": "1.08000", "stopLoss": "0.97000"}, "stop_loss_required"),
+        ({"orderType": "limit", "price": "1.08000", "stopLoss": "0.98100"}, None),
+    ],
+)
+def test_the_stop_is_judged_wherever_it_stands(asked: dict[str, Any], refused: str | None) -> None:
+    outcome = trade(account(STOP), rules=STOP, **asked)
+
+    assert reason(outcome) == refused
+
+
+def test_an_order_to_be_filled_later_without_a_quote_has_no_known_risk() -> None:
+    other = quote("GBPUSD", "1.27000", "1.27002")
+
+    outcome = trade(account(STOP), other, rules=STOP, orderType="market", stopLoss="1.08000")
+
+    assert reason(outcome) in {"no_quote", "stop_loss_required"}
+
+
+def reached(
+    state: Account, order_id: str, at: Quote, rules: Profile, around: Surroundings
+) -> Outcome:
+    """Have an order worked at a quote that reached it."""
+    context = Context(market(at), rules, frozenset({"EURUSD"}), NOW, around=around)
+    work = command("work_order", "watch", orderId=order_id, quotes=write_quotes([at]))
+    return execute(state, replace(work, received_ns=NOW), context)
+
+
+def test_a_waiting_order_is_judged_again_when_it_fills() -> None:
+    limit = {"orderType": "limit", "price": "1.08000", "quantity": "0.20"}
+    first = trade(account(TWO), rules=TWO, **limit)
+    second = trade(first.account, rules=TWO, **limit)
+    assert (reason(first), reason(second)) == (None, None)
+    assert len(second.account.working) == 2
+    at = quote("EURUSD", "1.07990", "1.07992", seq=2)
+
+    one, two = second.account.working
+    filled = reached(second.account, one, at, TWO, QUIET)
+    refused = reached(filled.account, two, at, TWO, QUIET)
+
+    assert filled.account.positions["EURUSD"].size_steps == 20
+    assert reason(refused) == "position_size"
+    assert refused.account.positions["EURUSD"].size_steps == 20
+    assert refused.account.working == {}
+
+
+def test_an_exit_that_fires_in_the_news_fills_and_is_reported() -> None:
+    context = Context(market(EURUSD), NEWS, frozenset({"EURUSD"}), NOW, around=QUIET)
+    asked = command(symbol="EURUSD", action="buy", quantity="0.10", bracket={"stopLoss": "1.08000"})
+    opened = execute(account(NEWS), asked, context)
+    assert reason(opened) is None
+    (stop,) = opened.account.working
+    at = quote("EURUSD", "1.07990", "1.07992", seq=2)
+
+    fired = reached(opened.account, stop, at, NEWS, Surroundings(news=(RELEASE,)))
+
+    assert reason(fired) is None
+    assert fired.account.positions == {}
+    assert [violation.rule for violation in fired.violations] == ["news_window"]
+
+
+def test_orders_count_when_they_are_taken_and_exits_do_not() -> None:
+    state = account(STOP)
+    opened = trade(state, rules=STOP, bracket={"stopLoss": "1.08000"})
+    waiting = trade(
+        opened.account, rules=STOP, orderType="limit", price="1.07000", stopLoss="1.06000"
+    )
+    refused = trade(
+        waiting.account, rules=STOP, orderType="limit", price="1.07000", quantity="0.001"
+    )
+
+    assert opened.account.tally.orders == 1
+    assert (waiting.account.tally.orders, waiting.account.tally.trades) == (2, 1)
+    assert reason(refused) is not None
+    assert refused.account.tally.orders == 2
