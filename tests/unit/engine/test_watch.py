@@ -367,3 +367,26 @@ def test_an_exit_that_a_quote_without_size_refuses_is_asked_for_on_the_next() ->
     assert watch.put(outcome.account, FREE, NOW + 2, NOW + 2) == []
     (again,) = feed(watch, replace(bare, seq=3, ts_ns=NOW + 3), NOW + 3)
     assert again.identity != first.identity
+
+
+def test_a_stop_triggered_by_a_quote_without_size_is_asked_for_on_the_next() -> None:
+    at = Quote("ES", 21_200, 21_201, NOW, 1, bid_size_steps=5, ask_size_steps=5)
+    context = Context(Market(CATALOG, {"ES": at}, NOW), FREE, frozenset({"ES"}), NOW)
+    asked = {"symbol": "ES", "action": "buy", "quantity": "1", "orderType": "stop"}
+    placed = execute(
+        holding(FREE), command("trade", {**asked, "triggerPrice": "5302.00"}, "user"), context
+    )
+    watch = watching(placed.account, FREE)
+    state, filled = placed.account, []
+    for seq, size in ((2, 0), (3, 5)):
+        seen = Quote("ES", 21_220, 21_221, NOW + seq, seq, bid_size_steps=size, ask_size_steps=size)
+        demands = deque(feed(watch, seen, NOW + seq))
+        assert names(list(demands)) == ["work_order"]
+        while demands:
+            demand = demands.popleft()
+            outcome = execute(state, command(demand.name, demand.payload), context)
+            filled += [fill.quote_seq for fill in outcome.fills]
+            state = outcome.account
+            demands += watch.put(state, FREE, seen.ts_ns, NOW + seq)
+    assert filled == [3]
+    assert not state.working

@@ -44,8 +44,7 @@ from quantlab.rules.verdicts import judge_equity
 
 STOP_LOSS = "stop_loss"
 TAKE_PROFIT = "take_profit"
-_REPEATED = (commands.PROTECT, commands.WORK_ORDER, commands.LIQUIDATE)
-_OF_A_QUOTE = (commands.PROTECT, commands.LIQUIDATE)
+_OF_A_QUOTE = (commands.PROTECT, commands.WORK_ORDER, commands.LIQUIDATE)
 
 
 class Watch:
@@ -99,7 +98,7 @@ class Watch:
         self._put_in[account_id] = self._round
         old = self._watched.get(account_id)
         if old is not None and account.event_seq == newest:
-            old.demanded = {k: at for k, at in old.demanded.items() if k[0] not in _REPEATED}
+            old.demanded = {k: at for k, at in old.demanded.items() if k[0] not in _OF_A_QUOTE}
             return []
         leaving = [] if old is None else self._leave(old, account, now_ns)
         self._drop(account_id)
