@@ -11,7 +11,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from tests.support.engine_cases import ACCOUNT_ID, NOW, account, catalog, profile
 from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent
@@ -210,6 +216,10 @@ class Orders(RuleBasedStateMachine):
     def show(self, symbol: str, side: int, steps: int) -> None:
         """Let the next quotes of a symbol display a size, or with 0 none."""
         self.shown[symbol, side] = steps
+
+    @initialize(first=st.sampled_from(tuple(MODELS)), second=st.sampled_from(tuple(MODELS)))
+    def begin(self, first: str, second: str) -> None:
+        self.models = dict(zip(SYMBOLS, (MODELS[first], MODELS[second]), strict=True))
 
     @rule(symbol=symbols, kind=st.none() | st.sampled_from(tuple(MODELS)))
     def choose(self, symbol: str, kind: str | None) -> None:
