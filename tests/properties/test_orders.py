@@ -5,13 +5,21 @@ QUANTLAB_ORDER_SEQUENCES sets how many are tried: 200 in a normal run, 10,000 in
 
 import os
 from collections import Counter, defaultdict, deque
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from tests.support.engine_cases import ACCOUNT_ID, NOW, account, catalog, profile
+from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -19,11 +27,13 @@ from quantlab.engine import commands, lifecycle
 from quantlab.engine.commands import Command, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
+from quantlab.engine.fill_models import fill_seed
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab.ledger.orders import Order
+from quantlab.market.fill_model import ANY_SIZE, DISPLAYED, FillModel, chosen_model
 from quantlab.market.quote import Quote
 
 SEQUENCES = int(os.environ.get("QUANTLAB_ORDER_SEQUENCES", "200"))
@@ -33,6 +43,16 @@ RULES = profile(
     made_rule("daily_loss", anchor="balance", loss=percent("5"), comparator="lt"),
     made_rule("max_drawdown", mode="trailing", basis="equity", loss=percent("6"), comparator="lt"),
 )
+
+# One symbol fills any size where none is displayed, the other nothing.
+CATALOG = replace(
+    catalog(),
+    instruments={
+        symbol: replace(item, size_required=symbol == "USDJPY")
+        for symbol, item in catalog().instruments.items()
+    },
+)
+AMPLE = 3_000
 
 sides = st.sampled_from(("buy", "sell"))
 symbols = st.sampled_from(tuple(SYMBOLS))
@@ -53,9 +73,10 @@ class Orders(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.account = account(RULES)
-        self.watch = Watch(catalog())
+        self.watch = Watch(CATALOG)
         self.quotes: dict[str, Quote] = {}
-        self.shown: dict[tuple[str, int], int] = {}
+        self.shown = {(symbol, side): AMPLE for symbol in SYMBOLS for side in (1, -1)}
+        self.models: dict[str, FillModel] = {}
         self.demands: deque[Demand] = deque()
         self.now_ns, self.seq, self.given = NOW, 0, 0
         self.booked = self.account.balance_minor
@@ -72,7 +93,15 @@ class Orders(RuleBasedStateMachine):
     def tick(self, symbol: str, bid: int, spread: int) -> None:
         self.seq += 1
         self.now_ns += SECOND_NS // 10
-        quote = Quote(symbol, bid, bid + spread, self.now_ns, self.seq)
+        quote = Quote(
+            symbol,
+            bid,
+            bid + spread,
+            self.now_ns,
+            self.seq,
+            bid_size_steps=self.shown[symbol, -1],
+            ask_size_steps=self.shown[symbol, 1],
+        )
         self.quotes[symbol] = quote
         self.demands += self.watch.on_quote(quote, self.now_ns, self.now_ns)
 
@@ -81,13 +110,13 @@ class Orders(RuleBasedStateMachine):
         request = Command(
             self.given, f"s{self.given}", ACCOUNT_ID, source, source, name, payload, self.now_ns
         )
-        market = Market(catalog(), dict(self.quotes), self.now_ns)
+        market = Market(CATALOG, dict(self.quotes), self.now_ns)
         context = Context(
             market,
             RULES,
-            frozenset(catalog().instruments),
+            frozenset(CATALOG.instruments),
             self.now_ns,
-            displayed_steps=dict(self.shown),
+            fill_models=dict(self.models),
         )
         before = self.account
         outcome = execute(before, request, context)
@@ -109,7 +138,9 @@ class Orders(RuleBasedStateMachine):
             self.known[order.order_id] = order
             if order.terms.group_id is not None:
                 self.groups[order.terms.group_id].add(order.order_id)
+        self.check_models(outcome)
         for fill in outcome.fills:
+            assert fill.quote_ts_ns >= self.known[fill.order_id].terms.active_ns
             order = self.known[fill.order_id]
             held = self.sizes[fill.symbol]
             self.sizes[fill.symbol] += fill.side * fill.size_steps
@@ -134,6 +165,22 @@ class Orders(RuleBasedStateMachine):
             for id_, order in outcome.account.working.items()
             if order.terms.limit_ticks is not None
         }
+
+    def check_models(self, outcome: Outcome) -> None:
+        """No fill is better than its quote, and a command takes no more of one than it shows."""
+        taken: Counter[tuple[str, int, int]] = Counter()
+        for fill in outcome.fills:
+            instrument = CATALOG.instruments[fill.symbol]
+            model = chosen_model(self.models, fill.symbol, CATALOG.fill_models[fill.symbol])
+            assert fill.fill_model == model.version
+            assert fill.fill_seed == fill_seed("acme", ACCOUNT_ID, fill.event_seq)
+            touch = fill.ask_ticks if fill.side > 0 else fill.bid_ticks
+            assert fill.slippage_ticks == fill.side * (fill.price_ticks - touch) >= 0
+            taken[fill.symbol, fill.side, fill.quote_seq] += fill.size_steps
+            shown = fill.ask_size_steps if fill.side > 0 else fill.bid_size_steps
+            rule = model.size_rule(instrument)
+            if rule == DISPLAYED or (rule != ANY_SIZE and shown):
+                assert taken[fill.symbol, fill.side, fill.quote_seq] <= shown
 
     def price(self, symbol: str, ticks: int) -> str:
         return format_units(ticks, catalog().instruments[symbol].tick)
@@ -162,11 +209,23 @@ class Orders(RuleBasedStateMachine):
     def gap(self, symbol: str, move: int) -> None:
         self.tick(symbol, self.quotes[symbol].bid_ticks + move, 3)
 
-    @rule(symbol=symbols, side=st.sampled_from((1, -1)), steps=st.none() | st.integers(0, 8))
-    def show(self, symbol: str, side: int, steps: int | None) -> None:
-        self.shown.pop((symbol, side), None)
-        if steps is not None:
-            self.shown[symbol, side] = steps
+    @rule(
+        symbol=symbols, side=st.sampled_from((1, -1)),
+        steps=st.sampled_from((0, 1, 2, 3, 5, 8, AMPLE)),
+    )  # fmt: skip
+    def show(self, symbol: str, side: int, steps: int) -> None:
+        """Let the next quotes of a symbol display a size, or with 0 none."""
+        self.shown[symbol, side] = steps
+
+    @initialize(first=st.sampled_from(tuple(MODELS)), second=st.sampled_from(tuple(MODELS)))
+    def begin(self, first: str, second: str) -> None:
+        self.models = dict(zip(SYMBOLS, (MODELS[first], MODELS[second]), strict=True))
+
+    @rule(symbol=symbols, kind=st.none() | st.sampled_from(tuple(MODELS)))
+    def choose(self, symbol: str, kind: str | None) -> None:
+        self.models.pop(symbol, None)
+        if kind is not None:
+            self.models[symbol] = MODELS[kind]
 
     @precondition(lambda self: self.demands)
     @rule(count=st.integers(1, 4))
@@ -282,8 +341,10 @@ class Orders(RuleBasedStateMachine):
     @precondition(lambda self: self.account.working)
     @rule(pick=st.integers(0, 200))
     def cancel(self, pick: int) -> None:
-        order_id = list(self.account.working)[pick % len(self.account.working)]
-        assert self.trade(action="cancel", orderId=order_id).rejection is None
+        order_id, order = list(self.account.working.items())[pick % len(self.account.working)]
+        refused = self.trade(action="cancel", orderId=order_id).rejection
+        expiry_ns = order.terms.expire_at_ns
+        assert (refused is not None) == (expiry_ns is not None and expiry_ns <= self.now_ns)
         assert order_id not in self.account.working
         again = self.trade(action="cancel", orderId=order_id).rejection
         assert again is not None
@@ -292,7 +353,8 @@ class Orders(RuleBasedStateMachine):
     @rule(action=st.sampled_from(("close", "reverse", "flat")), symbol=symbols)
     def end(self, action: str, symbol: str) -> None:
         outcome = self.trade(action=action, symbol=symbol)
-        if action == "flat" and outcome.rejection is None and not self.shown:
+        whole = all(order.reason != "not_filled" for order in outcome.orders)
+        if action == "flat" and outcome.rejection is None and whole:
             assert self.account.position(symbol) is None
             assert not [o for o in self.account.working.values() if o.symbol == symbol]
 

@@ -106,7 +106,16 @@ class World:
         self.bots.append(bot)
         return bot
 
-    async def quote(self, symbol: str, bid: str, ask: str, *, age_s: float = 0) -> Quote:
+    async def quote(
+        self,
+        symbol: str,
+        bid: str,
+        ask: str,
+        *,
+        age_s: float = 0,
+        sizes: tuple[int, int] = (0, 0),
+        keeps_hours: bool = False,
+    ) -> Quote:
         """Publish a quote as the feed does, on a feed clock that runs with the wall clock."""
         tick = self.ports.catalog.instruments[symbol].tick
         bid_ticks, ask_ticks = to_units(Decimal(bid), tick), to_units(Decimal(ask), tick)
@@ -114,9 +123,17 @@ class World:
         assert ask_ticks is not None
         self.seq += 1
         now_ns = self.ports.clock.now_ns()
-        quote = Quote(symbol, bid_ticks, ask_ticks, now_ns - int(age_s * 1e9), self.seq)
+        quote = Quote(
+            symbol,
+            bid_ticks,
+            ask_ticks,
+            now_ns - int(age_s * 1e9),
+            self.seq,
+            bid_size_steps=sizes[0],
+            ask_size_steps=sizes[1],
+        )
         await self.ports.quote_sink.publish(
-            FeedBatch(FeedClock(now_ns, now_ns, PPM), accepted=(quote,))
+            FeedBatch(FeedClock(now_ns, now_ns, PPM, keeps_hours), accepted=(quote,))
         )
         return quote
 

@@ -194,3 +194,13 @@ def test_schema_and_code_agree_on_every_default(configs: Configs) -> None:
     kind = schema["$defs"]["accountType"]["properties"]
     assert kind["retentionDays"]["default"] == DEFAULT_RETENTION_DAYS
     assert schema["properties"]["dayReset"]["default"] == DEFAULT_DAY_RESET
+
+
+def test_fill_models_are_the_tenants_own_instruments() -> None:
+    model = {"size": "unlimited", "slippage": {"kind": "fixed", "ticks": 2}}
+    config = parse_tenant_config({**MINIMAL, "fillModels": {"*": model, "ES": model}}, REFERENCES)
+    assert config.fill_models == {"*": model, "ES": model}
+    assert config_of_resolved(config.document).fill_models == config.fill_models
+    assert parse_tenant_config({**MINIMAL, "fillModels": {}}, REFERENCES).fill_models == {}
+    with pytest.raises(InvalidTenantConfig, match=r"/fillModels/NQ: expected one of the tenant's"):
+        parse_tenant_config({**MINIMAL, "fillModels": {"NQ": model}}, REFERENCES)

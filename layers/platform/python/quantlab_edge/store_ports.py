@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quantlab.market.catalog import Catalog, parse_catalog
+from quantlab.market.sessions import parse_calendar
 from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
 from quantlab_app.ports.approvals import Approvals
 from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
@@ -90,7 +91,10 @@ class StorePorts(NativePorts):
     async def catalog(self) -> Catalog:
         path = self.catalogue_file()
         try:
-            return parse_catalog(json.loads(path.read_text("utf-8")))
+            found = sorted(path.parent.glob("calendars/*.json"))
+            calendars = [parse_calendar(json.loads(file.read_text("utf-8"))) for file in found]
+            by_name = {calendar.name: calendar for calendar in calendars}
+            return parse_catalog(json.loads(path.read_text("utf-8")), by_name)
         except OSError as error:
             raise Misconfigured(f"expected the instrument catalogue at {path}: {error}") from error
 

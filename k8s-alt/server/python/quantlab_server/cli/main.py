@@ -8,6 +8,7 @@ import typer
 from quantlab_server.cli import (
     audit,
     aws_local,
+    calendars,
     db,
     demo,
     inbox,
@@ -43,6 +44,7 @@ app.command("down")(up.down)
 app.add_typer(aws_local.app, name="aws-local")
 app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)
+app.add_typer(calendars.app, name="calendars")
 app.add_typer(db.app, name="db")
 app.add_typer(role.app, name="role")
 app.add_typer(tenant.tenant_app, name="tenant")

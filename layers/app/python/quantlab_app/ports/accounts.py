@@ -1,11 +1,12 @@
 """Accounts as they are read and made; only the one writer changes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from quantlab.engine.opening import Course
 from quantlab.ledger.state import Account
+from quantlab.market.fill_model import FillModel
 from quantlab.rules.terms import Profile
 from quantlab.tenancy.scope import Scope
 
@@ -152,6 +153,7 @@ class Rulebook:
     account_type: str
     retention_days: int
     course: Course
+    fill_models: Mapping[str, FillModel] = field(default_factory=dict)
 
 
 class Rulebooks(Protocol):

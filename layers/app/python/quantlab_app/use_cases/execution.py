@@ -100,10 +100,10 @@ async def market_now(ports: Ports) -> tuple[Market, int]:
     catalog = ports.catalog
     quotes, clock = await ports.quotes.latest_with_clock(tuple(catalog.instruments))
     now_ns = ports.clock.now_ns()
-    market = Market(catalog, quotes, now_ns if clock is None else clock.at(now_ns))
-    if clock is None or clock.is_silent(now_ns):
-        market = market.suspended()
-    return market, now_ns
+    if clock is None:
+        return Market(catalog, quotes, now_ns).suspended(), now_ns
+    market = Market(catalog, quotes, clock.at(now_ns), clock.keeps_hours)
+    return market.suspended() if clock.is_silent(now_ns) else market, now_ns
 
 
 async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> list[Outcome]:
@@ -139,6 +139,7 @@ async def _context(ports: Ports, account: Account, market: Market, now_ns: int) 
         rulebook.instruments,
         now_ns,
         reset_market,
+        fill_models=rulebook.fill_models,
         course=rulebook.course,
     )
 

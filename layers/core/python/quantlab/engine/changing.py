@@ -75,6 +75,8 @@ def modify(draft: Draft, payload: Payload) -> Rejection | None:
     if isinstance(changed, Rejection):
         return changed
     if order.status != lifecycle.PENDING_PARENT:
+        active_ns = draft.active_ns(instrument)
+        changed = replace(changed, terms=replace(changed.terms, active_ns=active_ns))
         changed = started(changed, market)
         refused = misplaced(changed, market.usable(instrument), instrument)
         if refused is not None:

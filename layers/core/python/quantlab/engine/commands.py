@@ -81,6 +81,8 @@ class Fill:
     slippage_ticks: int
     bid_ticks: int
     ask_ticks: int
+    bid_size_steps: int
+    ask_size_steps: int
     quote_ts_ns: int
     quote_seq: int
     rate_num: int
@@ -89,6 +91,8 @@ class Fill:
     commission_minor: int
     entries: tuple[LedgerEntry, ...]
     event_seq: int
+    fill_model: str
+    fill_seed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ class Terms:
     limit_ticks is the worst price it may trade at. trigger_ticks is the stop or touch price; a
     trailing stop has trail_ticks or trail_ppm instead, and peak_ticks, the best price seen, that
     its trigger follows from (None until the first quote). since_seq is the feed's seq of the last
-    quote the order was held against: an older one may neither trigger nor fill it. Orders with one
+    quote the order was held against: an older one may neither trigger nor fill it. active_ns is
+    when it arrives, on the feed's clock: no quote of before counts (0: at once). Orders with one
     group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill.
     """
 
@@ -27,6 +28,7 @@ class Terms:
     reduce_only: bool = False
     post_only: bool = False
     since_seq: int = 0
+    active_ns: int = 0
     group_id: str | None = None
     group_kind: str | None = None
     parent_id: str | None = None

@@ -37,8 +37,10 @@ class PacedSource:
         speed_ppm: int | None,
         clock: Clock,
         *,
+        keeps_hours: bool = False,
         coalesce_s: float = COALESCE_S,
     ) -> None:
+        self.keeps_hours = keeps_hours
         self._streams = streams
         self._paced = speed_ppm is not None
         self.speed_ppm = PPM if speed_ppm is None else speed_ppm

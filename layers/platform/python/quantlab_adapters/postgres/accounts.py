@@ -93,7 +93,8 @@ order by event_seq limit 1"""  # noqa: S608 - constants only
 _FILLS = """
 select fill_id::text, order_id::text, symbol, side, size_steps, price_ticks, slippage_ticks,
   bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den, realised_minor,
-  commission_minor, config_version, engine_version, filled_ns, event_seq
+  commission_minor, config_version, engine_version, filled_ns, event_seq, bid_size_steps,
+  ask_size_steps, fill_model, fill_seed
 from fill where tenant_id = %(tenant)s
 """
 _LEDGER = """
