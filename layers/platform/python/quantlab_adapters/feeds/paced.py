@@ -16,7 +16,7 @@ from quantlab_app.ports.errors import Misconfigured
 BATCH_MAX = 2000
 # Ticks that come within this time share a batch: one commit and one pipeline. Under load a batch
 # takes about as long; what is shorter costs a core and is no quicker.
-COALESCE_S = 0.01
+COALESCE_S = 0.025
 SECOND_NS = 1_000_000_000
 
 
