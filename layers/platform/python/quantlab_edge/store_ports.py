@@ -36,6 +36,7 @@ from quantlab_app.ports.market import (
 )
 from quantlab_app.ports.metrics import MetricsBoard, Probe
 from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
+from quantlab_app.ports.recordings import Recordings
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
 from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
 from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
@@ -133,6 +134,12 @@ class StorePorts(NativePorts):
         from quantlab_adapters.postgres.approvals import PostgresApprovals
 
         return PostgresApprovals(await self.database())
+
+    @part
+    async def recordings(self) -> Recordings:
+        from quantlab_adapters.postgres.recordings import PostgresRecordings
+
+        return PostgresRecordings(await self.database())
 
     @part
     async def bots(self) -> Bots:

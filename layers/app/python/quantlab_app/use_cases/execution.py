@@ -14,6 +14,7 @@ from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
 from quantlab.engine.life_records import Opened
 from quantlab.engine.opening import Start
+from quantlab.engine.inputs import write_inputs, write_market
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
@@ -110,6 +111,7 @@ async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> li
     """Carry out the commands in order, each account's state carried on."""
     accounts = dict(batch.accounts)
     contexts: dict[str, Context] = {}
+    read = write_market(market)
     outcomes = []
     for command in batch.commands:
         account = accounts[command.account_id or ""]
@@ -121,6 +123,7 @@ async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> li
             del contexts[account.account_id]
             context = await _with_target(ports, account, context, command.payload["version"])
         outcome = execute(account, command, context)
+        outcome.inputs = write_inputs(read, context.reset_market)
         accounts[account.account_id] = outcome.account
         outcomes.append(outcome)
     return outcomes

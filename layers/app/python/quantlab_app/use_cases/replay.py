@@ -1,0 +1,162 @@
+"""Reading what was recorded of an account, whole, for a replay of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from quantlab.engine.inputs import read_inputs
+from quantlab.engine.replay import Decided, Recording, Rules, carried_quotes, opening_of
+from quantlab.engine.tape import Tape
+from quantlab.engine.trace import (
+    Row,
+    event_row,
+    fill_row,
+    in_order,
+    ledger_row,
+    order_row,
+    violation_row,
+)
+from quantlab.kernel.instants import SECOND_NS
+from quantlab.ledger.state import Account
+from quantlab.market.catalog import Catalog
+from quantlab.market.conversion import conversion_pair
+from quantlab.market.quote import Quote
+from quantlab.tenancy.scope import Scope
+from quantlab_app.ports.container import Ports
+from quantlab_app.ports.errors import Conflict, NotFound
+from quantlab_app.ports.recordings import AccountRecord, WantedTick
+
+# A quote's own time may lie a little ahead of the feed's clock.
+AHEAD_NS: Final = 86_400 * SECOND_NS
+CREATED: Final = "account.created"
+
+
+async def read_recording(ports: Ports, scope: Scope, account_id: str) -> Recording:
+    """Return an account's recording with the ticks its commands were decided on.
+
+    NotFound where there is no such account; Conflict where it was not recorded in full, as in the
+    time before inputs were recorded.
+    """
+    record = await ports.recordings.of(scope, account_id)
+    if record is None:
+        raise NotFound(f"account {account_id}")
+    decided = _decided(record, ports.catalog)
+    symbols = _symbols(record, decided, ports.catalog)
+    ticks = await _ticks(ports, decided, symbols)
+    rules = await _rules(ports, record)
+    opened = record.events[0]
+    pinned = _opened_as(record)
+    profile = rules[pinned.config_version, pinned.account_type].profile
+    return Recording(
+        opening=opening_of(pinned, profile, opened.occurred_ns),
+        account=record.account,
+        catalog=ports.catalog,
+        rules=rules,
+        decided=decided,
+        ticks=ticks,
+        rows=_rows(record),
+    )
+
+
+def _decided(record: AccountRecord, catalog: Catalog) -> list[Decided]:
+    if not record.events or record.events[0].event_type != CREATED:
+        raise Conflict(f"account {record.account.account_id}: its first event is not {CREATED}")
+    decided = []
+    for one in record.decided:
+        if one.inputs is None:
+            raise Conflict(
+                f"account {record.account.account_id}: command {one.command.signal_id} was carried"
+                " out before its inputs were recorded, so it cannot be decided again"
+            )
+        inputs = read_inputs(one.inputs, one.done_ns, catalog)
+        decided.append(Decided(one.command, inputs, one.outcome, one.reason, one.result))
+    return decided
+
+
+def _opened_as(record: AccountRecord) -> Account:
+    """Return the account with the configuration it was opened under."""
+    payload = record.events[0].payload
+    account = record.account
+    return replace(
+        account,
+        config_version=str(payload.get("configVersion", account.config_version)),
+        account_type=str(payload.get("accountType", account.account_type)),
+    )
+
+
+async def _rules(ports: Ports, record: AccountRecord) -> dict[tuple[str, str], Rules]:
+    rules = {}
+    for account in (_opened_as(record), record.account):
+        book = await ports.rulebooks.of(account)
+        key = (account.config_version, account.account_type)
+        rules[key] = Rules(book.profile, book.instruments)
+    return rules
+
+
+def _rows(record: AccountRecord) -> list[Row]:
+    return in_order(
+        [
+            *map(event_row, record.events),
+            *map(fill_row, record.fills),
+            *(ledger_row(seq, entry) for seq, entry in record.ledger),
+            *map(order_row, record.orders),
+            *map(violation_row, record.violations),
+        ]
+    )
+
+
+def _symbols(record: AccountRecord, decided: Iterable[Decided], catalog: Catalog) -> set[str]:
+    """Return every symbol a decision may have looked at, those that convert money included."""
+    tickers = {ticker for one in decided for ticker in _tickers(one.command.payload)}
+    found = {found.symbol for ticker in tickers if (found := catalog.find(ticker)) is not None}
+    for symbol in tuple(found):
+        currency = catalog.instruments[symbol].quote_currency
+        conversion = conversion_pair(catalog, currency, record.account.currency)
+        if conversion is not None and conversion.symbol is not None:
+            found.add(conversion.symbol)
+    return found
+
+
+def _tickers(value: Any) -> list[str]:
+    """Return whatever a payload names as a symbol, at any depth."""
+    if isinstance(value, list):
+        return [ticker for item in value for ticker in _tickers(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["symbol"]] if isinstance(value.get("symbol"), str) else []
+    return own + [ticker for item in value.values() for ticker in _tickers(item)]
+
+
+async def _ticks(ports: Ports, decided: Sequence[Decided], symbols: set[str]) -> list[Quote]:
+    wanted = {
+        WantedTick(symbol, one.inputs.feed_seq, one.inputs.feed_now_ns + AHEAD_NS)
+        for one in decided
+        for symbol in symbols
+    }
+    for one in decided:
+        until_ns = one.inputs.feed_now_ns + AHEAD_NS
+        for quote in carried_quotes(one.command):
+            wanted.add(WantedTick(quote["symbol"], quote["seq"], until_ns))
+    in_turn = sorted(wanted, key=_place)
+    ticks = list(await ports.recordings.ticks(in_turn))
+    return ticks + await _archived(ports, in_turn, Tape(ticks))
+
+
+async def _archived(ports: Ports, wanted: Sequence[WantedTick], logged: Tape) -> list[Quote]:
+    """Read what the log no longer holds from the sealed segments."""
+    found: list[Quote] = []
+    tapes: dict[str, Tape] = {}
+    for one in wanted:
+        if one.symbol in logged.latest(one.feed_seq):
+            continue
+        key = await ports.recordings.sealed_in(one.symbol, one.feed_seq)
+        if key is None:
+            continue
+        if key not in tapes:
+            tapes[key] = Tape(await ports.tick_archive.load(key))
+        found.append(tapes[key].latest(one.feed_seq)[one.symbol])
+    return found
+
+
+def _place(wanted: WantedTick) -> tuple[str, int, int]:
+    return wanted.symbol, wanted.feed_seq, wanted.until_ts_ns

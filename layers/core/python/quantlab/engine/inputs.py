@@ -1,0 +1,96 @@
+"""What a command was decided on besides the account and its rules, as recorded with it.
+
+The tick log holds every quote before anybody hears of it, and its seq grows over all symbols; so
+the newest seq of the quotes that were read names them all, but for those that were suspended or
+missing at that moment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from quantlab.engine.context import Context, Market, read_market, write_quotes
+from quantlab.engine.tape import Tape
+from quantlab.kernel.canonical import Json
+from quantlab.market.catalog import Catalog
+from quantlab.market.quote import Quote
+from quantlab.rules.terms import Profile
+
+Recorded = dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The moment, in wall-clock nanoseconds, and what the market was then.
+
+    feed_seq is the newest of the quotes read. reset_quotes are the last quotes before reset_ns,
+    where the command could open a new trading day of an account with positions.
+    """
+
+    now_ns: int
+    feed_now_ns: int
+    feed_seq: int
+    suspended: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+    reset_ns: int | None = None
+    reset_quotes: tuple[Quote, ...] = ()
+
+    def market(self, catalog: Catalog, tape: Tape) -> Market:
+        """Return the market that was read, from the tick log."""
+        quotes = {
+            symbol: replace(quote, suspended=symbol in self.suspended)
+            for symbol, quote in tape.latest(self.feed_seq).items()
+            if symbol not in self.missing
+        }
+        return Market(catalog, quotes, self.feed_now_ns)
+
+    def context(
+        self, catalog: Catalog, tape: Tape, profile: Profile, instruments: frozenset[str]
+    ) -> Context:
+        """Return what the command was decided on."""
+        reset_market = None
+        if self.reset_ns is not None:
+            quotes = {quote.symbol: quote for quote in self.reset_quotes}
+            reset_market = Market(catalog, quotes, self.reset_ns)
+        market = self.market(catalog, tape)
+        return Context(market, profile, instruments, self.now_ns, reset_market)
+
+
+def write_market(market: Market) -> Recorded:
+    """Record which quotes a market holds; the same for every command decided on it."""
+    quotes = market.quotes
+    written: Recorded = {
+        "feedNowNs": str(market.feed_now_ns),
+        "feedSeq": max((quote.seq for quote in quotes.values()), default=0),
+    }
+    suspended = sorted(symbol for symbol, quote in quotes.items() if quote.suspended)
+    missing = sorted(symbol for symbol in market.catalog.instruments if symbol not in quotes)
+    if suspended:
+        written["suspended"] = suspended
+    if missing:
+        written["missing"] = missing
+    return written
+
+
+def write_inputs(market: Recorded, reset_market: Market | None) -> Recorded:
+    """Record what one account's commands were decided on; market is what write_market wrote."""
+    if reset_market is None:
+        return market
+    quotes = [quote for _, quote in sorted(reset_market.quotes.items())]
+    reset = {"resetNs": str(reset_market.feed_now_ns), "resetQuotes": write_quotes(quotes)}
+    return {**market, **reset}
+
+
+def read_inputs(recorded: Mapping[str, Any], now_ns: int, catalog: Catalog) -> Inputs:
+    """Read recorded inputs; KeyError or ValueError where they are not what was written."""
+    reset = recorded.get("resetNs")
+    quotes = read_market(catalog, recorded.get("resetQuotes", ())).quotes
+    return Inputs(
+        now_ns=now_ns,
+        feed_now_ns=int(recorded["feedNowNs"]),
+        feed_seq=int(recorded["feedSeq"]),
+        suspended=frozenset(recorded.get("suspended", ())),
+        missing=frozenset(recorded.get("missing", ())),
+        reset_ns=None if reset is None else int(reset),
+        reset_quotes=tuple(quotes.values()),
+    )
