@@ -12,9 +12,9 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import MOVE_CONFIG, REFUSE_SIGNAL, Event, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
+from quantlab.engine.inputs import inputs_of, with_reset
 from quantlab.engine.life_records import Opened
 from quantlab.engine.opening import Start
-from quantlab.engine.inputs import write_inputs, write_market
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
@@ -111,7 +111,8 @@ async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> li
     """Carry out the commands in order, each account's state carried on."""
     accounts = dict(batch.accounts)
     contexts: dict[str, Context] = {}
-    read = write_market(market)
+    read = inputs_of(market, now_ns)
+    recorded = read.recorded()
     outcomes = []
     for command in batch.commands:
         account = accounts[command.account_id or ""]
@@ -123,7 +124,8 @@ async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> li
             del contexts[account.account_id]
             context = await _with_target(ports, account, context, command.payload["version"])
         outcome = execute(account, command, context)
-        outcome.inputs = write_inputs(read, context.reset_market)
+        reset = context.reset_market
+        outcome.inputs = recorded if reset is None else with_reset(read, reset).recorded()
         accounts[account.account_id] = outcome.account
         outcomes.append(outcome)
     return outcomes

@@ -5,7 +5,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from quantlab.engine.inputs import read_inputs
-from quantlab.engine.replay import Decided, Recording, Rules, carried_quotes, opening_of
+from quantlab.engine.replay import (
+    Decided,
+    Recording,
+    Report,
+    Rules,
+    carried_quotes,
+    opening_of,
+    verify,
+)
+from quantlab.engine.replay_file import write_document
 from quantlab.engine.tape import Tape
 from quantlab.engine.trace import (
     Row,
@@ -56,6 +65,19 @@ async def read_recording(ports: Ports, scope: Scope, account_id: str) -> Recordi
         ticks=ticks,
         rows=_rows(record),
     )
+
+
+async def export_recording(
+    ports: Ports, scope: Scope, account_id: str
+) -> tuple[Report, dict[str, Any]]:
+    """Return what a replay of the account finds, and the document that lets anybody repeat it."""
+    recording = await read_recording(ports, scope, account_id)
+    profiles = {}
+    for version, kind in recording.rules:
+        config = await ports.tenant_configs.pinned(scope, version)
+        profiles[version, kind] = config.account_types[kind].profile
+    report = verify(recording)
+    return report, write_document(recording, profiles, report.trace_hash)
 
 
 def _decided(record: AccountRecord, catalog: Catalog) -> list[Decided]:

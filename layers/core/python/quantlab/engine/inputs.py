@@ -35,6 +35,20 @@ class Inputs:
     reset_ns: int | None = None
     reset_quotes: tuple[Quote, ...] = ()
 
+    def recorded(self) -> Recorded:
+        """Write them as they are recorded, without the moment, which the command has."""
+        written: Recorded = {"feedNowNs": str(self.feed_now_ns), "feedSeq": self.feed_seq}
+        for name, symbols in (("suspended", self.suspended), ("missing", self.missing)):
+            if symbols:
+                written[name] = sorted(symbols)
+        if self.reset_ns is None:
+            return written
+        reset: Recorded = {
+            "resetNs": str(self.reset_ns),
+            "resetQuotes": write_quotes(self.reset_quotes),
+        }
+        return {**written, **reset}
+
     def market(self, catalog: Catalog, tape: Tape) -> Market:
         """Return the market that was read, from the tick log."""
         quotes = {
@@ -56,29 +70,24 @@ class Inputs:
         return Context(market, profile, instruments, self.now_ns, reset_market)
 
 
-def write_market(market: Market) -> Recorded:
-    """Record which quotes a market holds; the same for every command decided on it."""
+def inputs_of(market: Market, now_ns: int) -> Inputs:
+    """Say which quotes a market holds; the same for every command decided on it at a moment."""
     quotes = market.quotes
-    written: Recorded = {
-        "feedNowNs": str(market.feed_now_ns),
-        "feedSeq": max((quote.seq for quote in quotes.values()), default=0),
-    }
-    suspended = sorted(symbol for symbol, quote in quotes.items() if quote.suspended)
-    missing = sorted(symbol for symbol in market.catalog.instruments if symbol not in quotes)
-    if suspended:
-        written["suspended"] = suspended
-    if missing:
-        written["missing"] = missing
-    return written
+    return Inputs(
+        now_ns=now_ns,
+        feed_now_ns=market.feed_now_ns,
+        feed_seq=max((quote.seq for quote in quotes.values()), default=0),
+        suspended=frozenset(symbol for symbol, quote in quotes.items() if quote.suspended),
+        missing=frozenset(market.catalog.instruments) - frozenset(quotes),
+    )
 
 
-def write_inputs(market: Recorded, reset_market: Market | None) -> Recorded:
-    """Record what one account's commands were decided on; market is what write_market wrote."""
+def with_reset(inputs: Inputs, reset_market: Market | None) -> Inputs:
+    """Add the quotes that may open an account's trading day."""
     if reset_market is None:
-        return market
-    quotes = [quote for _, quote in sorted(reset_market.quotes.items())]
-    reset = {"resetNs": str(reset_market.feed_now_ns), "resetQuotes": write_quotes(quotes)}
-    return {**market, **reset}
+        return inputs
+    quotes = tuple(quote for _, quote in sorted(reset_market.quotes.items()))
+    return replace(inputs, reset_ns=reset_market.feed_now_ns, reset_quotes=quotes)
 
 
 def read_inputs(recorded: Mapping[str, Any], now_ns: int, catalog: Catalog) -> Inputs:

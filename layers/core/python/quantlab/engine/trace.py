@@ -5,7 +5,7 @@ Every integer is written as text: JSON numbers end at 2^53.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from quantlab.engine.commands import Event, Fill, Outcome, Violation
@@ -53,7 +53,8 @@ def ledger_row(seq: int, entry: LedgerEntry) -> Row:
 
 def order_row(order: Order) -> Row:
     """Write an order that has ended."""
-    return _row(order.event_seq, ORDER, order.order_id, order)
+    row = _row(order.event_seq, ORDER, order.order_id, order)
+    return replace(row, fields={**row.fields, "terms": None}) if order.is_plain else row
 
 
 def violation_row(violation: Violation) -> Row:
@@ -78,7 +79,8 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
 
 def account_fields(account: Account) -> dict[str, Json]:
     """Write an account's state as comparable fields."""
-    return _plain(account)
+    fields_: dict[str, Json] = _plain(account)
+    return fields_
 
 
 def _place(row: Row) -> tuple[int, str, str]:

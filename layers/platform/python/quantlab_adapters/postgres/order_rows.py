@@ -38,5 +38,4 @@ def order_row(account_id: str, order: Order) -> tuple[Any, ...]:
 
 def terms_of(order: Order) -> dict[str, Any] | None:
     """Return an order's terms as JSON; a market order that was filled at once has none."""
-    plain = order.order_type == "market" and replace(order.terms, since_seq=0) == PLAIN
-    return None if plain else asdict(order.terms)
+    return None if order.is_plain else asdict(order.terms)

@@ -1,0 +1,191 @@
+"""A recording as one JSON document that needs nothing else to be checked.
+
+Integers of more than 2^53 would not survive every reader of JSON, so all integers of ours are
+text; payloads are as they were recorded.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+from quantlab.engine import ENGINE_VERSION
+from quantlab.engine.commands import Command
+from quantlab.engine.inputs import read_inputs
+from quantlab.engine.replay import Decided, Recording, Rules
+from quantlab.engine.trace import Row
+from quantlab.ledger.orders import Order, Terms
+from quantlab.ledger.state import Account, ClosedDay, Day, Position
+from quantlab.market.catalog import parse_catalog
+from quantlab.market.document import CatalogError
+from quantlab.market.quote import Quote
+from quantlab.rules.profile import parse_profile
+
+FORMAT: Final = 1
+Document = dict[str, Any]
+
+
+class ReplayFileError(ValueError):
+    """The document is no recording: says where, and what was expected."""
+
+
+def write_document(
+    recording: Recording,
+    profiles: Mapping[tuple[str, str], Mapping[str, Any]],
+    trace_hash: str,
+) -> Document:
+    """Write a recording; profiles are the documents of its rules, under the same keys."""
+    return {
+        "format": FORMAT,
+        "engineVersion": ENGINE_VERSION,
+        "traceHash": trace_hash,
+        "instruments": dict(recording.catalog.document),
+        "rules": [
+            {
+                "configVersion": version,
+                "accountType": kind,
+                "profile": dict(profiles[version, kind]),
+                "instruments": sorted(rules.instruments),
+            }
+            for (version, kind), rules in sorted(recording.rules.items())
+        ],
+        "opening": _texts(asdict(recording.opening)),
+        "account": _texts(asdict(recording.account)),
+        "ticks": [
+            [q.symbol, str(q.seq), str(q.ts_ns), str(q.bid_ticks), str(q.ask_ticks)]
+            for q in recording.ticks
+        ],
+        "commands": [_command(decided) for decided in recording.decided],
+        "records": [
+            {"seq": str(row.seq), "table": row.table, "key": row.key, "fields": row.fields}
+            for row in recording.rows
+        ],
+    }
+
+
+def _command(decided: Decided) -> Document:
+    command = decided.command
+    return {
+        "signalId": command.signal_id,
+        "sourceKind": command.source_kind,
+        "sourceId": command.source_id,
+        "name": command.name,
+        "payload": command.payload,
+        "receivedNs": str(command.received_ns),
+        "decidedNs": str(decided.inputs.now_ns),
+        "inputs": decided.inputs.recorded(),
+        "outcome": decided.outcome,
+        "reason": decided.reason,
+        "result": decided.result,
+    }
+
+
+def read_document(document: Any) -> tuple[Recording, str]:
+    """Read a recording and the hash it was written with; ReplayFileError says what is wrong."""
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ReplayFileError(f"expected a recording of format {FORMAT}")
+    if document.get("engineVersion") != ENGINE_VERSION:
+        raise ReplayFileError(
+            f"expected a recording of engine {ENGINE_VERSION},"
+            f" got one of {document.get('engineVersion')!r}"
+        )
+    try:
+        return _recording(document), str(document["traceHash"])
+    except KeyError as error:
+        raise ReplayFileError(f"expected a field {error}") from error
+    except (CatalogError, TypeError, ValueError, AttributeError) as error:
+        raise ReplayFileError(f"a field has another form: {error}") from error
+
+
+def _recording(document: Document) -> Recording:
+    catalog = parse_catalog(document["instruments"])
+    opening = _account(document["opening"])
+    rules = {
+        (item["configVersion"], item["accountType"]): Rules(
+            parse_profile(
+                item["profile"],
+                currency_digits=opening.currency_digits,
+                initial_balance_minor=opening.initial_balance_minor,
+            ),
+            frozenset(item["instruments"]),
+        )
+        for item in document["rules"]
+    }
+    decided = []
+    for number, item in enumerate(document["commands"], 1):
+        command = Command(
+            inbox_id=number,
+            signal_id=item["signalId"],
+            account_id=opening.account_id,
+            source_kind=item["sourceKind"],
+            source_id=item["sourceId"],
+            name=item["name"],
+            payload=item["payload"],
+            received_ns=int(item["receivedNs"]),
+        )
+        inputs = read_inputs(item["inputs"], int(item["decidedNs"]), catalog)
+        decided.append(Decided(command, inputs, item["outcome"], item["reason"], item["result"]))
+    return Recording(
+        opening=opening,
+        account=_account(document["account"]),
+        catalog=catalog,
+        rules=rules,
+        decided=decided,
+        ticks=_quotes(document["ticks"]),
+        rows=[
+            Row(int(item["seq"]), item["table"], item["key"], item["fields"])
+            for item in document["records"]
+        ],
+    )
+
+
+def _quotes(written: Iterable[Sequence[str]]) -> list[Quote]:
+    return [
+        Quote(symbol, int(bid), int(ask), int(ts_ns), int(seq))
+        for symbol, seq, ts_ns, bid, ask in written
+    ]
+
+
+def _texts(value: Any) -> Any:
+    """Write integers as text, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _texts(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_texts(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _account(written: Mapping[str, Any]) -> Account:
+    own = {
+        **_integers(Account, written),
+        "day": Day(**_integers(Day, written["day"])),
+        "closed_days": tuple(
+            ClosedDay(**_integers(ClosedDay, day)) for day in written["closed_days"]
+        ),
+        "raised": tuple(written["raised"]),
+        "positions": {
+            symbol: Position(**_integers(Position, held))
+            for symbol, held in written["positions"].items()
+        },
+        "working": {order_id: _order(order) for order_id, order in written["working"].items()},
+    }
+    return Account(**own)
+
+
+def _order(written: Mapping[str, Any]) -> Order:
+    terms = Terms(**_integers(Terms, written["terms"]))
+    return Order(**{**_integers(Order, written), "terms": terms})
+
+
+def _integers(kind: Any, written: Mapping[str, Any]) -> Document:
+    """Read back the integers among a record's fields; a field nobody knows is an error."""
+    types = {field.name: field.type for field in fields(kind)}
+    return {
+        name: int(value) if value is not None and _holds_integer(types[name]) else value
+        for name, value in written.items()
+    }
+
+
+def _holds_integer(declared: Any) -> bool:
+    return declared in (int, int | None)
