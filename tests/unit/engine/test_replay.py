@@ -1,6 +1,7 @@
 """Replays of a small history: the same again, and every tampering named."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,12 @@ from quantlab.engine.batch import BatchRun, given_commands
 from quantlab.engine.commands import Command
 from quantlab.engine.execute import execute
 from quantlab.engine.inputs import Inputs, inputs_of, read_inputs, with_reset
+from quantlab.engine.opening import rules_of
 from quantlab.engine.replay import (
     Decided,
     Difference,
     Recording,
-    Rules,
+    context_of,
     opening_of,
     outcomes,
     verify,
@@ -26,10 +28,24 @@ from quantlab.engine.tape import Tape
 from quantlab.engine.trace import ledger_row, outcome_rows, trace_hash
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.market.quote import Quote
+from quantlab.tenancy.config import account_type_of
 
 SECOND = 10**9
 PROFILE = cases.profile()
-RULES = Rules(PROFILE, frozenset(cases.catalog().instruments))
+DOCUMENT: dict[str, Any] = {
+    "id": "demo",
+    "name": "Demo",
+    "currency": "USD",
+    "currencyDigits": 2,
+    "initialBalance": "100000.00",
+    "profile": "a-profile",
+    "profileContent": document(*cases.WIDE),
+    "instruments": sorted(cases.catalog().instruments),
+    "retentionDays": 90,
+}
+KIND = account_type_of(DOCUMENT)
+TYPES = {"demo": KIND}
+RULES = rules_of(TYPES, cases.account())
 PRICES = (108_000, 108_020, 108_010, 107_950, 107_900, 107_890, 108_100, 108_200)
 
 
@@ -58,13 +74,17 @@ GIVEN = (
 
 
 def live() -> Recording:
+    return live_over(ticks(), GIVEN)
+
+
+def live_over(quotes: Sequence[Quote], asked: Sequence[tuple[Command, Inputs]]) -> Recording:
     """Let the batch run stand for the live path: it decides, this records."""
-    opening = opening_of(cases.account(), PROFILE, cases.NOW)
-    given = [Decided(command, inputs, "", None, None) for command, inputs in GIVEN]
+    opening = opening_of(cases.account(), TYPES, cases.NOW)
+    given = [Decided(command, inputs, "", None, None) for command, inputs in asked]
     account, rows, decided = opening, [_deposit(opening.initial_balance_minor)], []
-    for outcome in BatchRun(opening, cases.catalog(), RULES, ticks()).run(given):
+    for outcome in BatchRun(opening, cases.catalog(), RULES, quotes).run(given):
         command, now_ns = outcome.command, outcome.decided_ns
-        seq = max(t.seq for t in ticks() if t.ts_ns <= now_ns)
+        seq = max(t.seq for t in quotes if t.ts_ns <= now_ns)
         inputs = Inputs(now_ns, now_ns, seq, missing=GIVEN[0][1].missing)
         refused = outcome.rejection
         decided.append(
@@ -78,8 +98,8 @@ def live() -> Recording:
         )
         account = outcome.account
         rows += outcome_rows(outcome)
-    rules = {(opening.config_version, opening.account_type): RULES}
-    return Recording(opening, account, cases.catalog(), rules, decided, ticks(), rows)
+    types = {opening.config_version: TYPES}
+    return Recording(opening, account, cases.catalog(), types, decided, quotes, rows)
 
 
 def _deposit(balance: int) -> Any:
@@ -189,8 +209,8 @@ def test_a_tampered_answer_and_balance_are_named() -> None:
 def test_a_file_holds_all_that_is_needed() -> None:
     recording = live()
     report = verify(recording)
-    profiles = {(recording.opening.config_version, "demo"): document(*cases.WIDE)}
-    written = json.loads(json.dumps(write_document(recording, profiles, report.trace_hash)))
+    kinds = {recording.opening.config_version: [DOCUMENT]}
+    written = json.loads(json.dumps(write_document(recording, kinds, report.trace_hash)))
     read, hash_ = read_document(written)
     assert hash_ == report.trace_hash
     again = verify(read)
@@ -225,8 +245,6 @@ def test_what_executed_is_not_changed_by_how_orders_are_held() -> None:
     left = execute(
         turned,
         cases.command("roll_day", "schedule"),
-        inputs_of(cases.market(cases.EURUSD), cases.NOW).context(
-            cases.catalog(), Tape([cases.EURUSD]), PROFILE, RULES.instruments
-        ),
+        context_of(RULES, cases.market(cases.EURUSD), cases.NOW),
     ).account
     assert list(left.working) == list(state.working)

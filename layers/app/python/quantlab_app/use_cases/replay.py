@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from quantlab.engine.commands import MOVE_CONFIG
 from quantlab.engine.inputs import read_inputs
 from quantlab.engine.replay import (
     Decided,
     Recording,
     Report,
-    Rules,
     carried_quotes,
     opening_of,
     verify,
@@ -30,6 +30,7 @@ from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.quote import Quote
+from quantlab.tenancy.config import TenantConfig
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Conflict, NotFound
@@ -52,15 +53,16 @@ async def read_recording(ports: Ports, scope: Scope, account_id: str) -> Recordi
     decided = _decided(record, ports.catalog)
     symbols = _symbols(record, decided, ports.catalog)
     ticks = await _ticks(ports, decided, symbols)
-    rules = await _rules(ports, record)
-    opened = record.events[0]
-    pinned = _opened_as(record)
-    profile = rules[pinned.config_version, pinned.account_type].profile
+    opened = _opened_as(record)
+    types = {
+        version: config.account_types
+        for version, config in (await _configs(ports, scope, record, decided)).items()
+    }
     return Recording(
-        opening=opening_of(pinned, profile, opened.occurred_ns),
+        opening=opening_of(opened, types[opened.config_version], record.events[0].occurred_ns),
         account=record.account,
         catalog=ports.catalog,
-        rules=rules,
+        types=types,
         decided=decided,
         ticks=ticks,
         rows=_rows(record),
@@ -72,12 +74,15 @@ async def export_recording(
 ) -> tuple[Report, dict[str, Any]]:
     """Return what a replay of the account finds, and the document that lets anybody repeat it."""
     recording = await read_recording(ports, scope, account_id)
-    profiles = {}
-    for version, kind in recording.rules:
-        config = await ports.tenant_configs.pinned(scope, version)
-        profiles[version, kind] = config.account_types[kind].profile
     report = verify(recording)
-    return report, write_document(recording, profiles, report.trace_hash)
+    kinds = {}
+    for version, types in recording.types.items():
+        config = await ports.tenant_configs.pinned(scope, version)
+        kind = types.get(recording.opening.account_type)
+        following = None if kind is None or kind.phase is None else kind.phase.next_type
+        used = (recording.opening.account_type, following)
+        kinds[version] = [one for one in config.document["accountTypes"] if one["id"] in used]
+    return report, write_document(recording, kinds, report.trace_hash)
 
 
 def _decided(record: AccountRecord, catalog: Catalog) -> list[Decided]:
@@ -106,13 +111,20 @@ def _opened_as(record: AccountRecord) -> Account:
     )
 
 
-async def _rules(ports: Ports, record: AccountRecord) -> dict[tuple[str, str], Rules]:
-    rules = {}
-    for account in (_opened_as(record), record.account):
-        book = await ports.rulebooks.of(account)
-        key = (account.config_version, account.account_type)
-        rules[key] = Rules(book.profile, book.instruments)
-    return rules
+async def _configs(
+    ports: Ports, scope: Scope, record: AccountRecord, decided: Iterable[Decided]
+) -> dict[str, TenantConfig]:
+    """Return every configuration the account was under or was to be moved to, as far as known."""
+    versions = {_opened_as(record).config_version, record.account.config_version}
+    moves = (one.command.payload for one in decided if one.command.name == MOVE_CONFIG)
+    configs = {}
+    for version in versions | {str(payload["version"]) for payload in moves}:
+        try:
+            configs[version] = await ports.tenant_configs.pinned(scope, version)
+        except NotFound:
+            if version in versions:
+                raise
+    return configs
 
 
 def _rows(record: AccountRecord) -> list[Row]:

@@ -14,7 +14,8 @@ from quantlab.engine import commands
 from quantlab.engine.commands import Command, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
-from quantlab.engine.replay import Decided, Rules
+from quantlab.engine.opening import Rules
+from quantlab.engine.replay import Decided, context_of
 from quantlab.engine.tape import Tape
 from quantlab.engine.trace import TraceHash
 from quantlab.engine.watch import Watch
@@ -37,12 +38,17 @@ def given_commands(decided: Iterable[Decided]) -> list[Decided]:
 
 @dataclass(slots=True)
 class BatchRun:
-    """One account from its opening over all ticks; outcomes come in the order they are decided."""
+    """One account from its opening over all ticks; outcomes come in the order they are decided.
+
+    A run may begin later: opening is then the account after the tick after_seq, and the ticks up to
+    there are only what the market was.
+    """
 
     opening: Account
     catalog: Catalog
     rules: Rules
     ticks: Sequence[Quote]
+    after_seq: int = 0
     _account: Account = field(init=False)
     _watch: Watch = field(init=False)
     _tape: Tape = field(init=False)
@@ -64,7 +70,10 @@ class BatchRun:
     def run(self, given: Iterable[Decided]) -> Iterator[Outcome]:
         """Decide everything that follows from the commands and the ticks."""
         waiting = deque(sorted(given, key=_feed_seq))
+        yield from self._take_up()
         for tick in self._tape.ticks():
+            if tick.seq <= self.after_seq:
+                continue
             while waiting and waiting[0].inputs.feed_seq < tick.seq:
                 yield from self._give(waiting.popleft())
             self._feed_seq, self._now_ns = tick.seq, tick.ts_ns
@@ -81,6 +90,18 @@ class BatchRun:
         for outcome in self.run(given):
             trace.add(outcome, self.rules.profile)
         return trace.hexdigest()
+
+    def _take_up(self) -> Iterator[Outcome]:
+        """Put an account that is in the market already under watch."""
+        known = self._tape.latest(self.after_seq)
+        if not known:
+            return
+        self._feed_seq = self.after_seq
+        self._now_ns = max(quote.ts_ns for quote in known.values())
+        self._checkpoint_ns = self._now_ns // CHECKPOINT_NS * CHECKPOINT_NS
+        self._watch.set_quotes(known.values())
+        demands = self._watch.put(self._account, self.rules.profile, self._now_ns, self._now_ns)
+        yield from self._settle(self._demanded(demands))
 
     def _give(self, decided: Decided) -> Iterator[Outcome]:
         inputs = decided.inputs
@@ -125,7 +146,7 @@ class BatchRun:
         if now_ns >= account.day.next_reset_ns and account.positions:
             reset_ns = day_of(now_ns, profile.day.reset, profile.day.time_zone).started_ns
             reset_market = Market(self.catalog, self._tape.before(reset_ns), reset_ns)
-        return Context(market, profile, self.rules.instruments, now_ns, reset_market)
+        return context_of(self.rules, market, now_ns, reset_market)
 
     def _demanded(self, demands: Iterable[Any]) -> list[Command]:
         return [

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from quantlab.engine.context import Context, Market, read_market, write_quotes
+from quantlab.engine.context import Market, read_market, write_quotes
 from quantlab.engine.tape import Tape
 from quantlab.kernel.canonical import Json
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
-from quantlab.rules.terms import Profile
 
 Recorded = dict[str, Json]
 
@@ -58,16 +57,11 @@ class Inputs:
         }
         return Market(catalog, quotes, self.feed_now_ns)
 
-    def context(
-        self, catalog: Catalog, tape: Tape, profile: Profile, instruments: frozenset[str]
-    ) -> Context:
-        """Return what the command was decided on."""
-        reset_market = None
-        if self.reset_ns is not None:
-            quotes = {quote.symbol: quote for quote in self.reset_quotes}
-            reset_market = Market(catalog, quotes, self.reset_ns)
-        market = self.market(catalog, tape)
-        return Context(market, profile, instruments, self.now_ns, reset_market)
+    def reset_market(self, catalog: Catalog) -> Market | None:
+        """Return the market before the reset, where the command could open a trading day."""
+        if self.reset_ns is None:
+            return None
+        return Market(catalog, {q.symbol: q for q in self.reset_quotes}, self.reset_ns)
 
 
 def inputs_of(market: Market, now_ns: int) -> Inputs:

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from quantlab.engine.commands import Command, Outcome
+from quantlab.engine.commands import MOVE_CONFIG, Command, Outcome
+from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
 from quantlab.engine.inputs import Inputs
+from quantlab.engine.opening import Rules, fresh_account, rules_of, start_of
 from quantlab.engine.tape import Tape
 from quantlab.engine.trace import (
     LEDGER,
@@ -28,18 +30,9 @@ from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
-from quantlab.rules.day import open_day
-from quantlab.rules.terms import Profile
+from quantlab.tenancy.config import AccountType
 
 ABSENT = "nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What an account's configuration says of it."""
-
-    profile: Profile
-    instruments: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +50,15 @@ class Decided:
 class Recording:
     """All that was recorded of an account, and what its commands were decided on.
 
-    rules are by configuration version and account type. decided are in the order in which they
-    were carried out, rows in order of seq; account is the state they ended in.
+    types are those of each configuration version that the account was under or was to be moved to.
+    decided are in the order in which they were carried out, rows in order of seq; account is the
+    state they ended in.
     """
 
     opening: Account
     account: Account
     catalog: Catalog
-    rules: Mapping[tuple[str, str], Rules]
+    types: Mapping[str, Mapping[str, AccountType]]
     decided: Sequence[Decided]
     ticks: Sequence[Quote]
     rows: Sequence[Row]
@@ -107,31 +101,18 @@ class Report:
         return self.difference is None
 
 
-def opening_of(account: Account, profile: Profile, opened_ns: int) -> Account:
-    """Return the account as it was opened."""
-    balance = account.initial_balance_minor
-    return replace(
-        account,
-        status="active",
-        status_reason=None,
-        balance_minor=balance,
-        carry_micro=0,
-        high_water_minor=balance,
-        event_seq=1,
-        day=open_day(profile, balance, balance, opened_ns),
-        closed_days=(),
-        raised=(),
-        positions={},
-        working={},
-    )
+def opening_of(account: Account, types: Mapping[str, AccountType], opened_ns: int) -> Account:
+    """Return the account as it was opened under the configuration it names."""
+    start = start_of(types[account.account_type], account.initial_balance_minor)
+    version = account.config_version
+    return fresh_account(account.tenant_id, account.account_id, start, version, opened_ns)
 
 
 def outcomes(recording: Recording) -> Iterator[Outcome]:
     """Decide every recorded command again, each on its recorded inputs."""
     tape, account = Tape(recording.ticks), recording.opening
     for decided in recording.decided:
-        rules = rules_for(recording, account)
-        context = decided.inputs.context(recording.catalog, tape, rules.profile, rules.instruments)
+        context = _context(recording, tape, account, decided)
         outcome = execute(account, decided.command, context)
         account = outcome.account
         yield outcome
@@ -139,7 +120,29 @@ def outcomes(recording: Recording) -> Iterator[Outcome]:
 
 def rules_for(recording: Recording, account: Account) -> Rules:
     """Return the rules an account is pinned to."""
-    return recording.rules[account.config_version, account.account_type]
+    return rules_of(recording.types[account.config_version], account)
+
+
+def context_of(
+    rules: Rules, market: Market, now_ns: int, reset_market: Market | None = None
+) -> Context:
+    """Return what a command is decided on."""
+    return Context(
+        market, rules.profile, rules.instruments, now_ns, reset_market, course=rules.course
+    )
+
+
+def _context(recording: Recording, tape: Tape, account: Account, decided: Decided) -> Context:
+    inputs, command = decided.inputs, decided.command
+    market = inputs.market(recording.catalog, tape)
+    rules = rules_for(recording, account)
+    if command.name == MOVE_CONFIG:
+        types = recording.types.get(command.payload["version"], {})
+        kind = types.get(account.account_type)
+        if kind is not None:
+            target = start_of(kind, account.initial_balance_minor)
+            rules = replace(rules, course=replace(rules.course, target=target))
+    return context_of(rules, market, inputs.now_ns, inputs.reset_market(recording.catalog))
 
 
 def verify(recording: Recording) -> Report:

@@ -11,14 +11,14 @@ from typing import Any, Final
 from quantlab.engine import ENGINE_VERSION
 from quantlab.engine.commands import Command
 from quantlab.engine.inputs import read_inputs
-from quantlab.engine.replay import Decided, Recording, Rules
+from quantlab.engine.replay import Decided, Recording
 from quantlab.engine.trace import Row
 from quantlab.ledger.orders import Order, Terms
-from quantlab.ledger.state import Account, ClosedDay, Day, Position
+from quantlab.ledger.state import Account, ClosedDay, Day, Position, Tally, read_tally
 from quantlab.market.catalog import parse_catalog
 from quantlab.market.document import CatalogError
 from quantlab.market.quote import Quote
-from quantlab.rules.profile import parse_profile
+from quantlab.tenancy.config import account_type_of
 
 FORMAT: Final = 1
 Document = dict[str, Any]
@@ -29,25 +29,15 @@ class ReplayFileError(ValueError):
 
 
 def write_document(
-    recording: Recording,
-    profiles: Mapping[tuple[str, str], Mapping[str, Any]],
-    trace_hash: str,
+    recording: Recording, kinds: Mapping[str, Sequence[Mapping[str, Any]]], trace_hash: str
 ) -> Document:
-    """Write a recording; profiles are the documents of its rules, under the same keys."""
+    """Write a recording; kinds are the documents of its account types by version."""
     return {
         "format": FORMAT,
         "engineVersion": ENGINE_VERSION,
         "traceHash": trace_hash,
         "instruments": dict(recording.catalog.document),
-        "rules": [
-            {
-                "configVersion": version,
-                "accountType": kind,
-                "profile": dict(profiles[version, kind]),
-                "instruments": sorted(rules.instruments),
-            }
-            for (version, kind), rules in sorted(recording.rules.items())
-        ],
+        "accountTypes": {version: list(items) for version, items in sorted(kinds.items())},
         "opening": _texts(asdict(recording.opening)),
         "account": _texts(asdict(recording.account)),
         "ticks": [
@@ -99,16 +89,9 @@ def read_document(document: Any) -> tuple[Recording, str]:
 def _recording(document: Document) -> Recording:
     catalog = parse_catalog(document["instruments"])
     opening = _account(document["opening"])
-    rules = {
-        (item["configVersion"], item["accountType"]): Rules(
-            parse_profile(
-                item["profile"],
-                currency_digits=opening.currency_digits,
-                initial_balance_minor=opening.initial_balance_minor,
-            ),
-            frozenset(item["instruments"]),
-        )
-        for item in document["rules"]
+    types = {
+        version: {item["id"]: account_type_of(item) for item in items}
+        for version, items in document["accountTypes"].items()
     }
     decided = []
     for number, item in enumerate(document["commands"], 1):
@@ -128,7 +111,7 @@ def _recording(document: Document) -> Recording:
         opening=opening,
         account=_account(document["account"]),
         catalog=catalog,
-        rules=rules,
+        types=types,
         decided=decided,
         ticks=_quotes(document["ticks"]),
         rows=[
@@ -164,6 +147,7 @@ def _account(written: Mapping[str, Any]) -> Account:
             ClosedDay(**_integers(ClosedDay, day)) for day in written["closed_days"]
         ),
         "raised": tuple(written["raised"]),
+        "tally": _tally(written["tally"]),
         "positions": {
             symbol: Position(**_integers(Position, held))
             for symbol, held in written["positions"].items()
@@ -171,6 +155,11 @@ def _account(written: Mapping[str, Any]) -> Account:
         "working": {order_id: _order(order) for order_id, order in written["working"].items()},
     }
     return Account(**own)
+
+
+def _tally(written: Mapping[str, Any]) -> Tally:
+    running = [(symbol, int(minor)) for symbol, minor in written["running"]]
+    return read_tally({**_integers(Tally, written), "running": running})
 
 
 def _order(written: Mapping[str, Any]) -> Order:

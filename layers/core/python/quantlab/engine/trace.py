@@ -67,6 +67,8 @@ def outcome_rows(outcome: Outcome) -> list[Row]:
     rows = [event_row(event) for event in outcome.events]
     rows += [fill_row(fill) for fill in outcome.fills]
     rows += [ledger_row(f.event_seq, entry) for f in outcome.fills for entry in f.entries]
+    bookings = outcome.life.bookings if outcome.life is not None else ()
+    rows += [ledger_row(booking.event_seq, booking.entry) for booking in bookings]
     rows += [order_row(order) for order in outcome.orders]
     rows += [violation_row(violation) for violation in outcome.violations]
     return in_order(rows)
