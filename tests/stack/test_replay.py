@@ -17,6 +17,7 @@ from tests.support.world import ALPHA, world
 
 from quantlab.engine.batch import BatchRun, given_commands
 from quantlab.engine.replay import Recording, rules_for, verify
+from quantlab.kernel.decimals import format_minor
 from quantlab_app.use_cases.replay import read_recording
 
 pytestmark = [pytest.mark.stack, pytest.mark.data]
@@ -149,7 +150,35 @@ async def test_the_command_line_replays_exports_and_checks(
         code, said = await cli(database, redis_url, "account", nobody, "--state", str(tmp_path))
         assert code == 1
         assert nobody in said
+        await assert_bad_ticks_are_weighed(database, redis_url, account_id, own)
         await assert_tampering_is_named(database, redis_url, account_id, own)
+
+
+async def assert_bad_ticks_are_weighed(
+    database: FreshDatabase, redis_url: str, account_id: str, own: tuple[str, ...]
+) -> None:
+    with psycopg.connect(database.superuser_dsn) as connection:
+        row = connection.execute(
+            "select f.quote_seq, a.balance_minor from quantlab.fill f join quantlab.account a"
+            " using (account_id) where account_id = %s order by f.event_seq limit 1",
+            (account_id,),
+        ).fetchone()
+    assert row is not None
+    seq, balance_minor = row
+
+    async def weigh(from_seq: int, to_seq: int) -> tuple[int, str]:
+        ends = ("--from-seq", str(from_seq), "--to-seq", str(to_seq))
+        words = ("without", account_id, "--symbol", "BTCUSD", *ends, *own)
+        return await cli(database, redis_url, *words)
+
+    code, said = await weigh(seq, seq)
+    found = json.loads(said)
+    assert (code, found["affected"], len(found["fillsUndone"]) >= 1) == (0, True, True)
+    assert found["fillsUndone"][0].endswith(f"tick {seq}")
+    assert found["balance"] == format_minor(balance_minor, 2)
+    for wrong in ((10**6, 10**6 + 1), (seq, seq - 1)):
+        code, said = await weigh(*wrong)
+        assert (code, said.count("\n")) == (1, 1), said
 
 
 async def assert_tampering_is_named(

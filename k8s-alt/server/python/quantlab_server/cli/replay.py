@@ -1,6 +1,7 @@
 """`quantlab replay`: decide an account again from its record, here or anywhere."""
 
 import json as text
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,10 +9,16 @@ from uuid import UUID
 
 import typer
 
+from quantlab.engine.bad_ticks import BadTicks, Undone
+from quantlab.engine.commands import Fill
 from quantlab.engine.replay import Report, verify
 from quantlab.engine.replay_file import ReplayFileError, read_document
+from quantlab.engine.trading import side_name
+from quantlab.kernel.decimals import format_minor, format_units
+from quantlab.market.catalog import Catalog
+from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
-from quantlab_app.use_cases.replay import export_recording
+from quantlab_app.use_cases.replay import export_recording, what_if_without
 from quantlab_server.cli.connecting import State, every_tenant, operator, with_ports
 from quantlab_server.cli.printing import Json, print_facts, refuse
 from quantlab_server.refusal import Refusal
@@ -66,13 +73,65 @@ def check(file: File, *, json: Json = False) -> None:
     _tell(report, facts, as_json=json, same=written_hash == report.trace_hash)
 
 
+@app.command()
+def without(
+    account: Account,
+    symbol: Annotated[str, typer.Option(help="The symbol of the bad ticks.")],
+    from_seq: Annotated[int, typer.Option(min=1, help="The first bad tick's seq.")],
+    to_seq: Annotated[int, typer.Option(min=1, help="The last bad tick's seq.")],
+    tenant: Tenant = None,
+    state: State = Path(".state"),
+    *,
+    json: Json = False,
+) -> None:
+    """Say what an account would be without some ticks; nothing is changed."""
+    if to_seq < from_seq:
+        refuse(f"--to-seq: expected at least {from_seq}, got {to_seq}.")
+    bad = BadTicks(symbol, from_seq, to_seq)
+
+    async def act(ports: Ports) -> dict[str, Any]:
+        scope = await _scope_of(ports, tenant, str(account))
+        return _difference(await what_if_without(ports, scope, str(account), bad), ports.catalog)
+
+    print_facts({"accountId": str(account), **with_ports(state, act)}, as_json=json)
+
+
+def _difference(found: Undone, catalog: Catalog) -> dict[str, Any]:
+    here, there = found.account_with, found.account_without
+
+    def shown(fills: Iterable[Fill]) -> list[str]:
+        return [
+            f"{side_name(fill.side)} {format_units(fill.size_steps, known.size_step)} {fill.symbol}"
+            f" at {format_units(fill.price_ticks, known.tick)}, tick {fill.quote_seq}"
+            for fill in fills
+            for known in (catalog.instruments[fill.symbol],)
+        ]
+
+    return {
+        "affected": found.affected,
+        "balance": format_minor(here.balance_minor, here.currency_digits),
+        "balanceWithout": format_minor(there.balance_minor, there.currency_digits),
+        "difference": format_minor(found.balance_minor, here.currency_digits),
+        "status": here.status,
+        "statusWithout": there.status,
+        "fillsUndone": shown(found.fills_undone),
+        "fillsInstead": shown(found.fills_instead),
+        "violationsUndone": [one.verdict["arithmetic"] for one in found.violations_undone],
+    }
+
+
+async def _scope_of(ports: Ports, tenant: str | None, account_id: str) -> Scope:
+    for tenant_id in await every_tenant(ports, tenant):
+        scope = operator(tenant_id)
+        if await ports.accounts.find(scope, account_id) is not None:
+            return scope
+    raise Refusal(f"no account {account_id}{'' if tenant is None else f' of {tenant}'}.")
+
+
 def _exported(state: Path, tenant: str | None, account_id: str) -> tuple[Report, dict[str, Any]]:
     async def act(ports: Ports) -> tuple[Report, dict[str, Any]]:
-        for tenant_id in await every_tenant(ports, tenant):
-            scope = operator(tenant_id)
-            if await ports.accounts.find(scope, account_id) is not None:
-                return await export_recording(ports, scope, account_id)
-        raise Refusal(f"no account {account_id}{'' if tenant is None else f' of {tenant}'}.")
+        scope = await _scope_of(ports, tenant, account_id)
+        return await export_recording(ports, scope, account_id)
 
     return with_ports(state, act)
 
@@ -88,9 +147,7 @@ def _tell(report: Report, facts: dict[str, Any], *, as_json: bool, same: bool = 
     if difference is not None:
         found["difference"] = asdict(difference) if as_json else str(difference)
     elif not same:
-        found["difference"] = (
-            "all records follow, but not with the hash written"
-        )
+        found["difference"] = "all records follow, but not with the hash written"
     print_facts(found, as_json=as_json)
     if not found["matches"]:
         raise typer.Exit(1)

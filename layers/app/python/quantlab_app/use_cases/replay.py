@@ -1,9 +1,10 @@
 """Reading what was recorded of an account, whole, for a replay of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from quantlab.engine.bad_ticks import BadTicks, Undone, without
 from quantlab.engine.commands import MOVE_CONFIG
 from quantlab.engine.inputs import read_inputs
 from quantlab.engine.replay import (
@@ -38,6 +39,7 @@ from quantlab_app.ports.recordings import AccountRecord, WantedTick
 
 # A quote's own time may lie a little ahead of the feed's clock.
 AHEAD_NS: Final = 86_400 * SECOND_NS
+PAGE: Final = 5000
 CREATED: Final = "account.created"
 
 
@@ -67,6 +69,32 @@ async def read_recording(ports: Ports, scope: Scope, account_id: str) -> Recordi
         ticks=ticks,
         rows=_rows(record),
     )
+
+
+async def what_if_without(ports: Ports, scope: Scope, account_id: str, bad: BadTicks) -> Undone:
+    """Return how an account would differ without bad ticks; nothing is changed.
+
+    NotFound where there is no such account, or no such tick in the log; Conflict where the account
+    was not recorded in full, or does not follow from its record.
+    """
+    recording = await read_recording(ports, scope, account_id)
+    report = verify(recording)
+    if report.difference is not None:
+        raise Conflict(f"account {account_id} does not follow from its record: {report.difference}")
+    symbols = {tick.symbol for tick in recording.ticks} | {bad.symbol}
+    later = [tick for symbol in sorted(symbols) async for tick in _from(ports, symbol, bad)]
+    if not any(bad.holds(tick) for tick in later):
+        raise NotFound(f"a tick of {bad.symbol} from {bad.from_seq} to {bad.to_seq} in the log")
+    return without(replace(recording, ticks=[*recording.ticks, *later]), bad)
+
+
+async def _from(ports: Ports, symbol: str, bad: BadTicks) -> AsyncIterator[Quote]:
+    """Yield a symbol's ticks from the first bad one on."""
+    from_ts_ns, after_seq = 0, bad.from_seq - 1
+    while page := await ports.tick_log.page(symbol, from_ts_ns, after_seq, PAGE):
+        for tick in page:
+            yield tick
+        from_ts_ns, after_seq = page[-1].ts_ns, page[-1].seq
 
 
 async def export_recording(
