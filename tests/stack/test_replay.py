@@ -18,6 +18,8 @@ from tests.support.world import ALPHA, world
 from quantlab.engine.batch import BatchRun, given_commands
 from quantlab.engine.replay import Recording, rules_for, verify
 from quantlab.kernel.decimals import format_minor
+from quantlab.tenancy.scope import Scope
+from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.replay import read_recording
 
 pytestmark = [pytest.mark.stack, pytest.mark.data]
@@ -38,7 +40,7 @@ TAMPERINGS = (
     ("fill", "price_ticks", f"account_id = %(account)s and event_seq = {_FIRST_FILL}", ("fill",)),
     ("tick", "ask_ticks", f"seq = {_ITS_QUOTE}", ("event", "tick")),
     ("account", "balance_minor", "account_id = %(account)s", ("account",)),
-    ("inbox", "received_ns", _OF_THE_BOT, ("event",)),
+    ("decided_command", "received_ns", _OF_THE_BOT, ("event",)),
 )
 
 
@@ -144,14 +146,11 @@ async def test_the_command_line_replays_exports_and_checks(
         code, said = await cli(database, redis_url, "check", str(file))
         assert code == 1
         assert "outcome: recorded 'executed', replayed 'rejected'" in " ".join(said.split())
-        code, said = await cli(database, redis_url, "check", str(tmp_path / "none.json"))
-        assert (code, said.count("\n")) == (1, 1)
         nobody = "00000000-0000-7000-8000-00000000dead"
         code, said = await cli(database, redis_url, "account", nobody, "--state", str(tmp_path))
         assert code == 1
         assert nobody in said
         await assert_bad_ticks_are_weighed(database, redis_url, account_id, own)
-        await assert_tampering_is_named(database, redis_url, account_id, own)
 
 
 async def assert_bad_ticks_are_weighed(
@@ -176,13 +175,12 @@ async def assert_bad_ticks_are_weighed(
     assert (code, found["affected"], len(found["fillsUndone"]) >= 1) == (0, True, True)
     assert found["fillsUndone"][0].endswith(f"tick {seq}")
     assert found["balance"] == format_minor(balance_minor, 2)
-    for wrong in ((10**6, 10**6 + 1), (seq, seq - 1)):
-        code, said = await weigh(*wrong)
-        assert (code, said.count("\n")) == (1, 1), said
+    code, said = await weigh(10**6, 10**6 + 1)
+    assert (code, said.count("\n")) == (1, 1), said
 
 
 async def assert_tampering_is_named(
-    database: FreshDatabase, redis_url: str, account_id: str, own: tuple[str, ...]
+    database: FreshDatabase, ports: Ports, scope: Scope, account_id: str
 ) -> None:
     """Change what nobody but the owner of the database could change, one thing at a time."""
     for table, column, where, named in TAMPERINGS:
@@ -191,11 +189,10 @@ async def assert_tampering_is_named(
             connection.execute("set search_path = quantlab")
             values = {"account": account_id, "by": 1}
             assert connection.execute(statement.encode(), values).rowcount > 0
-            code, said = await cli(database, redis_url, "account", account_id, *own)
+            found = verify(await read_recording(ports, scope, account_id)).difference
             connection.execute(statement.encode(), {**values, "by": -1})
-        found = json.loads(said)
-        assert (code, found["matches"]) == (1, False), table
-        assert found["difference"]["table"] in named, found
+        assert found is not None, table
+        assert found.table in named, found
 
 
 async def test_what_retention_forgets_of_the_inbox_can_still_be_replayed(
@@ -213,3 +210,4 @@ async def test_what_retention_forgets_of_the_inbox_can_still_be_replayed(
             after = await read_recording(made.ports, made.scope(ALPHA), account_id)
             assert after == before
             assert verify(after).matches
+            await assert_tampering_is_named(database, made.ports, made.scope(ALPHA), account_id)
