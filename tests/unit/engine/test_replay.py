@@ -99,7 +99,7 @@ def live_over(quotes: Sequence[Quote], asked: Sequence[tuple[Command, Inputs]]) 
         account = outcome.account
         rows += outcome_rows(outcome)
     types = {opening.config_version: TYPES}
-    return Recording(opening, account, cases.catalog(), types, decided, quotes, rows)
+    return Recording(opening, account, cases.catalog(), types, {}, decided, quotes, rows)
 
 
 def _deposit(balance: int) -> Any:

@@ -56,15 +56,14 @@ async def read_recording(ports: Ports, scope: Scope, account_id: str) -> Recordi
     symbols = _symbols(record, decided, ports.catalog)
     ticks = await _ticks(ports, decided, symbols)
     opened = _opened_as(record)
-    types = {
-        version: config.account_types
-        for version, config in (await _configs(ports, scope, record, decided)).items()
-    }
+    configs = await _configs(ports, scope, record, decided)
+    types = {version: config.account_types for version, config in configs.items()}
     return Recording(
         opening=opening_of(opened, types[opened.config_version], record.events[0].occurred_ns),
         account=record.account,
         catalog=ports.catalog,
         types=types,
+        fill_models={version: config.fill_models for version, config in configs.items()},
         decided=decided,
         ticks=ticks,
         rows=_rows(record),

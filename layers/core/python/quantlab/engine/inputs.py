@@ -31,6 +31,7 @@ class Inputs:
     feed_seq: int
     suspended: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
+    keeps_hours: bool = False
     reset_ns: int | None = None
     reset_quotes: tuple[Quote, ...] = ()
 
@@ -40,6 +41,8 @@ class Inputs:
         for name, symbols in (("suspended", self.suspended), ("missing", self.missing)):
             if symbols:
                 written[name] = sorted(symbols)
+        if self.keeps_hours:
+            written["keepsHours"] = True
         if self.reset_ns is None:
             return written
         reset: Recorded = {
@@ -55,7 +58,7 @@ class Inputs:
             for symbol, quote in tape.latest(self.feed_seq).items()
             if symbol not in self.missing
         }
-        return Market(catalog, quotes, self.feed_now_ns)
+        return Market(catalog, quotes, self.feed_now_ns, self.keeps_hours)
 
     def reset_market(self, catalog: Catalog) -> Market | None:
         """Return the market before the reset, where the command could open a trading day."""
@@ -73,6 +76,7 @@ def inputs_of(market: Market, now_ns: int) -> Inputs:
         feed_seq=max((quote.seq for quote in quotes.values()), default=0),
         suspended=frozenset(symbol for symbol, quote in quotes.items() if quote.suspended),
         missing=frozenset(market.catalog.instruments) - frozenset(quotes),
+        keeps_hours=market.keeps_hours,
     )
 
 
@@ -94,6 +98,7 @@ def read_inputs(recorded: Mapping[str, Any], now_ns: int, catalog: Catalog) -> I
         feed_seq=int(recorded["feedSeq"]),
         suspended=frozenset(recorded.get("suspended", ())),
         missing=frozenset(recorded.get("missing", ())),
+        keeps_hours=recorded.get("keepsHours", False) is True,
         reset_ns=None if reset is None else int(reset),
         reset_quotes=tuple(quotes.values()),
     )

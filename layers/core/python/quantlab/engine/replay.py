@@ -50,7 +50,8 @@ class Decided:
 class Recording:
     """All that was recorded of an account, and what its commands were decided on.
 
-    types are those of each configuration version that the account was under or was to be moved to.
+    types and documents of fill models are those of each configuration version that the account was
+    under or was to be moved to.
     decided are in the order in which they were carried out, rows in order of seq; account is the
     state they ended in.
     """
@@ -59,6 +60,7 @@ class Recording:
     account: Account
     catalog: Catalog
     types: Mapping[str, Mapping[str, AccountType]]
+    fill_models: Mapping[str, Mapping[str, Mapping[str, Any]]]
     decided: Sequence[Decided]
     ticks: Sequence[Quote]
     rows: Sequence[Row]
@@ -120,7 +122,8 @@ def outcomes(recording: Recording) -> Iterator[Outcome]:
 
 def rules_for(recording: Recording, account: Account) -> Rules:
     """Return the rules an account is pinned to."""
-    return rules_of(recording.types[account.config_version], account)
+    version = account.config_version
+    return rules_of(recording.types[version], account, recording.fill_models.get(version))
 
 
 def context_of(
@@ -128,7 +131,13 @@ def context_of(
 ) -> Context:
     """Return what a command is decided on."""
     return Context(
-        market, rules.profile, rules.instruments, now_ns, reset_market, course=rules.course
+        market,
+        rules.profile,
+        rules.instruments,
+        now_ns,
+        reset_market,
+        fill_models=rules.fill_models,
+        course=rules.course,
     )
 
 

@@ -18,6 +18,7 @@ from quantlab.ledger.state import Account, ClosedDay, Day, Position, Tally, read
 from quantlab.market.catalog import parse_catalog
 from quantlab.market.document import CatalogError
 from quantlab.market.quote import Quote
+from quantlab.market.sessions import Calendar
 from quantlab.tenancy.config import account_type_of
 
 FORMAT: Final = 1
@@ -37,11 +38,16 @@ def write_document(
         "engineVersion": ENGINE_VERSION,
         "traceHash": trace_hash,
         "instruments": dict(recording.catalog.document),
+        "calendars": [_texts(asdict(one)) for one in _calendars(recording)],
+        "fillModels": {version: dict(models) for version, models in recording.fill_models.items()},
         "accountTypes": {version: list(items) for version, items in sorted(kinds.items())},
         "opening": _texts(asdict(recording.opening)),
         "account": _texts(asdict(recording.account)),
         "ticks": [
-            [q.symbol, str(q.seq), str(q.ts_ns), str(q.bid_ticks), str(q.ask_ticks)]
+            [
+                *(q.symbol, str(q.seq), str(q.ts_ns), str(q.bid_ticks), str(q.ask_ticks)),
+                *(str(q.bid_size_steps), str(q.ask_size_steps)),
+            ]
             for q in recording.ticks
         ],
         "commands": [_command(decided) for decided in recording.decided],
@@ -50,6 +56,18 @@ def write_document(
             for row in recording.rows
         ],
     }
+
+
+def _calendars(recording: Recording) -> list[Calendar]:
+    """Return the calendars of the symbols that were looked at."""
+    catalog = recording.catalog
+    names = {catalog.instruments[tick.symbol].calendar for tick in recording.ticks}
+    return [calendar for name, calendar in sorted(catalog.calendars.items()) if name in names]
+
+
+def _calendar(written: Mapping[str, Any]) -> Calendar:
+    opens, closes = (tuple(map(int, written[name])) for name in ("opens_ns", "closes_ns"))
+    return Calendar(written["name"], written["source"], opens, closes, written["always"])
 
 
 def _command(decided: Decided) -> Document:
@@ -87,7 +105,10 @@ def read_document(document: Any) -> tuple[Recording, str]:
 
 
 def _recording(document: Document) -> Recording:
-    catalog = parse_catalog(document["instruments"])
+    catalog = parse_catalog(
+        document["instruments"],
+        {one["name"]: _calendar(one) for one in document["calendars"]},
+    )
     opening = _account(document["opening"])
     types = {
         version: {item["id"]: account_type_of(item) for item in items}
@@ -112,6 +133,7 @@ def _recording(document: Document) -> Recording:
         account=_account(document["account"]),
         catalog=catalog,
         types=types,
+        fill_models=document["fillModels"],
         decided=decided,
         ticks=_quotes(document["ticks"]),
         rows=[
@@ -123,8 +145,12 @@ def _recording(document: Document) -> Recording:
 
 def _quotes(written: Iterable[Sequence[str]]) -> list[Quote]:
     return [
-        Quote(symbol, int(bid), int(ask), int(ts_ns), int(seq))
-        for symbol, seq, ts_ns, bid, ask in written
+        Quote(
+            *(symbol, int(bid), int(ask), int(ts_ns), int(seq)),
+            bid_size_steps=int(bid_size),
+            ask_size_steps=int(ask_size),
+        )
+        for symbol, seq, ts_ns, bid, ask, bid_size, ask_size in written
     ]
 
 

@@ -7,7 +7,6 @@ import orjson
 
 from quantlab.engine.opening import rules_of
 from quantlab.ledger.state import Account
-from quantlab.market.fill_model import parse_fill_models
 from quantlab.tenancy.config import TenantConfig, config_of_resolved
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_adapters.postgres.database import Connection, Database
@@ -135,14 +134,14 @@ class PinnedRulebooks:
         kind = config.account_types.get(account.account_type)
         if kind is None:
             raise NotFound(f"configuration {config.version} has no type {account.account_type}")
-        rules = rules_of(config.account_types, account)
+        rules = rules_of(config.account_types, account, config.fill_models)
         book = Rulebook(
             rules.profile,
             rules.instruments,
             kind.type_id,
             kind.retention_days,
             rules.course,
-            parse_fill_models(config.fill_models),
+            rules.fill_models,
         )
         if len(self._kept) >= KEPT_MAX:
             self._kept.clear()

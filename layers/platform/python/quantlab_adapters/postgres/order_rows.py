@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from quantlab.ledger.orders import PLAIN, Order, Terms
+from quantlab.ledger.orders import Order, Terms
 
 
 def order_of(values: Sequence[Any]) -> Order:

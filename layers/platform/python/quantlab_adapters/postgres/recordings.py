@@ -40,7 +40,7 @@ from ({ACCOUNT} where a.tenant_id = %(tenant)s and a.account_id = %(account)s) a
 _TICKS = """
 select distinct t.* from unnest(%s::text[], %s::bigint[], %s::bigint[])
   wanted (symbol, feed_seq, until_ts_ns), lateral (
-    select symbol, bid_ticks, ask_ticks, ts_ns, seq from tick
+    select symbol, bid_ticks, ask_ticks, ts_ns, seq, bid_size_steps, ask_size_steps from tick
     where tick.symbol = wanted.symbol and tick.ts_ns <= wanted.until_ts_ns
       and tick.seq <= wanted.feed_seq
     order by ts_ns desc, seq desc limit 1) t
