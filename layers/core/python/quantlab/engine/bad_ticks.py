@@ -85,7 +85,9 @@ def _run(
     recording: Recording, ticks: Sequence[Quote], after_seq: int
 ) -> tuple[Account, list[Outcome]]:
     rules = rules_for(recording, recording.opening)
-    run = BatchRun(recording.opening, recording.catalog, rules, ticks, after_seq)
+    keeps_hours = any(one.inputs.keeps_hours for one in recording.decided)
+    opening, catalog = recording.opening, recording.catalog
+    run = BatchRun(opening, catalog, rules, ticks, after_seq, keeps_hours)
     led_to = list(run.run(given_commands(recording.decided)))
     return run.account, led_to
 

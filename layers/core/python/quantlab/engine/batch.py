@@ -41,7 +41,7 @@ class BatchRun:
     """One account from its opening over all ticks; outcomes come in the order they are decided.
 
     A run may begin later: opening is then the account after the tick after_seq, and the ticks up to
-    there are only what the market was.
+    there are only what the market was. With keeps_hours markets are shut outside their sessions.
     """
 
     opening: Account
@@ -49,6 +49,7 @@ class BatchRun:
     rules: Rules
     ticks: Sequence[Quote]
     after_seq: int = 0
+    keeps_hours: bool = False
     _account: Account = field(init=False)
     _watch: Watch = field(init=False)
     _tape: Tape = field(init=False)
@@ -60,6 +61,7 @@ class BatchRun:
     def __post_init__(self) -> None:
         self._account = self.opening
         self._watch = Watch(self.catalog)
+        self._watch.keeps_hours = self.keeps_hours
         self._tape = Tape(self.ticks)
 
     @property
@@ -126,7 +128,8 @@ class BatchRun:
     def _settle(self, pending: list[Command]) -> Iterator[Outcome]:
         """Carry out commands of this moment, and what they call for in turn."""
         if pending:
-            market = Market(self.catalog, self._tape.latest(self._feed_seq), self._now_ns)
+            quotes = self._tape.latest(self._feed_seq)
+            market = Market(self.catalog, quotes, self._now_ns, self.keeps_hours)
             yield from self._carry_out(pending, self._context(market, self._now_ns))
 
     def _carry_out(self, pending: list[Command], context: Context) -> Iterator[Outcome]:
