@@ -14,6 +14,7 @@ from quantlab_server.cli import (
     inbox,
     keys,
     openapi,
+    replay,
     role,
     rules,
     signal,
@@ -54,3 +55,4 @@ app.add_typer(signal.app, name="signal")
 app.add_typer(audit.app, name="audit")
 app.add_typer(inbox.app, name="inbox")
 app.add_typer(rules.app, name="rules")
+app.add_typer(replay.app, name="replay")

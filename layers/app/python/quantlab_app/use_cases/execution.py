@@ -12,6 +12,7 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import MOVE_CONFIG, REFUSE_SIGNAL, Event, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
+from quantlab.engine.inputs import inputs_of, with_reset
 from quantlab.engine.life_records import Opened
 from quantlab.engine.opening import Start
 from quantlab.kernel.canonical import Json
@@ -110,6 +111,8 @@ async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> li
     """Carry out the commands in order, each account's state carried on."""
     accounts = dict(batch.accounts)
     contexts: dict[str, Context] = {}
+    read = inputs_of(market, now_ns)
+    recorded = read.recorded()
     outcomes = []
     for command in batch.commands:
         account = accounts[command.account_id or ""]
@@ -121,6 +124,8 @@ async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> li
             del contexts[account.account_id]
             context = await _with_target(ports, account, context, command.payload["version"])
         outcome = execute(account, command, context)
+        reset = context.reset_market
+        outcome.inputs = recorded if reset is None else with_reset(read, reset).recorded()
         accounts[account.account_id] = outcome.account
         outcomes.append(outcome)
     return outcomes

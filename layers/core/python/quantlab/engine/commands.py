@@ -109,7 +109,8 @@ class Violation:
 class Outcome:
     """What one command did: the account after it, and everything to be written with it.
 
-    orders are those that ended; what still works is in the account.
+    orders are those that ended; what still works is in the account. inputs record what it was
+    decided on (quantlab.engine.inputs).
     """
 
     command: Command
@@ -123,6 +124,7 @@ class Outcome:
     violations: list[Violation] = field(default_factory=list)
     closed_days: list[ClosedDay] = field(default_factory=list)
     life: LifeRecords | None = None
+    inputs: dict[str, Json] = field(default_factory=dict)
 
     @property
     def touched_status(self) -> bool:

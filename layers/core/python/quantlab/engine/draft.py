@@ -9,6 +9,7 @@ from quantlab.engine.life_records import LifeRecords
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.ids import derive_id
+from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
@@ -80,5 +81,14 @@ class Draft:
         return format_minor(amount_minor, self.account.currency_digits)
 
     def finish(self) -> Outcome:
+        """Return the outcome; working orders are left in the order a store reads them back in."""
+        if len(self.account.working) > 1:
+            working = sorted(self.account.working.items(), key=_age)
+            self.account = replace(self.account, working=dict(working))
         self.outcome.account = self.account
         return self.outcome
+
+
+def _age(held: tuple[str, Order]) -> tuple[int, str]:
+    order_id, order = held
+    return order.created_ns, order_id

@@ -3,7 +3,7 @@
 It must not know how an order gets from one state to the next; that is the engine's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +65,8 @@ class Order:
     def remaining_steps(self) -> int:
         """Return the steps that may still fill."""
         return self.size_steps - self.filled_steps
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether it is a market order that was filled at once: its terms are not kept."""
+        return self.order_type == "market" and replace(self.terms, since_seq=0) == PLAIN

@@ -25,7 +25,7 @@ MILLISECOND_NS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Every instrument by symbol; version is the document's content hash.
+    """Every instrument by symbol; version is the content hash of its document.
 
     conversions lists the symbols that convert currencies, synthetic how a symbol is simulated,
     fill_models how it is filled where the tenant says nothing else, calendars the sessions by name.
@@ -39,6 +39,7 @@ class Catalog:
     fill_models: Mapping[str, FillModel]
     calendars: Mapping[str, Calendar] = field(repr=False)
     _tickers: Mapping[str, str] = field(repr=False)
+    document: Mapping[str, Any] = field(repr=False)
 
     def find(self, ticker: str) -> Instrument | None:
         """Return the instrument a symbol or one of its aliases names, in any case of letters."""
@@ -84,6 +85,7 @@ def parse_catalog(
         fill_models,
         calendars or {},
         tickers,
+        document,
     )
 
 

@@ -253,7 +253,7 @@ def config_of_resolved(resolved: Document) -> TenantConfig:
         ),
         time_zone=resolved["timeZone"],
         day_reset=resolved["dayReset"],
-        account_types={item["id"]: _account_type(item) for item in resolved["accountTypes"]},
+        account_types={item["id"]: account_type_of(item) for item in resolved["accountTypes"]},
         instruments=tuple(resolved["instruments"]),
         webhooks=_webhooks(resolved["webhooks"]),
         rate_limits=RateLimits(
@@ -268,7 +268,8 @@ def config_of_resolved(resolved: Document) -> TenantConfig:
     )
 
 
-def _account_type(item: Document) -> AccountType:
+def account_type_of(item: Document) -> AccountType:
+    """Read an account type of a resolved document."""
     digits = item["currencyDigits"]
     balance_minor = parse_minor(item["initialBalance"], digits)
     check(balance_minor is not None, f"initial balance of {item['id']} was validated")

@@ -107,9 +107,11 @@ with accounts as (
     %s::bigint[], %s::bigint[], %s::bigint[]) x
 ), done as (
   update inbox i set state = 1, outcome = x.outcome, reason = x.reason, result = x.result,
-    done_ns = x.done_ns, from_seq = x.from_seq, to_seq = x.to_seq
+    done_ns = x.done_ns, from_seq = x.from_seq, to_seq = x.to_seq, inputs = x.inputs,
+    decision = (select nextval('decision_seq'))
   from unnest(%s::bigint[], %s::text[], %s::text[], %s::json[], %s::bigint[], %s::bigint[],
-    %s::bigint[]) x(inbox_id, outcome, reason, result, done_ns, from_seq, to_seq)
+    %s::bigint[], %s::json[]) x(inbox_id, outcome, reason, result, done_ns, from_seq, to_seq,
+    inputs)
   where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 ), published as (
   delete from outbox o
@@ -151,7 +153,7 @@ _FILL_SHAPE = (
 )  # fmt: skip
 _LEDGER_SHAPE = (uuids, int8s, texts, int8s, int8s, int8s, int8s)
 _VIOLATION_SHAPE = (uuids, int8s, texts, texts, jsons, int8s)
-_DONE_SHAPE = (int8s, texts, texts, jsons, int8s, int8s, int8s)
+_DONE_SHAPE = (int8s, texts, texts, jsons, int8s, int8s, int8s, jsons)
 _EVENT_SHAPE = (uuids, int8s, texts, int8s, jsons)
 _SPAN_SHAPE = (uuids, int8s, int8s)
 
@@ -373,4 +375,5 @@ def _done_row(outcome: Outcome) -> tuple[Any, ...]:
         outcome.decided_ns,
         outcome.events[0].seq if outcome.events else None,
         outcome.events[-1].seq if outcome.events else None,
+        outcome.inputs,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from quantlab.ledger.orders import PLAIN, Order, Terms
+from quantlab.ledger.orders import Order, Terms
 
 
 def order_of(values: Sequence[Any]) -> Order:
@@ -38,5 +38,4 @@ def order_row(account_id: str, order: Order) -> tuple[Any, ...]:
 
 def terms_of(order: Order) -> dict[str, Any] | None:
     """Return an order's terms as JSON; a market order that was filled at once has none."""
-    plain = order.order_type == "market" and replace(order.terms, since_seq=0) == PLAIN
-    return None if plain else asdict(order.terms)
+    return None if order.is_plain else asdict(order.terms)
