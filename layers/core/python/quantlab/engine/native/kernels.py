@@ -151,22 +151,10 @@ def trailing_below(
 
 
 def settle(
-    count: int,
-    hits: Array,
-    reasons: Array,
-    seq: int,
-    feed_now: int,
-    now: int,
-    money: Array,
-    marks: Array,
-    opens: Array,
-    floors: Array,
-    peaks: Array,
-    resets: Array,
-    symbols_of: Array,
-    terms: Array,
-    market: Array,
-) -> int:
+    count: int, hits: Array, reasons: Array, seq: int, feed_now: int, now: int, money: Array,
+    marks: Array, opens: Array, floors: Array, peaks: Array, resets: Array, symbols_of: Array,
+    terms: Array, market: Array,
+) -> int:  # fmt: skip
     """Look exactly at holders that revalue found; return how many are left for the interpreter.
 
     money has rows (balance, carry, initial, basis, fixed below, first term, last term), marks rows
