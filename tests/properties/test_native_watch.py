@@ -34,9 +34,10 @@ from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.holders import UNEXPRESSED
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.watch import Watch
-from quantlab.engine.watched import Demand
+from quantlab.engine.watched import RETRY_NS, Demand
 from quantlab.ledger.state import Position, Tally
 from quantlab.market.quote import Quote
+from quantlab.market.sessions import Calendar
 from quantlab.rules.terms import Profile, Rule
 
 COMPILED = compiled(None)
@@ -176,6 +177,29 @@ def test_a_trailing_floor_follows_a_peak_that_only_the_arrays_saw(kernels: Kerne
     demands = watch.on_quote(quote_of(ENTRY + 999, seq=4), NOW + 4, NOW + 4)
     (demand,) = (one for one in demands if one.name == commands.CHECK_RULES)
     assert demand.payload["peakMinor"] == str(10_000_000 + 500_000)
+
+
+@KERNELS
+def test_a_peak_while_one_market_is_closed_is_no_peak(kernels: Kernels) -> None:
+    close_ns = NOW + 2 * SECOND
+    hours = {
+        "fx": Calendar("fx", "a test", (NOW - 3600 * SECOND,), (close_ns,)),
+        "always": Calendar("always", "a test", always=True),
+    }
+    catalog, profile = replace(CATALOG, calendars=hours), trailing()
+    account = holding(profile, position(LOT), position(LOT, symbol="BTCUSD"))
+    for watch in (Watch(catalog), ArrayWatch(catalog, kernels)):
+        watch.keeps_hours = True
+        watch.put(account, profile, NOW, NOW)
+        found = []
+        moves = [(NOW, ENTRY), (close_ns - 1, ENTRY + 50), (close_ns, ENTRY + 90)]
+        watch.on_quote(replace(quote_of(ENTRY), ts_ns=NOW), NOW, NOW)
+        for seq, (at_ns, bid) in enumerate(moves, 2):
+            quote = replace(quote_of(bid, symbol="BTCUSD", seq=seq), ts_ns=at_ns)
+            watch.on_quote(quote, at_ns, at_ns)
+            found.append(peaks(watch, at_ns + 10 * RETRY_NS))
+        assert found[1] != set()
+        assert found[2] == set(), "nothing new to hand on"
 
 
 @KERNELS

@@ -67,7 +67,15 @@ class Catalogue:
 
     @property
     def tenant_tables(self) -> list[str]:
-        return [t["name"] for t in self.tables if t["tenanted"] and not t["partition"]]
+        return [
+            t["name"]
+            for t in self.tables
+            if t["tenanted"] and not t["partition"] and t["kind"] != "v"
+        ]
+
+    @property
+    def tenant_views(self) -> list[str]:
+        return [t["name"] for t in self.tables if t["tenanted"] and t["kind"] == "v"]
 
     def rows(self, query: str, *values: object) -> list[Row]:
         return self.owner.execute(query.encode(), values).fetchall()
@@ -190,7 +198,7 @@ def test_functions_with_rights_of_their_own_are_fenced(catalogue: Catalogue) -> 
 
 def test_a_tenant_reads_its_own_rows_and_no_others(catalogue: Catalogue) -> None:
     seen, filled = {}, set()
-    for name in catalogue.tenant_tables:
+    for name in catalogue.tenant_tables + catalogue.tenant_views:
         if _rows_seen(catalogue.owner, name) >= {ALPHA, BETA}:
             filled.add(name)
         for tenant_id in (ALPHA, BETA):
@@ -198,12 +206,13 @@ def test_a_tenant_reads_its_own_rows_and_no_others(catalogue: Catalogue) -> None
                 found = _rows_seen(catalogue.app, name)
             seen[name, tenant_id] = found - {tenant_id}
     assert {key: rows for key, rows in seen.items() if rows} == {}
-    # The others are empty until somebody is invited or asks, breaks a rule, a day ends
-    # or webhooks go out.
+    # The others are empty until somebody is invited or asks, breaks a rule, a day ends,
+    # webhooks go out or a checkpoint is due.
     assert set(catalogue.tenant_tables) - filled <= {
         "account_day", "account_link", "account_snapshot", "approval", "payout", "mail_token",
         "violation", "outbox", "session", "refresh_token",
         "webhook_endpoint", "webhook_delivery", "webhook_attempt", "decided_command",
+        "rule_checkpoint",
     }  # fmt: skip
 
 
@@ -214,6 +223,23 @@ def test_without_a_tenant_there_are_no_rows(catalogue: Catalogue, tenant_id: str
             assert _rows_seen(catalogue.app, name) == set(), name
             with pytest.raises(errors.InsufficientPrivilege):
                 catalogue.app.execute(_insert(name), (ALPHA,))
+
+
+@pytest.mark.parametrize("tenant_id", [None, "", "no-such-tenant"])
+def test_without_a_tenant_views_are_empty(catalogue: Catalogue, tenant_id: str | None) -> None:
+    assert catalogue.tenant_views
+    for name in catalogue.tenant_views:
+        with _as(catalogue.app, tenant_id):
+            assert _rows_seen(catalogue.app, name) == set(), name
+
+
+def test_views_are_read_only(catalogue: Catalogue) -> None:
+    granted = catalogue.rows(
+        "select table_name, privilege_type from information_schema.role_table_grants"
+        " where grantee = %s and table_name = any(%s)",
+        APP, catalogue.tenant_views,
+    )  # fmt: skip
+    assert {row["privilege_type"] for row in granted} == {"SELECT"}
 
 
 def test_no_row_is_written_for_another_tenant(catalogue: Catalogue) -> None:

@@ -101,6 +101,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "quicken_watch": NOTHING,
     "quote_sink": IN_STORES,
     "quotes": IN_STORES,
+    "recordings": IN_STORES,
     "rulebooks": IN_STORES,
     "secrets": (SECRETS,),
     "sessions": IN_STORES,

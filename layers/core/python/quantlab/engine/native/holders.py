@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from quantlab.engine.context import Market
 from quantlab.engine.native.compile import Kernels
 from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.kernels import ALWAYS, NEVER, Array
@@ -16,6 +17,7 @@ from quantlab.engine.native.tables import Book, Rates, Terms, grown
 from quantlab.engine.watch import stop_name
 from quantlab.engine.watched import RETRY_NS, Watched
 from quantlab.kernel.arith import LIMIT
+from quantlab.kernel.instants import SECOND_NS
 from quantlab.ledger.scalars import POSITIONS_MAX, closing_ticks
 from quantlab.ledger.state import Account, Position
 from quantlab.market.catalog import Catalog
@@ -54,9 +56,10 @@ class Holders:
         self._symbol = {one.symbol: row for row, one in enumerate(self._instruments)}
         self._books = [Book() for _ in self._instruments]
         self._quotes: list[Quote | None] = [None] * len(self._instruments)
-        # (ts_ns, max_age_ns, suspended): without a quote a symbol counts as suspended.
+        # (ts_ns, max_age_ns, suspended, closed): without a quote a symbol counts as suspended.
         ages = [one.gate.max_age_ns for one in self._instruments]
-        self._market = np.array([(0, age, 1) for age in ages], np.int64)
+        self._market = np.array([(0, age, 1, 0) for age in ages], np.int64)
+        self._hours_of = -1
         self._rates = Rates(catalog)
         self._terms = Terms()
         self._row: dict[str, int] = {}
@@ -137,6 +140,16 @@ class Holders:
         """Take a quote over without looking for anybody."""
         self._take(quote)
         self._move(quote.symbol, touching=False)
+
+    def keep_hours(self, market: Market) -> None:
+        """Note which markets are closed; hours change at whole seconds."""
+        second = market.feed_now_ns // SECOND_NS if market.keeps_hours else -1
+        if second != self._hours_of:
+            self._hours_of = second
+            self._market[:, 3] = [
+                market.keeps_hours and not market.catalog.is_open(one, market.feed_now_ns)
+                for one in self._instruments
+            ]
 
     def silence(self) -> None:
         """Suspend every quote."""

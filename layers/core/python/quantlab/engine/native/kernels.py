@@ -151,26 +151,15 @@ def trailing_below(
 
 
 def settle(
-    count: int,
-    hits: Array,
-    reasons: Array,
-    seq: int,
-    feed_now: int,
-    now: int,
-    money: Array,
-    marks: Array,
-    opens: Array,
-    floors: Array,
-    peaks: Array,
-    resets: Array,
-    symbols_of: Array,
-    terms: Array,
-    market: Array,
-) -> int:
+    count: int, hits: Array, reasons: Array, seq: int, feed_now: int, now: int, money: Array,
+    marks: Array, opens: Array, floors: Array, peaks: Array, resets: Array, symbols_of: Array,
+    terms: Array, market: Array,
+) -> int:  # fmt: skip
     """Look exactly at holders that revalue found; return how many are left for the interpreter.
 
     money has rows (balance, carry, initial, basis, fixed below, first term, last term), marks rows
-    (mark, seq), market rows (ts_ns, max_age_ns, suspended). A new peak is kept here; a breach, a
+    (mark, seq), market rows (ts_ns, max_age_ns, suspended,
+    closed). A new peak is kept here; a breach, a
     price that was touched and a holder beyond the limits are left.
     """
     left = 0
@@ -203,10 +192,10 @@ def settle(
 
 
 def known(symbols: Array, market: Array, feed_now: int) -> bool:
-    """Say whether every quote of a holder may be used: not suspended and not too old."""
+    """Say whether every quote of a holder may be used: its market open, not suspended or old."""
     for k in range(symbols[0]):
         s = symbols[k + 1]
-        if market[s, 2] != 0 or feed_now - market[s, 0] > market[s, 1]:
+        if market[s, 2] != 0 or market[s, 3] != 0 or feed_now - market[s, 0] > market[s, 1]:
             return False
     return True
 

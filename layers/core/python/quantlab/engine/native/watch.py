@@ -66,6 +66,7 @@ class ArrayWatch(Watch):
     def judge_all(self, feed_now_ns: int, now_ns: int) -> list[Demand]:
         """Judge at the latest quotes every account that they may concern."""
         market = self._market(feed_now_ns)
+        self._holders.keep_hours(market)
         demands: list[Demand] = []
         for account_id in self._holders.all_concerned(feed_now_ns, now_ns):
             demands += self._judge(self._watched[account_id], None, market, now_ns)
@@ -81,6 +82,7 @@ class ArrayWatch(Watch):
         return demands
 
     def _concerned(self, quote: Quote, market: Market, now_ns: int) -> Iterable[Watched]:
+        self._holders.keep_hours(market)
         found = self._holders.on_quote(quote, market.feed_now_ns, now_ns)
         # A rate moves all that is quoted in a currency: not only its hearers are found.
         watched = (self._watched[account_id] for account_id in found)
