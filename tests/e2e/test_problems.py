@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from quantlab.webhooks.body import ACTIONS
 from quantlab.webhooks.signature import sign
 from quantlab_app.ports.identity import AccessClaims
 from quantlab_edge.problems import MEDIA_TYPE, PROBLEMS
@@ -190,7 +191,7 @@ CASES: dict[str, tuple[Ask, int, str, str, Document]] = {
             "errors": [
                 {
                     "pointer": "/action",
-                    "expected": "one of buy, sell, close, flat",
+                    "expected": "one of " + ", ".join(ACTIONS),
                     "got": "absent",
                 },
                 {

@@ -71,7 +71,9 @@ def _es_quotes(instrument: Instrument) -> Iterator[Quote]:
         rng, bid = random.Random(ES_MINUTES), 6726
         for minute in range(6000):
             bid += rng.choice((-2, -1, 0, 0, 1, 2))
-            yield Quote("ES", bid, bid + 1, (1_381_086_000 + minute * 60) * SECOND, 0)
+            ts_ns = (1_381_086_000 + minute * 60) * SECOND
+            sizes = {"bid_size_steps": rng.randint(1, 90), "ask_size_steps": rng.randint(1, 90)}
+            yield Quote("ES", bid, bid + 1, ts_ns, 0, **sizes)
         return
     with gzip.open(path, "rt") as lines:
         for row in csv.DictReader(lines):
@@ -82,7 +84,9 @@ def _es_quotes(instrument: Instrument) -> Iterator[Quote]:
                 _ticks(Decimal(row[name]), instrument) for name in ("bid_close", "ask_close")
             )
             if bid <= ask:
-                yield Quote("ES", bid, ask, int(moment.timestamp()) * SECOND, 0)
+                ts_ns = int(moment.timestamp()) * SECOND
+                sizes = {f"{side}_size_steps": int(row[f"{side}_size"]) for side in ("bid", "ask")}
+                yield Quote("ES", bid, ask, ts_ns, 0, **sizes)
 
 
 def _ticks(price: Decimal, instrument: Instrument) -> int:
