@@ -8,6 +8,7 @@ entries.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import psycopg
@@ -15,12 +16,16 @@ import psycopg
 from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry, first_break
 from quantlab.engine.lifecycle import OPEN_STATES
 from quantlab.engine.rejections import Reason
-from quantlab.kernel.arith import book, muldiv
-from quantlab.ledger.fills import gain_micro, net
+from quantlab.kernel.arith import MICRO, book, muldiv
+from quantlab.ledger.fees import Fees
+from quantlab.ledger.fills import Netted, gain_micro, net
 from quantlab.ledger.state import Position
+from quantlab.ledger.trading_terms import TradingTerms, read_trading_terms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
+from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
+from quantlab.tenancy.config import TRADING_KEYS
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -379,12 +384,13 @@ def _check_books(
         "select tenant_id, account_id::text as account, symbol, size_steps, cost from position"
     ):
         held[row["tenant_id"], row["account"]][row["symbol"]] = (row["size_steps"], row["cost"])
+    books = _trading_terms(connection)
     for row in connection.execute("select *, account_id::text as account from account"):
         key = (row["tenant_id"], row["account"])
         found = entries[key]
         booked = sum(entry["amount_minor"] for entry in found)
         findings.expect(booked == row["balance_minor"], "ledger and balance", (key, booked))
-        expected, positions = _replayed(row, fills.get(key, []), catalog, findings)
+        expected, positions = _replayed(row, fills.get(key, []), catalog, books, findings)
         said = [
             (e["event_seq"], e["kind"], e["amount_minor"], e["carry_micro"], e["balance_minor"])
             for e in found
@@ -403,13 +409,29 @@ def _accounts(connection: Connection) -> set[Key]:
     return {(row["tenant_id"], row["account"]) for row in rows}
 
 
+def _trading_terms(connection: Connection) -> dict[tuple[str, str, str], TradingTerms]:
+    """Return the terms of every account type of every version, by tenant, version and type."""
+    return {
+        (row["tenant_id"], row["version"], kind["id"]): read_trading_terms(
+            {key: kind[key] for key in TRADING_KEYS if key in kind}
+        )
+        for row in connection.execute("select tenant_id, version, document from tenant_config")
+        for kind in row["document"]["accountTypes"]
+    }
+
+
 def _replayed(
-    account: Row, fills: Iterable[Row], catalog: Catalog, findings: Findings
+    account: Row,
+    fills: Iterable[Row],
+    catalog: Catalog,
+    books: Mapping[tuple[str, str, str], TradingTerms],
+    findings: Findings,
 ) -> tuple[list[tuple[Any, ...]], dict[str, tuple[int, int]]]:
     """Compute ledger entries and positions from the recorded fills alone."""
     positions: dict[str, Position] = {}
     entries: list[tuple[Any, ...]] = []
     balance, carry = account["initial_balance_minor"], 0
+    ordered: dict[str, int] = {}
     for fill in fills:
         instrument = catalog.instruments[fill["symbol"]]
         netted = net(
@@ -426,7 +448,9 @@ def _replayed(
         recorded_rate = (fill["rate_num"], fill["rate_den"])
         findings.expect(rate in (None, recorded_rate), "rate of a fill", (fill, rate))
         amounts = {"realised": 0, "commission": 0}
-        for kind, micro in _bookings(fill, netted.gain, netted.closed_steps, instrument):
+        terms = books[account["tenant_id"], fill["config_version"], account["account_type"]]
+        fee_micro = _fee_micro(fill, instrument, terms.fees(instrument), ordered)
+        for kind, micro in _bookings(fill, netted, instrument, fee_micro):
             amounts[kind], carry = book(micro, carry)
             balance += amounts[kind]
             entries.append((fill["event_seq"], kind, amounts[kind], carry, balance))
@@ -448,13 +472,29 @@ def _rate(currency: str, fill: Row, gain: int, catalog: Catalog) -> tuple[int, i
     return conversion_rate(conversion, quote, gain)
 
 
+def _fee_micro(fill: Row, instrument: Instrument, fees: Fees, ordered: dict[str, int]) -> int:
+    """Compute what a fill is charged; ordered keeps the fees of each order before its minimum."""
+    rate = Fraction(fill["rate_num"], fill["rate_den"])
+    value = Fraction(instrument.unit_num, instrument.unit_den) * abs(fill["price_ticks"])
+    share = _half_even(_half_even(value * fill["size_steps"]) * Fraction(fees.notional_ppm, MICRO))
+    own = _half_even(Fraction(fees.step_num * fill["size_steps"], fees.step_den))
+    before = ordered.get(fill["order_ref"])
+    after = (before or 0) + own + _half_even(share * rate)
+    ordered[fill["order_ref"]] = after
+    charged = 0 if before is None else max(fees.minimum_micro, before)
+    return max(fees.minimum_micro, after) - charged
+
+
+def _half_even(value: Fraction) -> int:
+    return round(value)
+
+
 def _bookings(
-    fill: Row, gain: int, closed_steps: int, instrument: Any
+    fill: Row, netted: Netted, instrument: Instrument, fee_micro: int
 ) -> Iterator[tuple[str, int]]:
-    if closed_steps:
-        value = muldiv(gain_micro(gain, instrument), fill["rate_num"], fill["rate_den"])
-        yield "realised", value
-    fee_micro = instrument.commission_micro_per_step * fill["size_steps"]
+    if netted.closed_steps:
+        value = gain_micro(netted.gain, instrument)
+        yield "realised", muldiv(value, fill["rate_num"], fill["rate_den"])
     if fee_micro:
         yield "commission", -fee_micro
 

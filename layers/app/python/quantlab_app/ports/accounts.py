@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from quantlab.engine.opening import Course
 from quantlab.ledger.state import Account
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.rules.terms import Profile
 from quantlab.tenancy.scope import Scope
 
@@ -152,6 +153,7 @@ class Rulebook:
     account_type: str
     retention_days: int
     course: Course
+    trading: TradingTerms = STANDARD
 
 
 class Rulebooks(Protocol):

@@ -140,6 +140,7 @@ async def _context(ports: Ports, account: Account, market: Market, now_ns: int) 
         now_ns,
         reset_market,
         course=rulebook.course,
+        trading=rulebook.trading,
     )
 
 

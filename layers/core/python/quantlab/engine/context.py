@@ -11,6 +11,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.ids import derive_id
 from quantlab.ledger.fills import SAME_CURRENCY, Rate, equity_minor, open_gain_micro
 from quantlab.ledger.state import Account
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
 from quantlab.market.gate import is_stale
@@ -75,7 +76,8 @@ class Context:
     reset_market holds the last quotes before the reset that opened today's trading day; it is
     None while no day has to be rolled. displayed_steps limits what one quote of a symbol fills on
     one side, by symbol and side; absent means without limit. around is what rules look at outside
-    the account; course is what the account's configuration leads it through.
+    the account; course is what the account's configuration leads it through; trading are the costs
+    and the margin of its type.
     """
 
     market: Market
@@ -86,6 +88,7 @@ class Context:
     displayed_steps: Mapping[tuple[str, int], int] = field(default_factory=dict)
     around: Surroundings = NOTHING_KNOWN
     course: Course | None = None
+    trading: TradingTerms = STANDARD
 
 
 def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -> int | Rejection:

@@ -365,8 +365,10 @@ def _sized(
             return entry_ticks
         size = quantity_steps(instrument, payload["quantity"])
         return size if isinstance(size, Rejection) else Sized(size, None, None)
+    context = draft.context
+    fees = context.trading.fees(instrument)
     return size_entry(
-        draft.account, draft.context.market, instrument, order.side, entry_ticks, payload
+        draft.account, context.market, instrument, order.side, entry_ticks, payload, fees
     )
 
 

@@ -14,6 +14,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import check
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.ledger.fees import charged_fee_micro, raw_fee_micro
 from quantlab.ledger.fills import (
     LedgerEntry,
     Netted,
@@ -23,7 +24,7 @@ from quantlab.ledger.fills import (
     gain_micro,
     net,
 )
-from quantlab.ledger.orders import Order
+from quantlab.ledger.orders import Order, Terms
 from quantlab.ledger.state import Position
 from quantlab.ledger.tally import count_fill
 from quantlab.market.instrument import Instrument
@@ -40,6 +41,8 @@ class Planned:
     price_ticks: int
     netted: Netted
     rate: Rate
+    raw_fee_micro: int
+    fee_micro: int
 
 
 def plan_fill(draft: Draft, order: Order, market: Market) -> Planned | Rejection | None:
@@ -73,7 +76,28 @@ def plan_fill(draft: Draft, order: Order, market: Market) -> Planned | Rejection
     rate = market.rate(instrument, draft.account.currency, netted.gain)
     if isinstance(rate, Rejection):
         return rate
-    return Planned(instrument, quote, size_steps, price_ticks, netted, rate)
+    raw_micro, fee_micro = _fee(draft, order, instrument, size_steps, price_ticks, rate)
+    return Planned(instrument, quote, size_steps, price_ticks, netted, rate, raw_micro, fee_micro)
+
+
+def _fee(
+    draft: Draft, order: Order, instrument: Instrument, steps: int, price_ticks: int, rate: Rate
+) -> tuple[int, int]:
+    """Return what a fill costs before the order's minimum, and what is charged for it."""
+    fees = draft.context.trading.fees(instrument)
+    raw_micro = raw_fee_micro(
+        steps,
+        price_ticks,
+        instrument.unit_num,
+        instrument.unit_den,
+        fees.step_num,
+        fees.step_den,
+        fees.notional_ppm,
+        *rate,
+    )
+    before_micro = order.terms.fee_micro
+    filled = order.filled_steps > 0
+    return raw_micro, charged_fee_micro(raw_micro, filled, before_micro, fees.minimum_micro)
 
 
 def side_name(side: int) -> str:
@@ -96,7 +120,7 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
         status=state,
         filled_steps=order.filled_steps + fill.size_steps,
         event_seq=fill.event_seq,
-        terms=order.terms if whole else replace(order.terms, since_seq=planned.quote.seq),
+        terms=order.terms if whole else _left_terms(order, planned),
     )
     draft.emit(f"order.{state}", _fill_payload(draft, after, planned, fill, cause))
     _move_position(draft, order, planned, held)
@@ -121,17 +145,22 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
     return after
 
 
+def _left_terms(order: Order, planned: Planned) -> Terms:
+    """Return the terms of what is left: held against that quote, having cost so much so far."""
+    fee_micro = order.terms.fee_micro + planned.raw_fee_micro
+    return replace(order.terms, since_seq=planned.quote.seq, fee_micro=fee_micro)
+
+
 def _book(draft: Draft, order: Order, planned: Planned) -> Fill:
     """Book the realised gain and the commission; the day's result moves with them."""
     account, instrument, netted = draft.account, planned.instrument, planned.netted
     entries: list[LedgerEntry] = []
     balance, carry = account.balance_minor, account.carry_micro
     gain_booked = muldiv(gain_micro(netted.gain, instrument), *planned.rate)
-    fee_micro = instrument.commission_micro_per_step * planned.size_steps
     booked = {"realised": 0, "commission": 0}
     for kind, amount_micro, due in (
         ("realised", gain_booked, netted.closed_steps > 0),
-        ("commission", -fee_micro, fee_micro > 0),
+        ("commission", -planned.fee_micro, planned.fee_micro > 0),
     ):
         if due:
             entry = book_entry(balance, carry, kind, amount_micro)
@@ -242,6 +271,17 @@ def quote_payload(quote: Quote, instrument: Instrument) -> dict[str, Json]:
     }
 
 
+def _fee_terms(draft: Draft, planned: Planned) -> dict[str, Json]:
+    """Record what the commission was computed from, in millionths of the account's minor unit."""
+    fees = draft.context.trading.fees(planned.instrument)
+    return {
+        "perStepMicro": f"{fees.step_num}/{fees.step_den}",
+        "notionalPpm": fees.notional_ppm,
+        "minimumMicro": str(fees.minimum_micro),
+        "chargedMicro": str(planned.fee_micro),
+    }
+
+
 def _fill_payload(
     draft: Draft, order: Order, planned: Planned, fill: Fill, cause: str
 ) -> dict[str, Json]:
@@ -263,6 +303,7 @@ def _fill_payload(
         "balance": _balance(draft),
         "carryMicro": draft.account.carry_micro,
         "cause": cause,
+        "feeTerms": _fee_terms(draft, planned),
         "configVersion": draft.account.config_version,
         "ruleProfileVersion": draft.context.profile.version,
         "catalogVersion": draft.context.market.catalog.version,

@@ -14,7 +14,8 @@ class Terms:
     trailing stop has trail_ticks or trail_ppm instead, and peak_ticks, the best price seen, that
     its trigger follows from (None until the first quote). since_seq is the feed's seq of the last
     quote the order was held against: an older one may neither trigger nor fill it. Orders with one
-    group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill.
+    group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill. fee_micro
+    is what its fills so far cost before the minimum, in millionths of the account's minor unit.
     """
 
     limit_ticks: int | None = None
@@ -30,6 +31,7 @@ class Terms:
     group_id: str | None = None
     group_kind: str | None = None
     parent_id: str | None = None
+    fee_micro: int = 0
 
 
 PLAIN = Terms()

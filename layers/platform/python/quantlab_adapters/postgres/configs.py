@@ -7,6 +7,7 @@ import orjson
 
 from quantlab.engine.opening import Course, Start
 from quantlab.ledger.state import Account
+from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.rules.profile import parse_profile
 from quantlab.tenancy.config import AccountType, TenantConfig, config_of_resolved
 from quantlab.tenancy.scope import Scope, system_scope
@@ -142,7 +143,12 @@ class PinnedRulebooks:
         profile = _start(kind, initial_minor).profile
         course = Course(_start(kind, kind.initial_balance_minor), following)
         book = Rulebook(
-            profile, frozenset(kind.instruments), kind.type_id, kind.retention_days, course
+            profile,
+            frozenset(kind.instruments),
+            kind.type_id,
+            kind.retention_days,
+            course,
+            read_trading_terms(kind.trading),
         )
         if len(self._kept) >= KEPT_MAX:
             self._kept.clear()
