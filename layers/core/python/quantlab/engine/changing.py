@@ -7,6 +7,7 @@ from typing import Any, Final
 from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import enforce_equity
+from quantlab.engine.margin import refused_orders
 from quantlab.engine.order_terms import (
     GTD,
     LIMITED,
@@ -79,6 +80,9 @@ def modify(draft: Draft, payload: Payload) -> Rejection | None:
         refused = misplaced(changed, market.usable(instrument), instrument)
         if refused is not None:
             return refused
+    refused = refused_orders(draft, instrument, [changed])
+    if refused is not None:
+        return refused
     moved = move_order(draft, changed, lifecycle.MODIFY, "requested")
     _answer(draft, [moved])
     attempt(draft, moved.order_id, market, judged=False)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.filling import fill_order
+from quantlab.engine.margin import refused_orders
 from quantlab.engine.order_terms import (
     DAY,
     GTC,
@@ -79,6 +80,10 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         planned = plan_fill(draft, first, draft.context.market)
     if isinstance(planned, Rejection):
         return planned
+    waiting = [order for order in plan.orders if order.order_type != MARKET]
+    refused = refused_orders(draft, instrument, waiting)
+    if refused is not None:
+        return refused
     group_id = draft.derived_id("group") if plan.siblings in (OCO, OUO) else None
     accepted = [
         accept_order(

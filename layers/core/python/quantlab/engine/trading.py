@@ -6,6 +6,7 @@ from quantlab.engine import ENGINE_VERSION, lifecycle
 from quantlab.engine.commands import Fill
 from quantlab.engine.context import Market
 from quantlab.engine.draft import Draft
+from quantlab.engine.margin import refused_fill
 from quantlab.engine.order_terms import FOK, limit_of
 from quantlab.engine.pricing import fill_at
 from quantlab.engine.rejections import Reason, Rejection
@@ -77,6 +78,9 @@ def plan_fill(draft: Draft, order: Order, market: Market) -> Planned | Rejection
     if isinstance(rate, Rejection):
         return rate
     raw_micro, fee_micro = _fee(draft, order, instrument, size_steps, price_ticks, rate)
+    refused = refused_fill(draft, order, instrument, netted, size_steps, fee_micro)
+    if refused is not None:
+        return refused
     return Planned(instrument, quote, size_steps, price_ticks, netted, rate, raw_micro, fee_micro)
 
 

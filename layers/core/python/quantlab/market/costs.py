@@ -76,13 +76,15 @@ class SwapTerms:
 def read_swap(node: Node) -> SwapTerms:
     """Read swap terms; CatalogError names the pointer, what was expected and what was there."""
     node.only("unit", "long", "short", "tripleDay")
-    amounts = []
-    for name in ("long", "short"):
-        amount = node.decimal(name)
-        if abs(amount) > SWAP_MAX:
-            raise CatalogError(node.at(name), f"an amount within {SWAP_MAX}", str(amount))
-        amounts.append(amount)
     triple = None
     if "tripleDay" in node.value:
         triple = WEEKDAYS.index(node.text("tripleDay", "|".join(WEEKDAYS)))
-    return SwapTerms(node.text("unit", f"{POINTS}|{MONEY}"), *amounts, triple)
+    unit = node.text("unit", f"{POINTS}|{MONEY}")
+    return SwapTerms(unit, _per_night(node, "long"), _per_night(node, "short"), triple)
+
+
+def _per_night(node: Node, name: str) -> Decimal:
+    amount = node.decimal(name)
+    if abs(amount) > SWAP_MAX:
+        raise CatalogError(node.at(name), f"an amount within {SWAP_MAX}", str(amount))
+    return amount
