@@ -21,6 +21,8 @@ from quantlab.engine.margin import (
     reserved_value,
     used_margin,
 )
+from quantlab.engine.native.compile import INTERPRETED
+from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand
@@ -327,3 +329,19 @@ def test_a_loser_without_a_good_quote_waits_and_another_is_closed() -> None:
     assert outcome.rejection is None
     assert set(outcome.account.positions) == {"EURUSD"}
     assert used_margin(outcome.account, market(*now), terms()) == 3_666_667
+
+
+@pytest.mark.parametrize("kind", ["plain", "arrays", "arrays later"])
+def test_every_watch_asks_on_the_tick_that_reaches_the_level(kind: str) -> None:
+    state = held(account(), terms(), EURUSD, quantity="20")
+    watch = ArrayWatch(catalog(), INTERPRETED) if kind == "arrays" else Watch(catalog())
+    watch.set_quotes([EURUSD])
+    assert watch.put(state, FREE_RULES, NOW, NOW, terms()) == []
+    if kind == "arrays later":
+        watch = ArrayWatch.of(watch, INTERPRETED)
+    asked = []
+    for seq, bid in enumerate((109_000, 106_840, 106_833), 2):
+        tick = replace(EURUSD, bid_ticks=bid, ask_ticks=bid, seq=seq, ts_ns=NOW + seq)
+        asked.append([one.name for one in watch.on_quote(tick, NOW + seq, NOW + seq)])
+    # 36,666.67 of equity is half of 73,333.34 of margin from 1.06833 on.
+    assert asked == [[], [], ["stop_out"]]
