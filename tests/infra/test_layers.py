@@ -165,4 +165,5 @@ def test_the_platform_layer_holds_what_tenants_refer_to(code: Code) -> None:
     assert json.loads((configs / "instruments.json").read_bytes())
     assert (configs / "tenant.schema.json").exists()
     assert list((configs / "profiles").glob("*.json"))
+    assert list((configs / "calendars").glob("*.json"))
     assert not (configs / "tenants").exists()

@@ -1,6 +1,7 @@
 """Laws of the gate, the bars and the conversion."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_a_level_that_stays_is_accepted_with_its_last_confirmation(
 ) -> None:
     state = resume(Quote("EURUSD", before, before, 1, 1))
     far = abs(after - before) > gate.max_jump_ticks
-    items = [Quote("EURUSD", after, after, 2, 0)] * (gate.confirmations + 1)
+    items = [Quote("EURUSD", after, after, 2 + n, 0) for n in range(gate.confirmations + 1)]
     kept = accepted(state, items, gate)
     assert len(kept) == (1 if far else gate.confirmations + 1)
 
@@ -76,8 +77,12 @@ def test_a_run_of_spikes_shorter_than_the_confirmations_is_never_accepted(
     run = data.draw(st.integers(1, gate.confirmations))
     spike = level + gate.max_jump_ticks + data.draw(st.integers(1, 10_000))
     calm = Quote("EURUSD", level, level, 2, 0)
-    items = ([Quote("EURUSD", spike, spike, 2, 0)] * run + [calm]) * 4
-    assert accepted(resume(calm), items, gate) == [calm] * 4
+    rounds = range(0, 4 * (run + 1), run + 1)
+    spikes = [[replace(calm, bid_ticks=spike, ask_ticks=spike, ts_ns=2 + at + n)
+               for n in range(run)] for at in rounds]  # fmt: skip
+    calms = [replace(calm, ts_ns=2 + at + run) for at in rounds]
+    items = [quote for far, near in zip(spikes, calms, strict=True) for quote in (*far, near)]
+    assert accepted(resume(calm), items, gate) == calms
 
 
 @given(

@@ -6,6 +6,7 @@ QUANTLAB_ORDER_SEQUENCES sets how many are tried: 200 in a normal run, 10,000 in
 import json
 import os
 from collections import Counter, defaultdict, deque
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -13,8 +14,15 @@ from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from tests.support.engine_cases import ACCOUNT_ID, NOW, account, catalog, profile
+from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -22,6 +30,7 @@ from quantlab.engine import commands, lifecycle
 from quantlab.engine.commands import Command, Fill, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
+from quantlab.engine.fill_models import fill_seed
 from quantlab.engine.margin import Margin, is_at_level, margin_of
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.watch import Watch
@@ -35,6 +44,7 @@ from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account, Position
 from quantlab.ledger.trading_terms import STANDARD, read_trading_terms
 from quantlab.market.catalog import Catalog, parse_catalog
+from quantlab.market.fill_model import ANY_SIZE, DISPLAYED, FillModel, chosen_model
 from quantlab.market.quote import Quote
 
 SEQUENCES = int(os.environ.get("QUANTLAB_ORDER_SEQUENCES", "200"))
@@ -47,6 +57,19 @@ RULES = profile(
 
 # What a command finds that comes after the day, or the order's own time, has ended.
 ENDS_BY_ITSELF = ("position.swap_charged", "account.day_rolled", "order.expired")
+
+
+def sized(known: Catalog) -> Catalog:
+    """Let one symbol fill any size where none is displayed, and the other nothing."""
+    instruments = {
+        symbol: replace(item, size_required=symbol == "USDJPY")
+        for symbol, item in known.instruments.items()
+    }
+    return replace(known, instruments=instruments)
+
+
+CATALOG = sized(catalog())
+AMPLE = 3_000
 
 sides = st.sampled_from(("buy", "sell"))
 symbols = st.sampled_from(tuple(SYMBOLS))
@@ -65,7 +88,7 @@ class Orders(RuleBasedStateMachine):
     """One account, its watch with a delay of any length, and a market that moves and gaps."""
 
     currency = "USD"
-    catalog = catalog()
+    catalog = CATALOG
     trading = STANDARD
     quoted = SYMBOLS
 
@@ -74,7 +97,8 @@ class Orders(RuleBasedStateMachine):
         self.account = account(RULES, currency=self.currency)
         self.watch = Watch(self.catalog)
         self.quotes: dict[str, Quote] = {}
-        self.shown: dict[tuple[str, int], int] = {}
+        self.shown = {(symbol, side): AMPLE for symbol in self.quoted for side in (1, -1)}
+        self.models: dict[str, FillModel] = {}
         self.demands: deque[Demand] = deque()
         self.now_ns, self.seq, self.given = NOW, 0, 0
         self.booked = self.account.balance_minor
@@ -95,7 +119,15 @@ class Orders(RuleBasedStateMachine):
     def tick(self, symbol: str, bid: int, spread: int) -> None:
         self.seq += 1
         self.now_ns += SECOND_NS // 10
-        quote = Quote(symbol, bid, bid + spread, self.now_ns, self.seq)
+        quote = Quote(
+            symbol,
+            bid,
+            bid + spread,
+            self.now_ns,
+            self.seq,
+            bid_size_steps=self.shown[symbol, -1],
+            ask_size_steps=self.shown[symbol, 1],
+        )
         self.quotes[symbol] = quote
         self.demands += self.watch.on_quote(quote, self.now_ns, self.now_ns)
 
@@ -110,7 +142,7 @@ class Orders(RuleBasedStateMachine):
             RULES,
             frozenset(self.catalog.instruments),
             self.now_ns,
-            displayed_steps=dict(self.shown),
+            fill_models=dict(self.models),
             trading=self.trading,
         )
         before = self.account
@@ -134,8 +166,10 @@ class Orders(RuleBasedStateMachine):
             if order.terms.group_id is not None:
                 self.groups[order.terms.group_id].add(order.order_id)
         self.charge_nights(outcome)
+        self.check_models(outcome)
         for fill in outcome.fills:
             self.value(fill)
+            assert fill.quote_ts_ns >= self.known[fill.order_id].terms.active_ns
             order = self.known[fill.order_id]
             held = self.sizes[fill.symbol]
             self.sizes[fill.symbol] += fill.side * fill.size_steps
@@ -200,6 +234,22 @@ class Orders(RuleBasedStateMachine):
             assert once not in self.nights, "a night charged twice"
             self.nights.add(once)
 
+    def check_models(self, outcome: Outcome) -> None:
+        """No fill is better than its quote, and a command takes no more of one than it shows."""
+        taken: Counter[tuple[str, int, int]] = Counter()
+        for fill in outcome.fills:
+            instrument = self.catalog.instruments[fill.symbol]
+            model = chosen_model(self.models, fill.symbol, self.catalog.fill_models[fill.symbol])
+            assert fill.fill_model == model.version
+            assert fill.fill_seed == fill_seed("acme", ACCOUNT_ID, fill.event_seq)
+            touch = fill.ask_ticks if fill.side > 0 else fill.bid_ticks
+            assert fill.slippage_ticks == fill.side * (fill.price_ticks - touch) >= 0
+            taken[fill.symbol, fill.side, fill.quote_seq] += fill.size_steps
+            shown = fill.ask_size_steps if fill.side > 0 else fill.bid_size_steps
+            rule = model.size_rule(instrument)
+            if rule == DISPLAYED or (rule != ANY_SIZE and shown):
+                assert taken[fill.symbol, fill.side, fill.quote_seq] <= shown
+
     def price(self, symbol: str, ticks: int) -> str:
         return format_units(ticks, self.catalog.instruments[symbol].tick)
 
@@ -227,11 +277,23 @@ class Orders(RuleBasedStateMachine):
     def gap(self, symbol: str, move: int) -> None:
         self.tick(symbol, self.quotes[symbol].bid_ticks + move, 3)
 
-    @rule(symbol=symbols, side=st.sampled_from((1, -1)), steps=st.none() | st.integers(0, 8))
-    def show(self, symbol: str, side: int, steps: int | None) -> None:
-        self.shown.pop((symbol, side), None)
-        if steps is not None:
-            self.shown[symbol, side] = steps
+    @rule(
+        symbol=symbols, side=st.sampled_from((1, -1)),
+        steps=st.sampled_from((0, 1, 2, 3, 5, 8, AMPLE)),
+    )  # fmt: skip
+    def show(self, symbol: str, side: int, steps: int) -> None:
+        """Let the next quotes of a symbol display a size, or with 0 none."""
+        self.shown[symbol, side] = steps
+
+    @initialize(first=st.sampled_from(tuple(MODELS)), second=st.sampled_from(tuple(MODELS)))
+    def begin(self, first: str, second: str) -> None:
+        self.models = dict(zip(SYMBOLS, (MODELS[first], MODELS[second]), strict=True))
+
+    @rule(symbol=symbols, kind=st.none() | st.sampled_from(tuple(MODELS)))
+    def choose(self, symbol: str, kind: str | None) -> None:
+        self.models.pop(symbol, None)
+        if kind is not None:
+            self.models[symbol] = MODELS[kind]
 
     @precondition(lambda self: self.demands)
     @rule(count=st.integers(1, 4))
@@ -350,10 +412,12 @@ class Orders(RuleBasedStateMachine):
     @precondition(lambda self: self.account.working)
     @rule(pick=st.integers(0, 200))
     def cancel(self, pick: int) -> None:
-        order_id = list(self.account.working)[pick % len(self.account.working)]
+        order_id, order = list(self.account.working.items())[pick % len(self.account.working)]
         outcome = self.trade(action="cancel", orderId=order_id)
+        expiry_ns = order.terms.expire_at_ns
         first = outcome.events[0].event_type if outcome.events else ""
-        assert outcome.rejection is None or first in ENDS_BY_ITSELF
+        ended = expiry_ns is not None and expiry_ns <= self.now_ns
+        assert (outcome.rejection is not None) == ended or first in ENDS_BY_ITSELF
         assert order_id not in self.account.working
         again = self.trade(action="cancel", orderId=order_id).rejection
         assert again is not None
@@ -362,7 +426,8 @@ class Orders(RuleBasedStateMachine):
     @rule(action=st.sampled_from(("close", "reverse", "flat")), symbol=symbols)
     def end(self, action: str, symbol: str) -> None:
         outcome = self.trade(action=action, symbol=symbol)
-        if action == "flat" and outcome.rejection is None and not self.shown:
+        whole = all(order.reason != "not_filled" for order in outcome.orders)
+        if action == "flat" and outcome.rejection is None and whole:
             assert self.account.position(symbol) is None
             assert not [o for o in self.account.working.values() if o.symbol == symbol]
 
@@ -423,7 +488,7 @@ class CostlyOrders(Orders):
     """The same in euros, on dollars and yen, with fees of every kind, nights, and margin."""
 
     currency = "EUR"
-    catalog = crossed()
+    catalog = sized(crossed())
     quoted: ClassVar = {**SYMBOLS, "EURJPY": 162_000}
     trading = read_trading_terms(
         {
@@ -452,12 +517,21 @@ class CostlyOrders(Orders):
         ]
         if name == commands.TRADE and grown:
             self.had_the_margin(outcome)
-        if name == commands.STOP_OUT and outcome.rejection is None and not self.shown:
+        if name == commands.STOP_OUT and outcome.rejection is None and self.shows_all(before):
             self.is_above_the_level(outcome.account)
         return outcome
 
+    def shows_all(self, account: Account) -> bool:
+        """Say whether the present quotes display enough to close every position."""
+        return all(
+            abs(held.size_steps)
+            <= (quote.bid_size_steps if held.size_steps > 0 else quote.ask_size_steps)
+            for held in account.positions.values()
+            for quote in (self.quotes[held.symbol],)
+        )
+
     def had_the_margin(self, outcome: Outcome) -> None:
-        """A position that grew is covered by what the account was worth before its spread."""
+        """A position that grew is covered by what the account was worth before spread and slip."""
         after = margin_of(outcome.account, self.seen(), self.trading)
         assert isinstance(after, Margin), after
         spread = 0
@@ -467,6 +541,11 @@ class CostlyOrders(Orders):
                 self.catalog.instruments[position.symbol],
             )
             wide = abs(position.size_steps) * (quote.ask_ticks - quote.bid_ticks)
+            wide += sum(
+                fill.slippage_ticks * fill.size_steps
+                for fill in outcome.fills
+                if fill.symbol == position.symbol
+            )
             rate = self.seen().rate(instrument, self.currency, -1)
             assert not isinstance(rate, Rejection)
             spread += round(

@@ -63,7 +63,8 @@ async def log(database: Database) -> AsyncIterator[PostgresTickLog]:
 
 
 def tick(seq: int, ts_ns: int, bid: int = 100, symbol: str = "EURUSD") -> Quote:
-    return Quote(symbol, bid, bid + 10, ts_ns, seq)
+    sizes = {"bid_size_steps": seq, "ask_size_steps": 2 * seq}
+    return Quote(symbol, bid, bid + 10, ts_ns, seq, **sizes)
 
 
 async def rows(database: Database, query: str) -> list[tuple[object, ...]]:

@@ -9,6 +9,9 @@ import pytest
 from tests.support.stack import Stack, fresh_database
 from tests.support.world import ALPHA, BETA, World, world
 
+from quantlab.engine.fill_models import DRAW_BITS, draw_of, fill_seed
+from quantlab.market.fill_model import parse_fill_models
+from quantlab.tenancy.config import config_of_resolved
 from quantlab_app.use_cases.audit import append_pending, walk
 from quantlab_app.use_cases.signals import Receipt, Refused
 
@@ -48,6 +51,30 @@ async def test_signal_fills_at_the_quote_of_the_moment(small: World) -> None:
     account = await small.find(ALPHA, account_id)
     assert account.positions["EURUSD"].size_steps > 0
     assert account.positions["EURUSD"].stop_loss_ticks == 108000
+
+
+async def test_a_tenants_fill_model_fills_in_part_and_is_recorded(small: World) -> None:
+    models = {"*": {"size": "displayed", "slippage": {"kind": "random", "maxTicks": 3}}}
+    config = config_of_resolved({**small.configs[ALPHA].document, "fillModels": models})
+    await small.ports.tenant_configs.record(small.scope(ALPHA), config)
+    small.configs[ALPHA] = config
+    account_id = await small.account(ALPHA)
+    bot = await small.bot(ALPHA, account_id)
+    quote = await small.quote("EURUSD", "1.08123", "1.08125", sizes=(0, 7))
+
+    await small.send(bot, {**BUY, "id": "one"})
+    await small.settle(ALPHA)
+
+    (fill,) = await small.ports.accounts.fills(small.scope(ALPHA), account_id, None, 10)
+    seed = fill_seed(ALPHA, account_id, fill["event_seq"])
+    slipped = draw_of(seed) * 4 >> DRAW_BITS
+    assert (fill["fill_model"], fill["fill_seed"]) == (parse_fill_models(models)["*"].version, seed)
+    assert (fill["price_ticks"], fill["slippage_ticks"]) == (quote.ask_ticks + slipped, slipped)
+    assert (fill["size_steps"], fill["bid_size_steps"], fill["ask_size_steps"]) == (7, 0, 7)
+    (order,) = await small.ports.accounts.orders(small.scope(ALPHA), account_id, None, 10)
+    assert (order["size_steps"], order["filled_steps"]) == (10, 7)
+    assert (order["status"], order["reason"]) == ("cancelled", "not_filled")
+    assert (await small.find(ALPHA, account_id)).positions["EURUSD"].size_steps == 7
 
 
 async def test_duplicate_answers_with_the_first_and_trades_once(small: World) -> None:

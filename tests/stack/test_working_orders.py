@@ -15,6 +15,7 @@ from tests.support.world import ALPHA, world
 
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.orders import Order
+from quantlab.tenancy.config import config_of_resolved
 from quantlab_app.use_cases.account_watch import read_accounts
 from quantlab_app.use_cases.audit import append_pending
 from quantlab_app.use_cases.execution import accounts_message
@@ -163,4 +164,52 @@ async def test_time_ends_an_order_without_any_quote(scene: Scene) -> None:
         assert await scene.commanded(1) == [("expire_orders", "executed")]
     rows = await scene.ports.accounts.orders(scene.world.scope(ALPHA), account_id, None, 10)
     assert [(row["status"], row["reason"]) for row in rows] == [("expired", "gtd")]
+    await assert_whole(scene)
+
+
+async def use_model(scene: Scene, **model: Any) -> None:
+    """Let accounts opened from now on be filled by a model."""
+    document = {**scene.world.configs[ALPHA].document, "fillModels": {"*": model}}
+    config = config_of_resolved(document)
+    await scene.ports.tenant_configs.record(scene.world.scope(ALPHA), config)
+    scene.world.configs[ALPHA] = config
+
+
+async def test_a_market_order_travels_and_fills_at_the_first_quote_after(scene: Scene) -> None:
+    await use_model(scene, size="displayed", slippage={"kind": "none"}, latencyNs=2_000_000_000)
+    account_id = await new_account(scene)
+    assert await place(scene, account_id, id="one") == "executed"
+    account = await scene.find(account_id)
+    (order,) = account.working.values()
+    assert (order.order_type, order.status, account.positions) == ("market", "working", {})
+    assert order.terms.active_ns > scene.ports.clock.now_ns()
+    assert read_accounts(accounts_message({"any": account})) == [account]
+    async with scene.watching():
+        await scene.world.quote("EURUSD", "1.10100", "1.10110", age_s=1)
+        await asyncio.sleep(0.1)
+        assert await scene.commands() == []
+        there = await scene.world.quote("EURUSD", "1.10200", "1.10210", age_s=-3)
+        assert await scene.commanded(1) == [("work_order", "executed")]
+    account = await scene.find(account_id)
+    assert (account.working, list(account.positions)) == ({}, ["EURUSD"])
+    (fill,) = await scene.ports.accounts.fills(scene.world.scope(ALPHA), account_id, None, 10)
+    assert (fill["quote_seq"], fill["price_ticks"]) == (there.seq, 110210)
+    assert fill["quote_ts_ns"] >= order.terms.active_ns
+    await assert_whole(scene)
+
+
+async def test_a_stop_larger_than_what_is_shown_goes_on_with_each_quote(scene: Scene) -> None:
+    slippage = {"kind": "random", "maxTicks": 5}
+    await use_model(scene, size="displayed", slippage=slippage)
+    account_id = await new_account(scene)
+    await place(scene, account_id, stopLoss="1.09900", takeProfit="1.11000", id="one")
+    async with scene.watching():
+        for count, bid in enumerate(("1.09890", "1.09880", "1.09870"), 1):
+            await scene.world.quote("EURUSD", bid, "1.09895", sizes=(4, 4))
+            found = await scene.commanded(count)
+            assert found == [("protect", "executed")] * count
+    assert (await scene.find(account_id)).positions == {}
+    fills = await scene.ports.accounts.fills(scene.world.scope(ALPHA), account_id, None, 10)
+    assert [fill["size_steps"] for fill in reversed(fills)] == [10, 4, 4, 2]
+    assert len({fill["quote_seq"] for fill in fills}) == 4
     await assert_whole(scene)

@@ -1,6 +1,8 @@
 """One account, a market set by hand and commands, for tests of the engine."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from quantlab.engine.opening import Course
 from quantlab.kernel.decimals import to_units
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog, parse_catalog
+from quantlab.market.fill_model import FillModel
 from quantlab.market.quote import Quote
 from quantlab.rules.day import open_day
 from quantlab.rules.profile import parse_profile
@@ -59,12 +62,22 @@ def account(rules: Profile | None = None, **fields: Any) -> Account:
     return Account(**{**made, **fields})
 
 
-def quote(symbol: str, bid: str, ask: str, *, age_s: int = 0, seq: int = 1) -> Quote:
+def quote(
+    symbol: str,
+    bid: str,
+    ask: str,
+    *,
+    age_s: int = 0,
+    seq: int = 1,
+    sizes: tuple[int, int] = (0, 0),
+) -> Quote:
     tick = catalog().instruments[symbol].tick
     bid_ticks, ask_ticks = to_units(Decimal(bid), tick), to_units(Decimal(ask), tick)
     assert bid_ticks is not None
     assert ask_ticks is not None
-    return Quote(symbol, bid_ticks, ask_ticks, NOW - age_s * 10**9, seq)
+    bid_size, ask_size = sizes
+    made = Quote(symbol, bid_ticks, ask_ticks, NOW - age_s * 10**9, seq)
+    return replace(made, bid_size_steps=bid_size, ask_size_steps=ask_size)
 
 
 def market(*quotes: Quote) -> Market:
@@ -85,15 +98,24 @@ def run(
     rules: Profile | None = None,
     now_ns: int = NOW,
     symbols: frozenset[str] | None = None,
+    models: Mapping[str, FillModel] | None = None,
     course: Course | None = None,
 ) -> Outcome:
     offered = symbols if symbols is not None else frozenset(catalog().instruments)
     seen = market(*(quotes or (EURUSD,)))
-    context = Context(seen, rules or profile(), offered, now_ns, course=course)
+    context = Context(
+        seen, rules or profile(), offered, now_ns, fill_models=models or {}, course=course
+    )
     return execute(state, request, context)
 
 
-def trade(state: Account, *quotes: Quote, rules: Profile | None = None, **payload: Any) -> Outcome:
+def trade(
+    state: Account,
+    *quotes: Quote,
+    rules: Profile | None = None,
+    models: Mapping[str, FillModel] | None = None,
+    **payload: Any,
+) -> Outcome:
     asked = {"symbol": "EURUSD", "action": "buy", "quantity": "0.10", **payload}
     asked = {key: value for key, value in asked.items() if value is not None}
-    return run(state, command(**asked), *quotes, rules=rules)
+    return run(state, command(**asked), *quotes, rules=rules, models=models)

@@ -17,6 +17,7 @@ import psycopg
 
 from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry, first_break
 from quantlab.engine.context import read_market
+from quantlab.engine.fill_models import draw_of, fill_seed, slippage_ticks
 from quantlab.engine.lifecycle import OPEN_STATES
 from quantlab.engine.rejections import Reason
 from quantlab.kernel.arith import MICRO, book, muldiv
@@ -26,6 +27,8 @@ from quantlab.ledger.state import Position
 from quantlab.ledger.trading_terms import TradingTerms, read_trading_terms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
+from quantlab.market.document import Node
+from quantlab.market.fill_model import ANY_SIZE, DISPLAYED, FillModel, parse_fill_model
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
 from quantlab.tenancy.config import TRADING_KEYS
@@ -34,6 +37,7 @@ Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 Key = tuple[str, str]
 SHOWN_MAX = 20
+_QUOTE = ("ts_ns", "bid_ticks", "ask_ticks", "bid_size_steps", "ask_size_steps")
 OF_ORDERS = ("cancel", "cancel_all", "modify")
 ENTRY_FIELDS = (
     "tenant_id",
@@ -150,7 +154,7 @@ def check(connection: Connection, catalog: Catalog) -> Findings:
     _check_links(connection, findings, orders)
     _check_books(connection, findings, catalog, fills, _swaps(events))
     _check_quotes(connection, findings, fills)
-    _check_prices(findings, catalog, fills, orders, _changed_orders(events))
+    _check_prices(findings, catalog, fills, orders, events)
     return findings
 
 
@@ -572,12 +576,12 @@ def _check_quotes(
     """Each fill's quote is in the tick log."""
     wanted = {row["quote_seq"] for rows in fills.values() for row in rows}
     ticks = {
-        (row["symbol"], row["seq"]): (row["ts_ns"], row["bid_ticks"], row["ask_ticks"])
+        (row["symbol"], row["seq"]): tuple(row[name] for name in _QUOTE)
         for row in connection.execute("select * from tick where seq = any(%s)", (list(wanted),))
     }
     for rows in fills.values():
         for fill in rows:
-            quote = (fill["quote_ts_ns"], fill["bid_ticks"], fill["ask_ticks"])
+            quote = (fill["quote_ts_ns"], *(fill[name] for name in _QUOTE[1:]))
             logged = ticks.get((fill["symbol"], fill["quote_seq"]))
             findings.expect(logged == quote, "quote of a fill in the tick log", (fill, logged))
     repeated = connection.execute(
@@ -591,15 +595,23 @@ def _check_prices(
     catalog: Catalog,
     fills: Mapping[Key, list[Row]],
     orders: Mapping[Key, Row],
-    changed: set[Key],
+    events: Mapping[Key, list[Row]],
 ) -> None:
-    """Each fill's price is its quote with slippage, which stops at the order's limit."""
-    for (tenant_id, _), rows in fills.items():
+    """Each fill's price and size are what its recorded model makes of its quote and its limit."""
+    changed = _changed_orders(events)
+    for (tenant_id, account_id), rows in fills.items():
+        payloads = {row["seq"]: row["payload"] for row in events[tenant_id, account_id]}
         for fill in rows:
+            model = _model(payloads.get(fill["event_seq"], {}))
+            if model is None or model.version != fill["fill_model"]:
+                findings.expect(False, "model of a fill", fill)
+                continue
+            seed = fill_seed(tenant_id, account_id, fill["event_seq"])
+            findings.expect(seed == fill["fill_seed"], "seed of a fill", (fill, seed))
             key = (tenant_id, fill["order_ref"])
             side = fill["side"]
             at_quote = fill["ask_ticks"] if side > 0 else fill["bid_ticks"]
-            slipped = at_quote + side * catalog.instruments[fill["symbol"]].slippage_ticks
+            slipped = max(at_quote + side * _slippage(model, fill), 1)
             limit = orders[key]["terms"].get("limit_ticks") if key in orders else None
             price, slippage = fill["price_ticks"], side * (fill["price_ticks"] - at_quote)
             findings.expect(slippage == fill["slippage_ticks"], "slippage of a fill", fill)
@@ -610,3 +622,30 @@ def _check_prices(
                 holds = price == (slipped if side * (slipped - limit) <= 0 else limit)
                 holds = holds and side * (at_quote - limit) <= 0
             findings.expect(holds, "price of a fill", (fill, limit))
+            shown = fill["ask_size_steps"] if side > 0 else fill["bid_size_steps"]
+            rule = model.size_rule(catalog.instruments[fill["symbol"]])
+            bounded = rule == DISPLAYED or (rule != ANY_SIZE and shown > 0)
+            findings.expect(
+                not bounded or fill["size_steps"] <= shown, "size of a fill beyond its quote", fill
+            )
+
+
+def _model(payload: Mapping[str, Any]) -> FillModel | None:
+    """Return the model that a fill's event records."""
+    told = payload.get("fillModel")
+    if told is None:
+        return None
+    document = {key: value for key, value in told.items() if key not in ("version", "seed")}
+    return parse_fill_model(Node("", document))
+
+
+def _slippage(model: FillModel, fill: Row) -> int:
+    shown = fill["ask_size_steps"] if fill["side"] > 0 else fill["bid_size_steps"]
+    return slippage_ticks(
+        model.slippage,
+        model.amount,
+        fill["ask_ticks"] - fill["bid_ticks"],
+        fill["size_steps"],
+        shown or model.reference_steps,
+        draw_of(fill["fill_seed"]),
+    )

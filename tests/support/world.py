@@ -11,11 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from quantlab.engine.opening import fresh_account, start_of
 from quantlab.kernel.decimals import to_units
 from quantlab.ledger.state import Account
 from quantlab.market.quote import FeedClock, Quote
-from quantlab.rules.day import open_day
-from quantlab.rules.profile import parse_profile
 from quantlab.tenancy.config import TenantConfig, config_of_resolved
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab.webhooks.signature import sign
@@ -57,31 +56,10 @@ class World:
         """Open an account pinned to its tenant's configuration."""
         config = self.configs[tenant_id]
         kind = config.account_types[account_type]
-        profile = parse_profile(
-            kind.profile,
-            currency_digits=kind.currency_digits,
-            initial_balance_minor=kind.initial_balance_minor,
-        )
-        balance, now_ns = kind.initial_balance_minor, self.ports.clock.now_ns()
-        account = Account(
-            account_id=self.ports.ids.new_id(),
-            tenant_id=tenant_id,
-            status="active",
-            status_reason=None,
-            currency=kind.currency,
-            currency_digits=kind.currency_digits,
-            account_type=kind.type_id,
-            config_version=config.version,
-            initial_balance_minor=balance,
-            balance_minor=balance,
-            carry_micro=0,
-            high_water_minor=balance,
-            event_seq=1,
-            day=open_day(profile, balance, balance, now_ns),
-            closed_days=(),
-            raised=(),
-            positions={},
-        )
+        now_ns = self.ports.clock.now_ns()
+        start = start_of(kind, kind.initial_balance_minor)
+        account_id = self.ports.ids.new_id()
+        account = fresh_account(tenant_id, account_id, start, config.version, now_ns)
         new = NewAccount(account, None, now_ns, {"accountType": kind.type_id})
         await self.ports.accounts.open(self.scope(tenant_id), [new])
         return account.account_id
@@ -106,7 +84,16 @@ class World:
         self.bots.append(bot)
         return bot
 
-    async def quote(self, symbol: str, bid: str, ask: str, *, age_s: float = 0) -> Quote:
+    async def quote(
+        self,
+        symbol: str,
+        bid: str,
+        ask: str,
+        *,
+        age_s: float = 0,
+        sizes: tuple[int, int] = (0, 0),
+        keeps_hours: bool = False,
+    ) -> Quote:
         """Publish a quote as the feed does, on a feed clock that runs with the wall clock."""
         tick = self.ports.catalog.instruments[symbol].tick
         bid_ticks, ask_ticks = to_units(Decimal(bid), tick), to_units(Decimal(ask), tick)
@@ -114,9 +101,17 @@ class World:
         assert ask_ticks is not None
         self.seq += 1
         now_ns = self.ports.clock.now_ns()
-        quote = Quote(symbol, bid_ticks, ask_ticks, now_ns - int(age_s * 1e9), self.seq)
+        quote = Quote(
+            symbol,
+            bid_ticks,
+            ask_ticks,
+            now_ns - int(age_s * 1e9),
+            self.seq,
+            bid_size_steps=sizes[0],
+            ask_size_steps=sizes[1],
+        )
         await self.ports.quote_sink.publish(
-            FeedBatch(FeedClock(now_ns, now_ns, PPM), accepted=(quote,))
+            FeedBatch(FeedClock(now_ns, now_ns, PPM, keeps_hours), accepted=(quote,))
         )
         return quote
 

@@ -203,7 +203,7 @@ def test_a_tenant_reads_its_own_rows_and_no_others(catalogue: Catalogue) -> None
     assert set(catalogue.tenant_tables) - filled <= {
         "account_day", "account_link", "account_snapshot", "approval", "payout", "mail_token",
         "violation", "outbox", "session", "refresh_token",
-        "webhook_endpoint", "webhook_delivery", "webhook_attempt",
+        "webhook_endpoint", "webhook_delivery", "webhook_attempt", "decided_command",
     }  # fmt: skip
 
 

@@ -35,11 +35,16 @@ Instant = Annotated[
 
 
 class QuoteOut(ApiModel):
-    """The latest accepted quote; stale means that nothing trades on it now."""
+    """The latest accepted quote; stale means that nothing trades on it now.
+
+    The sizes are those displayed, in lots; null when the source gives none.
+    """
 
     symbol: str
     bid: str
     ask: str
+    bid_size: str | None
+    ask_size: str | None
     ts: str
     seq: int
     stale: bool
@@ -69,13 +74,19 @@ async def get_quote(request: Request, scope: Reader, symbol: Symbol) -> QuoteOut
     """Return the symbol's latest accepted quote."""
     ports = ports_of(request)
     view = await read_quote(scope, symbol, ports.catalog, ports.quotes, ports.clock)
-    tick = view.instrument.tick
+    quote, tick, step = view.quote, view.instrument.tick, view.instrument.size_step
+    bid_size, ask_size = (
+        format_units(steps, step) if steps else None
+        for steps in (quote.bid_size_steps, quote.ask_size_steps)
+    )
     return QuoteOut(
         symbol=symbol,
-        bid=format_units(view.quote.bid_ticks, tick),
-        ask=format_units(view.quote.ask_ticks, tick),
-        ts=format_rfc3339(view.quote.ts_ns),
-        seq=view.quote.seq,
+        bid=format_units(quote.bid_ticks, tick),
+        ask=format_units(quote.ask_ticks, tick),
+        bid_size=bid_size,
+        ask_size=ask_size,
+        ts=format_rfc3339(quote.ts_ns),
+        seq=quote.seq,
         stale=view.stale,
     )
 

@@ -19,6 +19,12 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "app": ("quantlab_app",),
     "platform": ("quantlab_adapters", "quantlab_edge"),
 }
+CONFIG_FILES: Final = (
+    "instruments.json",
+    "tenant.schema.json",
+    "profiles/*.json",
+    "calendars/*.json",
+)
 CONFIGS_DOCSTRING: Final = (
     '"""The instrument catalogue, the rule profiles and the tenant schema."""\n'
 )
@@ -96,7 +102,7 @@ def _layer_files(name: str, packages: tuple[str, ...], configs: Path) -> dict[st
     if name == "platform":
         files |= {
             f"python/quantlab_configs/{path.relative_to(configs)}": path.read_bytes()
-            for pattern in ("instruments.json", "tenant.schema.json", "profiles/*.json")
+            for pattern in CONFIG_FILES
             for path in sorted(configs.glob(pattern))
         }
         files["python/quantlab_configs/__init__.py"] = CONFIGS_DOCSTRING.encode()

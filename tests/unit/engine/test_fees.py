@@ -6,7 +6,7 @@ from typing import Any
 from tests.support.engine_cases import NOW, account, catalog, command, market, profile, quote
 
 from quantlab.engine.commands import Outcome
-from quantlab.engine.context import Context
+from quantlab.engine.context import Context, write_quotes
 from quantlab.engine.execute import execute
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import read_trading_terms
@@ -14,14 +14,12 @@ from quantlab.market.quote import Quote
 
 EURUSD = quote("EURUSD", "1.10000", "1.10000")
 USDJPY = quote("USDJPY", "150.000", "150.000")
-ASK = ("EURUSD", 1)
 
 
 def trade(
     state: Account,
     terms: dict[str, Any],
     *quotes: Quote,
-    shown: dict[tuple[str, int], int] | None = None,
     **payload: Any,
 ) -> Outcome:
     asked = {"symbol": "EURUSD", "action": "buy", "quantity": "1", **payload}
@@ -30,7 +28,6 @@ def trade(
         profile(),
         frozenset(catalog().instruments),
         NOW,
-        displayed_steps=shown or {},
         trading=read_trading_terms({"commissions": terms}),
     )
     return execute(state, command(**asked), context)
@@ -60,21 +57,24 @@ def test_a_fraction_of_a_cent_is_carried_to_the_next_booking() -> None:
 def test_the_minimum_is_charged_once_for_an_order_filled_in_parts() -> None:
     terms = {"*": {"commissionMinorPerLot": "100", "minimumMinorPerOrder": "80"}}
     limit = {"orderType": "limit", "price": "1.10000", "timeInForce": "gtc"}
-    first = trade(account(), terms, EURUSD, shown={ASK: 50}, **limit)
+    first = trade(account(), terms, replace(EURUSD, ask_size_steps=50), **limit)
     assert [fill.commission_minor for fill in first.fills] == [80], "50 of 80"
     (order,) = first.account.working.values()
     assert order.terms.fee_micro == 50_000_000
+    reached = replace(EURUSD, seq=2)
     context = Context(
-        market(replace(EURUSD, seq=2)),
+        market(reached),
         profile(),
         frozenset(catalog().instruments),
         NOW,
         trading=read_trading_terms({"commissions": terms}),
     )
-    reached = {
-        "symbol": "EURUSD", "bidTicks": 110_000, "askTicks": 110_000, "tsNs": str(NOW), "seq": 2,
-    }  # fmt: skip
-    called = {"orderId": order.order_id, "peakTicks": None, "feedSeq": 2, "quotes": [reached]}
+    called = {
+        "orderId": order.order_id,
+        "peakTicks": None,
+        "feedSeq": 2,
+        "quotes": write_quotes([reached]),
+    }
     second = execute(first.account, command("work_order", "watch", **called), context)
     assert [fill.commission_minor for fill in second.fills] == [20], "100 in all"
     assert second.account.balance_minor == account().balance_minor - 100

@@ -15,6 +15,7 @@ from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
+from quantlab.market.sessions import Calendar
 from quantlab.rules.terms import Profile
 
 FIRST = quote("EURUSD", "1.08000", "1.08010")
@@ -39,11 +40,14 @@ class Desk:
         self.quote = quote("EURUSD", bid, ask, seq=self.quote.seq + 1)
         return self.quote
 
+    def sized(self, seen: Quote) -> Quote:
+        """Return a quote with the sizes shown now; 0 where there are none."""
+        bid_size, ask_size = (self.shown.get(("EURUSD", side), 0) for side in (-1, 1))
+        return replace(seen, bid_size_steps=bid_size, ask_size_steps=ask_size)
+
     def give(self, name: str, source: str = "user", **payload: Any) -> Outcome:
-        context = Context(
-            market(self.quote), self.rules, frozenset({"EURUSD"}), self.now_ns,
-            displayed_steps=self.shown,
-        )  # fmt: skip
+        seen = market(self.sized(self.quote))
+        context = Context(seen, self.rules, frozenset({"EURUSD"}), self.now_ns)
         request = replace(command(name, source, **payload), received_ns=self.now_ns)
         self.outcomes.append(execute(self.account, request, context))
         self.account = self.last.account
@@ -61,7 +65,7 @@ class Desk:
 
     def work(self, order: Order, seen: Quote | None = None, peak: int | None = None) -> Outcome:
         """Report a quote as account_watch does; the market may be elsewhere by now."""
-        used = seen or self.quote
+        used = self.sized(seen or self.quote)
         return self.give(
             commands.WORK_ORDER, "watch", orderId=order.order_id, peakTicks=peak,
             feedSeq=used.seq, quotes=write_quotes([used]),
@@ -364,6 +368,39 @@ def test_a_change_that_does_not_hold_leaves_the_order(
     assert (reason(outcome), desk.now(order)) == (expected, order)
 
 
+def test_an_exit_is_never_changed_to_more_than_its_parent_has_filled() -> None:
+    desk = Desk()
+    entry = desk.place(
+        orderType="limit", price="1.07900", bracket={"stopLoss": "1.07700", "takeProfit": "1.08200"}
+    )
+    stop, target = (order for order in desk.account.working.values() if order is not entry)
+
+    def resize(order: Order, quantity: str) -> str | None:
+        asked = {"action": "modify", "orderId": order.order_id, "quantity": quantity}
+        return reason(desk.give(commands.TRADE, **asked))
+
+    desk.shown = {("EURUSD", 1): 6}
+    desk.see("1.07890", "1.07900")
+    desk.work(entry)
+    before = desk.now(stop)
+    assert (resize(stop, "0.07"), desk.now(stop)) == ("quantity_too_large", before)
+    assert desk.last.rejection is not None
+    assert desk.last.rejection.detail == (
+        "expected at most the 0.06 lots that its parent order has filled, was 0.07"
+    )
+    assert (resize(stop, "0.02"), desk.now(stop).size_steps) == (None, 2)
+    assert (resize(stop, "0.06"), desk.now(stop).size_steps) == (None, 6), "up to it again"
+    desk.see("1.07890", "1.07899")
+    desk.work(entry)
+    assert entry.order_id not in desk.account.working
+    assert (resize(stop, "0.11"), resize(stop, "0.10")) == ("quantity_too_large", None)
+    desk.shown = {("EURUSD", -1): 3}
+    desk.work(target, desk.see("1.08200", "1.08210"))
+    assert desk.now(stop).size_steps == 7, "what the other exit has left"
+    assert (resize(stop, "0.08"), resize(target, "0.11")) == ("quantity_too_large",) * 2
+    assert (resize(stop, "0.05"), resize(stop, "0.07")) == (None, None)
+
+
 def test_quotes_from_before_a_change_neither_trigger_nor_fill() -> None:
     desk = Desk()
     order = desk.place(orderType="stop", triggerPrice="1.08200")
@@ -451,3 +488,34 @@ def test_orders_may_be_placed_before_there_is_a_quote_but_not_post_only() -> Non
     assert trail.terms.peak_ticks is None
     refused = desk.trade(orderType="limit", price="1.07900", postOnly=True)
     assert reason(refused) == "quote_stale"
+
+
+@pytest.mark.parametrize(
+    ("keeps_hours", "ends"),
+    [(True, "close"), (False, "reset")],
+)
+def test_a_days_order_ends_with_the_session_where_hours_are_kept(
+    keeps_hours: bool,
+    ends: str,
+) -> None:
+    close_ns = NOW + 3600 * SECOND_NS
+    hours = Calendar("fx", "test", (NOW - SECOND_NS,), (close_ns,))
+    seen = market(FIRST)
+    seen = replace(
+        seen, catalog=replace(seen.catalog, calendars={"fx": hours}), keeps_hours=keeps_hours
+    )
+    state = account()
+    request = command(
+        symbol="EURUSD", action="buy", quantity="0.10", orderType="limit", price="1.07900",
+        timeInForce="day",
+    )  # fmt: skip
+    context = Context(seen, profile(), frozenset({"EURUSD"}), NOW)
+    outcome = execute(state, request, context)
+    (order,) = outcome.account.working.values()
+    expected = close_ns if ends == "close" else state.day.next_reset_ns
+    assert order.terms.expire_at_ns == expected
+    late = replace(context, now_ns=expected - 1)
+    told = command(commands.EXPIRE_ORDERS, "watch")
+    assert execute(outcome.account, told, late).account.working
+    after = execute(outcome.account, told, replace(context, now_ns=expected))
+    assert [(o.status, o.reason) for o in after.orders] == [("expired", "day")]

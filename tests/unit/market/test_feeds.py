@@ -3,17 +3,19 @@
 import asyncio
 import gzip
 import json
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.support.market_data import ticks_file
+from tests.support.market_data import DATA, REQUIRED, ticks_file
 
 from quantlab.market.catalog import parse_catalog
 from quantlab.market.gate import GateState, Verdict, judge
 from quantlab.market.quote import Quote
+from quantlab.market.sessions import Calendar
 from quantlab_adapters.feeds.archive import FolderTickArchive
 from quantlab_adapters.feeds.paced import BATCH_MAX, PacedSource
 from quantlab_adapters.feeds.replay import LOOP_PAUSE_NS, ReplayStream
@@ -70,6 +72,7 @@ def test_recorded_ticks_replay_with_next_to_no_refusal(name: str, symbol: str) -
     assert newest.ts_ns > START
     assert seen.pop(Verdict.UNCONFIRMED) == 2
     assert seen.pop(Verdict.OFF_MARKET) <= 3
+    assert seen.pop(Verdict.DUPLICATE) <= 1
     assert seen.pop(Verdict.ACCEPTED) > 400
     assert not any(seen.values())
     assert stream.rounded == 0
@@ -121,7 +124,7 @@ def test_a_malformed_row_is_named(tmp_path: Path, row: str, line: int) -> None:
 def test_a_wrong_header_and_a_broken_archive_are_named(tmp_path: Path) -> None:
     bare = tmp_path / "eurusd_bare.csv"
     bare.write_text("1000,1.1,1.2\n")
-    with pytest.raises(Misconfigured, match=r"line 1: expected ts_ms,bid,ask, got .1000,1\.1,1\.2"):
+    with pytest.raises(Misconfigured, match=r"line 1: expected ts_ms,bid,ask.*, got .1000,1\.1"):
         replayed(bare)
     cut = tmp_path / "eurusd_cut.csv.gz"
     cut.write_bytes(gzip.compress(b"ts_ms,bid,ask\n" + b"1000,1.1,1.2\n" * 500)[:-20])
@@ -160,10 +163,75 @@ def test_parquet_without_prices_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"timestamp": [1], "close": [1.1]}), path)
     with pytest.raises(Misconfigured, match="expected columns timestamp or ts_ms, bid and ask"):
         replayed(path)
+    words = tmp_path / "eurusd_words.parquet"
+    pq.write_table(pa.table({"ts_ms": [1, 2], "bid": ["1.1", "x"], "ask": [1.2, 1.2]}), words)
+    with pytest.raises(Misconfigured, match=r"row 1: expected a number, got '1\.1'"):
+        replayed(words)
+
+
+def test_a_side_without_a_quote_is_no_price(tmp_path: Path) -> None:
     holes = tmp_path / "eurusd_holes.parquet"
-    pq.write_table(pa.table({"ts_ms": [1, 2], "bid": [1.1, None], "ask": [1.2, 1.2]}), holes)
-    with pytest.raises(Misconfigured, match="row 2: expected a price, got None"):
-        replayed(holes)
+    nan = float("nan")
+    pq.write_table(pa.table({"ts_ms": [1, 2], "bid": [nan, None], "ask": [1.2, 1.2]}), holes)
+    assert [(q.bid_ticks, q.ask_ticks) for q in replayed(holes)] == [(0, 120000)] * 2
+    text = csv_file(tmp_path, "1000,,1.2\n2000,1.1,\n")
+    assert [(q.bid_ticks, q.ask_ticks) for q in replayed(text)] == [(0, 120000), (110000, 0)]
+
+
+def sizes(quotes: list[Quote]) -> list[tuple[int, int]]:
+    return [(quote.bid_size_steps, quote.ask_size_steps) for quote in quotes]
+
+
+def test_displayed_sizes_are_read_in_whole_steps(tmp_path: Path) -> None:
+    path = tmp_path / "eurusd_sizes.csv"
+    rows = ("1,1.1,1.2,3,0.019", "2,1.1,1.2,0,", "3,1.1,1.2,0.001,-1", "4,1.1,1.2,9e0,1")
+    path.write_text("ts_ms,bid,ask,bid_size,ask_size\n" + "\n".join(rows[:3]))
+    # Less than a step is shown as one: none would say that the source gives no size.
+    assert sizes(replayed(path)) == [(300, 1), (0, 0), (1, -100)]
+    path.write_text("ts_ms,bid,ask,bid_size,ask_size\n" + "\n".join(rows))
+    with pytest.raises(Misconfigured, match="line 5: expected ts_ms,bid,ask,bid_size,ask_size"):
+        replayed(path)
+
+
+def test_a_minute_bar_is_the_quote_at_its_end_with_its_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "es_minute.csv.gz"
+    path.write_bytes(
+        gzip.compress(
+            b"time_utc,contract,bid_open,bid_close,bid_size,ask_open,ask_close,ask_size\n"
+            b"2013-10-07 14:04:00.000,201312,1671.0,1671.75,471,1671.25,1672.0,531\n"
+            b"2013-10-07 14:04:00.000,201403,1665.0,1665.75,1,1665.25,1666.0,2\n"
+            b"2013-10-07 14:05:00.000,201312,,,0,1672.0,1672.25,549\n"
+        )
+    )
+    quotes = replayed(path, symbol="ES", contract="201312")
+    assert [(q.ts_ns - START, q.bid_ticks, q.ask_ticks) for q in quotes] == [
+        (0, 6687, 6688),
+        (60_000_000_000, 0, 6689),
+    ]
+    assert sizes(quotes) == [(471, 531), (0, 549)]
+    for contract in (None, "201406"):
+        with pytest.raises(Misconfigured, match="contract= one of 201312, 201403"):
+            replayed(path, symbol="ES", contract=contract)
+    with pytest.raises(Misconfigured, match="expected no contract="):
+        replayed(csv_file(tmp_path, "1,1.1,1.2\n"), contract="201312")
+
+
+@pytest.mark.data
+def test_recorded_sizes_reach_the_quotes() -> None:
+    bitcoin = replayed(ticks_file("btcusdt_binance_quotes.parquet"))
+    assert all(q.bid_size_steps > 0 and q.ask_size_steps > 0 for q in bitcoin)
+    futures = DATA / "futures" / "es_minute_20131006_20131011_quotes.csv.gz"
+    if not futures.is_file():
+        assert not REQUIRED
+        pytest.skip("no recorded minute bars of quotes here, and none are required")
+    state, verdicts = GateState(), Counter[Verdict]()
+    for quote in replayed(futures, symbol="ES", contract="201312"):
+        state, verdict = judge(state, quote, CATALOG.instruments["ES"].gate)
+        verdicts[verdict] += 1
+        if verdict is Verdict.ACCEPTED:
+            assert quote.bid_size_steps > 0
+            assert quote.ask_size_steps > 0
+    assert verdicts[Verdict.ACCEPTED] > 6_000
 
 
 def test_a_feed_line_is_split_into_its_sources() -> None:
@@ -209,6 +277,21 @@ async def test_synthetic_plays_what_no_file_replays(tmp_path: Path) -> None:
     assert {q.symbol for q in quotes} == set(CATALOG.instruments)
     assert [q.ts_ns for q in quotes] == sorted(q.ts_ns for q in quotes)
     assert [q.ts_ns - START for q in quotes if q.symbol == "EURUSD"] == [0, 8_000_000_000]
+
+
+async def test_a_feed_that_keeps_hours_quotes_only_while_its_markets_are_open() -> None:
+    calendars = {"always": Calendar("always", "", always=True)}
+    catalog = parse_catalog(
+        json.loads((Path(__file__).parents[3] / "agent/configs/instruments.json").read_text()),
+        calendars,
+    )
+    source = build_source("synthetic:hours=1:speed=0", catalog, ManualClock(), seed=1)
+    assert source.keeps_hours
+    await source.open(START, {})
+    assert {q.symbol for q in await source.next_batch(1) or ()} == {"BTCUSD", "ETHUSD"}
+    assert not build_source("synthetic", catalog, ManualClock(), seed=1).keeps_hours
+    with pytest.raises(Misconfigured, match="expected hours=0 or hours=1, got hours=2"):
+        build_source("synthetic:hours=2", catalog, ManualClock(), seed=1)
 
 
 async def test_synthetic_goes_on_from_the_last_logged_price() -> None:
@@ -269,7 +352,8 @@ async def test_a_feed_without_ticks_is_refused(tmp_path: Path) -> None:
 
 async def test_archived_ticks_come_back_and_their_file_is_read_only(tmp_path: Path) -> None:
     archive = FolderTickArchive(tmp_path)
-    quotes = [Quote("EURUSD", 1, 2, START, 1), Quote("EURUSD", 3, 5, START + 1, 4)]
+    sized = Quote("EURUSD", 3, 5, START + 1, 4, bid_size_steps=7, ask_size_steps=9)
+    quotes = [Quote("EURUSD", 1, 2, START, 1), sized]
     digest = await archive.store("ticks/EURUSD/1.parquet", quotes)
     assert await archive.load("ticks/EURUSD/1.parquet") == quotes
     path = tmp_path / "ticks/EURUSD/1.parquet"

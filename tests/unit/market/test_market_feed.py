@@ -27,6 +27,7 @@ class World:
     """Every port of the feed, with a journal of what was written where, in order."""
 
     speed_ppm = 1_000_000
+    keeps_hours = False
 
     def __init__(self) -> None:
         self.now = START
@@ -129,7 +130,7 @@ def quote(bid: int = 110_000, ask: int | None = None, after_ns: int = 0) -> Quot
 async def warm(world: World | None = None) -> Feed:
     """Return a feed whose first quote has been accepted as number 1."""
     feed = await Feed(world or World()).start()
-    await feed.give(quote(), quote(), quote())
+    await feed.give(quote(after_ns=-2), quote(after_ns=-1), quote())
     return feed
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,11 +80,14 @@ async def get(client: httpx.AsyncClient, path: str, status: int = 200) -> dict[s
     return document
 
 
-async def test_the_quote_in_decimals(client: httpx.AsyncClient) -> None:
+async def test_the_quote_in_decimals(client: httpx.AsyncClient, market: Market) -> None:
+    market.quote = replace(market.quote, bid_size_steps=250)
     assert await get(client, "EURUSD/quote") == {
         "symbol": "EURUSD",
         "bid": "1.08123",
         "ask": "1.08125",
+        "bidSize": "2.50",
+        "askSize": None,
         "ts": "2026-01-02T00:00:00.000000Z",
         "seq": 7,
         "stale": False,

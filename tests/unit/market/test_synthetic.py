@@ -42,6 +42,17 @@ def test_the_walk_is_the_same_on_every_machine() -> None:
     assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN
 
 
+def test_displayed_sizes_are_seeded_and_spread_about_their_mean() -> None:
+    quotes = take("ES", 1, 2_000)
+    mean = CATALOG.synthetic["ES"].size_steps
+    assert quotes == take("ES", 1, 2_000)
+    shown = [size for q in quotes for size in (q.bid_size_steps, q.ask_size_steps)]
+    assert min(shown) >= mean // 4
+    assert max(shown) <= mean * 7 // 4
+    assert abs(sum(shown) // len(shown) - mean) < mean // 20
+    assert {q.ask_size_steps for q in take("EURUSD", 1, 100)} == {0}
+
+
 @pytest.mark.parametrize("symbol", sorted(CATALOG.instruments))
 def test_every_symbol_is_lively_and_believed(symbol: str) -> None:
     quotes = take(symbol, 3, 5_000)

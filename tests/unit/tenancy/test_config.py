@@ -208,3 +208,13 @@ def test_costs_and_margin_of_an_account_type_become_part_of_its_version() -> Non
     assert config_of_resolved(config.document) == config
     assert config.version != parse_tenant_config(MINIMAL, REFERENCES).version
     assert parse_tenant_config(MINIMAL, REFERENCES).account_types["demo"].trading == {}
+
+
+def test_fill_models_are_the_tenants_own_instruments() -> None:
+    model = {"size": "unlimited", "slippage": {"kind": "fixed", "ticks": 2}}
+    config = parse_tenant_config({**MINIMAL, "fillModels": {"*": model, "ES": model}}, REFERENCES)
+    assert config.fill_models == {"*": model, "ES": model}
+    assert config_of_resolved(config.document).fill_models == config.fill_models
+    assert parse_tenant_config({**MINIMAL, "fillModels": {}}, REFERENCES).fill_models == {}
+    with pytest.raises(InvalidTenantConfig, match=r"/fillModels/NQ: expected one of the tenant's"):
+        parse_tenant_config({**MINIMAL, "fillModels": {"NQ": model}}, REFERENCES)

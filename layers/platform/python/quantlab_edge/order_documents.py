@@ -119,7 +119,8 @@ class OrderChange(ApiModel):
 class OrderOut(ApiModel):
     """An order as it is now. quantity is null when it was refused before it was sized.
 
-    triggerPrice of a trailing stop follows bestPrice, the best price it has seen.
+    triggerPrice of a trailing stop follows bestPrice, the best price it has seen. activeFrom is
+    when an order arrives, on the feed's clock: no earlier quote triggers or fills it.
     """
 
     order_id: str
@@ -138,6 +139,7 @@ class OrderOut(ApiModel):
     best_price: str | None
     time_in_force: str
     expire_at: str | None
+    active_from: str | None
     reduce_only: bool
     post_only: bool
     stop_loss: str | None
@@ -159,10 +161,16 @@ class FillQuote(ApiModel):
     ask: str
     time: str
     seq: int
+    bid_size: str | None
+    ask_size: str | None
 
 
 class FillOut(ApiModel):
-    """A fill with every input it was computed from; rate is a fraction of minor units."""
+    """A fill with every input it was computed from; rate is a fraction of minor units.
+
+    fillModel is the version of the model, which the fill's event shows in full; fillSeed is what
+    a random slippage was drawn from.
+    """
 
     fill_id: str
     order_id: str
@@ -172,6 +180,8 @@ class FillOut(ApiModel):
     price: str
     slippage: str
     quote: FillQuote
+    fill_model: str | None
+    fill_seed: str | None
     rate: str
     realised: str
     commission: str
@@ -248,6 +258,7 @@ def order_out(catalog: Catalog, row: Mapping[str, Any]) -> OrderOut:
         best_price=price(terms.peak_ticks),
         time_in_force=terms.time_in_force,
         expire_at=None if terms.expire_at_ns is None else format_rfc3339(terms.expire_at_ns),
+        active_from=format_rfc3339(terms.active_ns) if terms.active_ns else None,
         reduce_only=terms.reduce_only,
         post_only=terms.post_only,
         stop_loss=price(row["stop_loss_ticks"]),
@@ -272,6 +283,10 @@ def _size(instrument: Instrument | None, steps: int) -> str:
     return "0" if instrument is None else format_units(steps, instrument.size_step)
 
 
+def _shown(instrument: Instrument, steps: int) -> str | None:
+    return format_units(steps, instrument.size_step) if steps else None
+
+
 def fill_out(catalog: Catalog, row: Mapping[str, Any], digits: int) -> FillOut:
     """Show a fill's row; digits are those of the account's currency."""
     instrument = catalog.instruments[row["symbol"]]
@@ -290,7 +305,11 @@ def fill_out(catalog: Catalog, row: Mapping[str, Any], digits: int) -> FillOut:
                 ask=format_units(row["ask_ticks"], tick),
                 time=format_rfc3339(row["quote_ts_ns"]),
                 seq=row["quote_seq"],
+                bid_size=_shown(instrument, row["bid_size_steps"]),
+                ask_size=_shown(instrument, row["ask_size_steps"]),
             ),
+            "fill_model": row["fill_model"],
+            "fill_seed": None if row["fill_seed"] is None else str(row["fill_seed"]),
             "rate": f"{row['rate_num']}/{row['rate_den']}",
             "realised": format_minor(row["realised_minor"], digits),
             "commission": format_minor(row["commission_minor"], digits),

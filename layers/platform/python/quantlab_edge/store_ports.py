@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantlab.market.catalog import Catalog, parse_catalog
-from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
-from quantlab_app.ports.approvals import Approvals
+from quantlab.market.sessions import parse_calendar
 from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
 from quantlab_app.ports.bots import Bots, KnownBots
 from quantlab_app.ports.clock import Clock, Ids
@@ -23,7 +22,6 @@ from quantlab_app.ports.identity import (
     Users,
 )
 from quantlab_app.ports.inbox import Inbox
-from quantlab_app.ports.links import AccountLinks
 from quantlab_app.ports.market import (
     Bars,
     QuoteRefusals,
@@ -38,29 +36,17 @@ from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, Web
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
 from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
 from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
+from quantlab_edge.account_ports import AccountPorts
 from quantlab_edge.composition import part
 from quantlab_edge.native import NativePorts
 
 if TYPE_CHECKING:
-    from quantlab_adapters.postgres.configs import PostgresTenantConfigs
-    from quantlab_adapters.postgres.database import Database
     from quantlab_adapters.redis.client import Client
     from quantlab_adapters.redis.signals import RedisStamps
 
 
-class StorePorts(NativePorts):
+class StorePorts(AccountPorts, NativePorts):
     """One method a port, by the name of the container."""
-
-    @part
-    async def database(self) -> "Database":
-        from quantlab_adapters.postgres.database import Database
-
-        database = Database(
-            (await self.store_urls())[0], max_size=self.settings.pool_size, **self.session()
-        )
-        self.closes(database.close)
-        await database.open()
-        return database
 
     @part
     async def redis(self) -> "Client":
@@ -69,10 +55,6 @@ class StorePorts(NativePorts):
         client = connect((await self.store_urls())[1])
         self.closes(client.aclose)
         return client
-
-    def session(self) -> dict[str, Any]:
-        """Return what a profile asks of the sessions with PostgreSQL."""
-        return {}
 
     @part
     async def clock(self) -> Clock:
@@ -90,45 +72,12 @@ class StorePorts(NativePorts):
     async def catalog(self) -> Catalog:
         path = self.catalogue_file()
         try:
-            return parse_catalog(json.loads(path.read_text("utf-8")))
+            found = sorted(path.parent.glob("calendars/*.json"))
+            calendars = [parse_calendar(json.loads(file.read_text("utf-8"))) for file in found]
+            by_name = {calendar.name: calendar for calendar in calendars}
+            return parse_catalog(json.loads(path.read_text("utf-8")), by_name)
         except OSError as error:
             raise Misconfigured(f"expected the instrument catalogue at {path}: {error}") from error
-
-    @part
-    async def tenants(self) -> Tenants:
-        from quantlab_adapters.postgres.configs import PostgresTenants
-
-        return PostgresTenants(await self.database())
-
-    @part
-    async def tenant_configs(self) -> "PostgresTenantConfigs":
-        from quantlab_adapters.postgres.configs import PostgresTenantConfigs
-
-        return PostgresTenantConfigs(await self.database())
-
-    @part
-    async def rulebooks(self) -> Rulebooks:
-        from quantlab_adapters.postgres.configs import PinnedRulebooks
-
-        return PinnedRulebooks(await self.tenant_configs())
-
-    @part
-    async def accounts(self) -> Accounts:
-        from quantlab_adapters.postgres.accounts import PostgresAccounts
-
-        return PostgresAccounts(await self.database())
-
-    @part
-    async def account_links(self) -> AccountLinks:
-        from quantlab_adapters.postgres.links import PostgresAccountLinks
-
-        return PostgresAccountLinks(await self.database())
-
-    @part
-    async def approvals(self) -> Approvals:
-        from quantlab_adapters.postgres.approvals import PostgresApprovals
-
-        return PostgresApprovals(await self.database())
 
     @part
     async def bots(self) -> Bots:

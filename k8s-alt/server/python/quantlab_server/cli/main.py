@@ -8,11 +8,13 @@ import typer
 from quantlab_server.cli import (
     audit,
     aws_local,
+    calendars,
     db,
     demo,
     inbox,
     keys,
     openapi,
+    replay,
     role,
     rules,
     signal,
@@ -43,6 +45,7 @@ app.command("down")(up.down)
 app.add_typer(aws_local.app, name="aws-local")
 app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)
+app.add_typer(calendars.app, name="calendars")
 app.add_typer(db.app, name="db")
 app.add_typer(role.app, name="role")
 app.add_typer(tenant.tenant_app, name="tenant")
@@ -52,3 +55,4 @@ app.add_typer(signal.app, name="signal")
 app.add_typer(audit.app, name="audit")
 app.add_typer(inbox.app, name="inbox")
 app.add_typer(rules.app, name="rules")
+app.add_typer(replay.app, name="replay")

@@ -1,12 +1,13 @@
 """Accounts as they are read and made; only the one writer changes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from quantlab.engine.opening import Course
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
+from quantlab.market.fill_model import FillModel
 from quantlab.rules.terms import Profile
 from quantlab.tenancy.scope import Scope
 
@@ -153,6 +154,7 @@ class Rulebook:
     account_type: str
     retention_days: int
     course: Course
+    fill_models: Mapping[str, FillModel] = field(default_factory=dict)
     trading: TradingTerms = STANDARD
 
 

@@ -37,6 +37,7 @@ from quantlab_app.ports.market import (
 )
 from quantlab_app.ports.metrics import MetricsBoard, Probe
 from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
+from quantlab_app.ports.recordings import Recordings
 from quantlab_app.ports.secrets import Keys, Secrets, Vault
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
 from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
@@ -60,6 +61,7 @@ class Ports:
     accounts: Accounts
     account_links: AccountLinks
     approvals: Approvals
+    recordings: Recordings
     bots: Bots
     known_bots: KnownBots
     webhook_endpoints: WebhookEndpoints

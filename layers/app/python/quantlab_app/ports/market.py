@@ -60,6 +60,11 @@ class TickSource(Protocol):
         """Return how fast the feed's clock runs, in millionths of the wall clock's speed."""
         ...
 
+    @property
+    def keeps_hours(self) -> bool:
+        """Say whether its markets open and close by their calendars; see FeedClock."""
+        ...
+
     async def open(self, start_ns: int, last: Mapping[str, Quote]) -> None:
         """Begin at start_ns on the feed's clock; last is the last logged quote of each symbol."""
         ...

@@ -190,7 +190,9 @@ async def present_market(ports: Ports) -> Market:
     """Return the latest quotes on the feed's clock of this moment."""
     quotes, clock = await ports.quotes.latest_with_clock(tuple(ports.catalog.instruments))
     now_ns = ports.clock.now_ns()
-    return Market(ports.catalog, quotes, now_ns if clock is None else clock.at(now_ns))
+    if clock is None:
+        return Market(ports.catalog, quotes, now_ns)
+    return Market(ports.catalog, quotes, clock.at(now_ns), clock.keeps_hours)
 
 
 def _position(owned: OwnedAccount, position: Position, market: Market) -> PositionView:

@@ -212,7 +212,10 @@ class AccountWatch:
         return self._feed is None or self._feed.is_silent(self._ports.clock.now_ns())
 
     def _feed_now(self, now_ns: int) -> int:
-        return now_ns if self._feed is None else self._feed.at(now_ns)
+        if self._feed is None:
+            return now_ns
+        self._watch.keeps_hours = self._feed.keeps_hours
+        return self._feed.at(now_ns)
 
     def _demand(self, demands: Sequence[Demand]) -> None:
         for demand in demands:

@@ -12,6 +12,7 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import MOVE_CONFIG, REFUSE_SIGNAL, Event, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
+from quantlab.engine.inputs import inputs_of, with_reset
 from quantlab.engine.life_records import Opened
 from quantlab.engine.opening import Start
 from quantlab.kernel.canonical import Json
@@ -100,16 +101,18 @@ async def market_now(ports: Ports) -> tuple[Market, int]:
     catalog = ports.catalog
     quotes, clock = await ports.quotes.latest_with_clock(tuple(catalog.instruments))
     now_ns = ports.clock.now_ns()
-    market = Market(catalog, quotes, now_ns if clock is None else clock.at(now_ns))
-    if clock is None or clock.is_silent(now_ns):
-        market = market.suspended()
-    return market, now_ns
+    if clock is None:
+        return Market(catalog, quotes, now_ns).suspended(), now_ns
+    market = Market(catalog, quotes, clock.at(now_ns), clock.keeps_hours)
+    return market.suspended() if clock.is_silent(now_ns) else market, now_ns
 
 
 async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> list[Outcome]:
     """Carry out the commands in order, each account's state carried on."""
     accounts = dict(batch.accounts)
     contexts: dict[str, Context] = {}
+    read = inputs_of(market, now_ns)
+    recorded = read.recorded()
     outcomes = []
     for command in batch.commands:
         account = accounts[command.account_id or ""]
@@ -121,6 +124,8 @@ async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> li
             del contexts[account.account_id]
             context = await _with_target(ports, account, context, command.payload["version"])
         outcome = execute(account, command, context)
+        reset = context.reset_market
+        outcome.inputs = recorded if reset is None else with_reset(read, reset).recorded()
         accounts[account.account_id] = outcome.account
         outcomes.append(outcome)
     return outcomes
@@ -139,6 +144,7 @@ async def _context(ports: Ports, account: Account, market: Market, now_ns: int) 
         rulebook.instruments,
         now_ns,
         reset_market,
+        fill_models=rulebook.fill_models,
         course=rulebook.course,
         trading=rulebook.trading,
     )

@@ -65,6 +65,7 @@ class FeedState:
     dirty: set[str] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
     pending_refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
+    keeps_hours: bool = False
     heartbeat_ns: int = 0
     noted_ns: int = 0
 
@@ -104,6 +105,7 @@ async def start_feed(ports: FeedPorts, catalog: Catalog) -> FeedState:
         last=dict(last),
         # What happened while no feed ran is unknown.
         suspended=set(last),
+        keeps_hours=ports.source.keeps_hours,
     )
     await _rebuild_bars(ports, state)
     newest_ns = max((quote.ts_ns for quote in last.values()), default=0)
@@ -119,7 +121,9 @@ async def feed_batch(
     stop: asyncio.Event,
 ) -> None:
     """Judge one batch, log it, publish it; wait out a store that is away."""
-    clock = FeedClock(ports.source.now_ns(), ports.clock.now_ns(), ports.source.speed_ppm)
+    source = ports.source
+    now_ns = source.now_ns()
+    clock = FeedClock(now_ns, ports.clock.now_ns(), source.speed_ppm, source.keeps_hours)
     judged = judge_batch(state, catalog, quotes)
     for symbol, accepted in Counter(quote.symbol for quote in judged.accepted).items():
         ports.count_quotes(symbol, Verdict.ACCEPTED.value, accepted)
@@ -152,13 +156,17 @@ def judge_batch(state: FeedState, catalog: Catalog, quotes: Sequence[Quote]) -> 
     judged = Judged()
     for quote in quotes:
         symbol = quote.symbol
-        limits = catalog.instruments[symbol].gate
-        gate = state.gates.get(symbol, GateState())
-        state.gates[symbol], verdict = judge(gate, quote, limits)
+        instrument = catalog.instruments[symbol]
+        if state.keeps_hours and not catalog.is_open(instrument, quote.ts_ns):
+            verdict = Verdict.OUT_OF_SESSION
+        else:
+            gate = state.gates.get(symbol, GateState())
+            state.gates[symbol], verdict = judge(gate, quote, instrument.gate)
         if verdict is Verdict.ACCEPTED:
             _accept(state, judged, quote)
         else:
-            state.suspended.add(symbol)
+            if verdict.suspends:
+                state.suspended.add(symbol)
             judged.refusals[symbol, verdict.value] += 1
     state.pending_refusals += judged.refusals
     return judged

@@ -16,7 +16,7 @@ from quantlab_app.ports.market import Bars, Quotes
 
 @dataclass(frozen=True, slots=True)
 class QuoteView:
-    """A quote, and whether it is too old or too doubtful to trade on."""
+    """A quote, and whether it is too old or too doubtful to trade on, or its market is shut."""
 
     instrument: Instrument
     quote: Quote
@@ -47,8 +47,10 @@ async def read_quote(
     if quote is None or feed_clock is None:
         raise NotFound(f"quote of {symbol}")
     now_ns = clock.now_ns()
-    stale = feed_clock.is_silent(now_ns) or is_stale(quote, feed_clock.at(now_ns), instrument.gate)
-    return QuoteView(instrument, quote, stale)
+    feed_now_ns = feed_clock.at(now_ns)
+    closed = feed_clock.keeps_hours and not catalog.is_open(instrument, feed_now_ns)
+    old = feed_clock.is_silent(now_ns) or is_stale(quote, feed_now_ns, instrument.gate)
+    return QuoteView(instrument, quote, closed or old)
 
 
 async def read_bars(

@@ -76,6 +76,8 @@ def modify(draft: Draft, payload: Payload) -> Rejection | None:
     if isinstance(changed, Rejection):
         return changed
     if order.status != lifecycle.PENDING_PARENT:
+        active_ns = draft.active_ns(instrument)
+        changed = replace(changed, terms=replace(changed.terms, active_ns=active_ns))
         changed = started(changed, market)
         refused = misplaced(changed, market.usable(instrument), instrument)
         if refused is not None:
@@ -173,4 +175,18 @@ def _new_size(order: Order, instrument: Instrument, payload: Payload) -> int | R
             Reason.QUANTITY_TOO_SMALL,
             f"expected quantity above the filled {filled} lots, was {payload['quantity']}",
         )
+    if isinstance(size_steps, int) and order.terms.parent_id is not None:
+        return _within_parent(order, instrument, size_steps)
     return size_steps
+
+
+def _within_parent(order: Order, instrument: Instrument, size_steps: int) -> int | Rejection:
+    """Refuse a child larger than what its parent has filled and no other exit has closed."""
+    most_steps = max(order.terms.parent_steps, order.size_steps)
+    if size_steps <= most_steps:
+        return size_steps
+    most, asked = (format_units(n, instrument.size_step) for n in (most_steps, size_steps))
+    return Rejection(
+        Reason.QUANTITY_TOO_LARGE,
+        f"expected at most the {most} lots that its parent order has filled, was {asked}",
+    )

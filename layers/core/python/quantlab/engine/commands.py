@@ -82,6 +82,8 @@ class Fill:
     slippage_ticks: int
     bid_ticks: int
     ask_ticks: int
+    bid_size_steps: int
+    ask_size_steps: int
     quote_ts_ns: int
     quote_seq: int
     rate_num: int
@@ -90,6 +92,8 @@ class Fill:
     commission_minor: int
     entries: tuple[LedgerEntry, ...]
     event_seq: int
+    fill_model: str
+    fill_seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ class Violation:
 class Outcome:
     """What one command did: the account after it, and everything to be written with it.
 
-    orders are those that ended; what still works is in the account.
+    orders are those that ended; what still works is in the account. inputs record what it was
+    decided on (quantlab.engine.inputs).
     """
 
     command: Command
@@ -120,6 +125,7 @@ class Outcome:
     violations: list[Violation] = field(default_factory=list)
     closed_days: list[ClosedDay] = field(default_factory=list)
     life: LifeRecords | None = None
+    inputs: dict[str, Json] = field(default_factory=dict)
 
     @property
     def touched_status(self) -> bool:

@@ -9,11 +9,13 @@ from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.ids import derive_id
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.fills import SAME_CURRENCY, Rate, equity_minor, open_gain_micro
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
+from quantlab.market.fill_model import FillModel, chosen_model
 from quantlab.market.gate import is_stale
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
@@ -23,14 +25,20 @@ from quantlab.rules.terms import Profile
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """The latest accepted quotes and the feed's clock at one moment."""
+    """The latest accepted quotes and the feed's clock at one moment.
+
+    With keeps_hours nothing is usable while its market is closed by its calendar.
+    """
 
     catalog: Catalog
     quotes: Mapping[str, Quote]
     feed_now_ns: int
+    keeps_hours: bool = False
 
     def usable(self, instrument: Instrument) -> Quote | Rejection:
         """Return the instrument's quote, or why it may not be traded on."""
+        if self.keeps_hours and not self.catalog.is_open(instrument, self.feed_now_ns):
+            return self._closed(instrument)
         quote = self.quotes.get(instrument.symbol)
         if quote is None:
             return Rejection(Reason.NO_QUOTE, f"no quote of {instrument.symbol} yet")
@@ -44,10 +52,25 @@ class Market:
             )
         return quote
 
+    def next_close(self, instrument: Instrument) -> int | None:
+        """Return when the instrument's session ends; None where no hours are kept or known."""
+        calendar = self.catalog.calendars.get(instrument.calendar)
+        if calendar is None or not self.keeps_hours:
+            return None
+        return calendar.next_close(self.feed_now_ns)
+
+    def _closed(self, instrument: Instrument) -> Rejection:
+        calendar = self.catalog.calendars.get(instrument.calendar)
+        opens_ns = None if calendar is None else calendar.next_open(self.feed_now_ns)
+        until = "and when it opens is not known"
+        if opens_ns is not None:
+            until = f"until {format_rfc3339(opens_ns)}"
+        return Rejection(Reason.MARKET_CLOSED, f"the market of {instrument.symbol} is shut {until}")
+
     def suspended(self) -> "Market":
         """Return this market with every quote suspended, as when the feed has gone silent."""
         quotes = {symbol: replace(quote, suspended=True) for symbol, quote in self.quotes.items()}
-        return Market(self.catalog, quotes, self.feed_now_ns)
+        return replace(self, quotes=quotes)
 
     def unaged(self) -> "Market":
         """Return this market with its clock stopped before any quote: none of them is stale."""
@@ -74,10 +97,9 @@ class Context:
     """Everything outside the account: market, rules and the moment.
 
     reset_market holds the last quotes before the reset that opened today's trading day; it is
-    None while no day has to be rolled. displayed_steps limits what one quote of a symbol fills on
-    one side, by symbol and side; absent means without limit. around is what rules look at outside
-    the account; course is what the account's configuration leads it through; trading are the costs
-    and the margin of its type.
+    None while no day has to be rolled. fill_models are the tenant's own, by symbol. around is what
+    rules look at outside the account; course is what the account's configuration leads it through;
+    trading are the costs and the margin of its type.
     """
 
     market: Market
@@ -85,10 +107,15 @@ class Context:
     instruments: frozenset[str]
     now_ns: int
     reset_market: Market | None = None
-    displayed_steps: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    fill_models: Mapping[str, FillModel] = field(default_factory=dict)
     around: Surroundings = NOTHING_KNOWN
     course: Course | None = None
     trading: TradingTerms = STANDARD
+
+    def fill_model(self, instrument: Instrument) -> FillModel:
+        """Return how the account's orders of the instrument are filled."""
+        symbol = instrument.symbol
+        return chosen_model(self.fill_models, symbol, self.market.catalog.fill_models[symbol])
 
 
 def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -> int | Rejection:
@@ -149,6 +176,8 @@ def write_quotes(quotes: Iterable[Quote]) -> list[Json]:
             "askTicks": quote.ask_ticks,
             "tsNs": str(quote.ts_ns),
             "seq": quote.seq,
+            "bidSizeSteps": quote.bid_size_steps,
+            "askSizeSteps": quote.ask_size_steps,
         }
         for quote in quotes
     ]
@@ -158,7 +187,14 @@ def read_market(catalog: Catalog, recorded: Sequence[Mapping[str, Any]]) -> Mark
     """Return the market of recorded quotes, at the moment of the newest of them."""
     quotes = {
         item["symbol"]: Quote(
-            item["symbol"], item["bidTicks"], item["askTicks"], int(item["tsNs"]), item["seq"]
+            symbol=item["symbol"],
+            bid_ticks=item["bidTicks"],
+            ask_ticks=item["askTicks"],
+            ts_ns=int(item["tsNs"]),
+            seq=item["seq"],
+            # Commands recorded before quotes had sizes know none.
+            bid_size_steps=item.get("bidSizeSteps", 0),
+            ask_size_steps=item.get("askSizeSteps", 0),
         )
         for item in recorded
     }

@@ -6,11 +6,12 @@ from typing import Any
 from quantlab.engine.commands import Command, Event, Outcome
 from quantlab.engine.context import Context
 from quantlab.engine.life_records import LifeRecords
-from quantlab.engine.pricing import UNLIMITED
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.ids import derive_id
+from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
+from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
 
 
@@ -62,19 +63,32 @@ class Draft:
         account = self.account
         return derive_id(account.tenant_id, account.account_id, self.next_seq, kind)
 
-    def available_steps(self, quote: Quote, side: int) -> int:
-        """Return what a quote still fills on a side, less what this command took of it."""
-        shown = self.context.displayed_steps.get((quote.symbol, side), UNLIMITED)
-        return shown - self._taken.get((quote.symbol, side, quote.seq), 0)
+    def taken_steps(self, quote: Quote, side: int) -> int:
+        """Return how much of a quote's displayed size on a side this command has used up."""
+        return self._taken.get((quote.symbol, side, quote.seq), 0)
 
     def take_steps(self, quote: Quote, side: int, size_steps: int) -> None:
         """Note that a fill used up so much of a quote."""
         key = (quote.symbol, side, quote.seq)
         self._taken[key] = self._taken.get(key, 0) + size_steps
 
+    def active_ns(self, instrument: Instrument) -> int:
+        """Return when an order given now arrives, on the feed's clock; 0 where it does at once."""
+        latency_ns = self.context.fill_model(instrument).latency_ns
+        return self.context.market.feed_now_ns + latency_ns if latency_ns else 0
+
     def money(self, amount_minor: int) -> str:
         return format_minor(amount_minor, self.account.currency_digits)
 
     def finish(self) -> Outcome:
+        """Return the outcome; working orders are left in the order a store reads them back in."""
+        if len(self.account.working) > 1:
+            working = sorted(self.account.working.items(), key=_age)
+            self.account = replace(self.account, working=dict(working))
         self.outcome.account = self.account
         return self.outcome
+
+
+def _age(held: tuple[str, Order]) -> tuple[int, str]:
+    order_id, order = held
+    return order.created_ns, order_id

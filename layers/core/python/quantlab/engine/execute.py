@@ -14,7 +14,7 @@ from quantlab.engine.enforcement import (
     roll_if_over,
     take_over_peak,
 )
-from quantlab.engine.filling import fill_market_order, new_order
+from quantlab.engine.filling import fill_at_once, new_order, send_market_order
 from quantlab.engine.guard import guard
 from quantlab.engine.order_terms import MARKET
 from quantlab.engine.orders import cancel_working, expire_due
@@ -23,13 +23,16 @@ from quantlab.engine.pretrade import refused_by_rules, report_stop
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import Intent, closing_intent, reversing_intent
 from quantlab.engine.stop_out import stop_out
+from quantlab.engine.trading import plan_fill
 from quantlab.engine.working import attempt_due, observe_trails, work_order
 from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.orders import Order
-from quantlab.ledger.state import Account
+from quantlab.ledger.state import Account, Position
 from quantlab.market.instrument import Instrument
-from quantlab.market.quote import Quote
+from quantlab.market.quote import BUY, Quote
+
+TAKE_PROFIT = "take_profit"
 
 
 def execute(account: Account, command: Command, context: Context) -> Outcome:
@@ -118,13 +121,16 @@ def _close_position(
     if isinstance(quote, Rejection):
         return quote
     if payload["action"] == "reverse":
-        intent = reversing_intent(position, instrument, quote, payload)
+        model = draft.context.fill_model(instrument)
+        intent = reversing_intent(position, instrument, quote, payload, model)
     else:
         intent = closing_intent(position, instrument, quote, payload.get("quantity"))
     if isinstance(intent, Rejection):
         return intent
     refused = refused_by_rules(draft, new_order(draft, intent), quote.price_for(intent.side))
-    return refused or fill_market_order(draft, intent, "signal")
+    if refused is not None:
+        return refused
+    return send_market_order(draft, intent, reduce_only=payload["action"] != "reverse")
 
 
 def _flat(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
@@ -170,7 +176,8 @@ def _flat_all(draft: Draft) -> Rejection | None:
     cancelled = cancel_working(draft, "flattened")
     waiting = liquidate(draft, "signal")
     if waiting:
-        return Rejection(Reason.QUOTE_STALE, "no good quote to close " + ", ".join(waiting))
+        enforce_equity(draft)
+        return Rejection(Reason.QUOTE_STALE, "no good quote to close all of " + ", ".join(waiting))
     draft.outcome.result = draft.outcome.result or {"orderIds": list(cancelled)}
     return None
 
@@ -224,24 +231,37 @@ def _protect(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     quote = draft.context.market.usable(instrument)
     if isinstance(quote, Rejection):
         return quote
-    long = position.size_steps > 0
-    exit_ticks = quote.bid_ticks if long else quote.ask_ticks
-    if payload["kind"] == "take_profit":
-        target = position.take_profit_ticks
-        reached = target is not None and (exit_ticks >= target if long else exit_ticks <= target)
-        if not reached or target != payload["priceTicks"]:
-            return Rejection(Reason.NOT_TRIGGERED, "the quote is not at the take-profit any more")
-    elif position.stop_loss_ticks != payload["priceTicks"]:
-        return Rejection(Reason.POSITION_CHANGED, "the stop-loss has been moved")
-    draft.emit("order.triggered", {key: payload[key] for key in sorted(payload)})
+    refused = _not_protected(position, quote, payload)
+    if refused is not None:
+        return refused
     intent = closing_intent(position, instrument, quote, None)
-    rejection = intent if isinstance(intent, Rejection) else None
-    if isinstance(intent, Intent):
-        rejection = fill_market_order(draft, intent, payload["kind"])
+    if isinstance(intent, Rejection):
+        return intent
+    limit_ticks = position.take_profit_ticks if payload["kind"] == TAKE_PROFIT else None
+    order = new_order(draft, intent, limit_ticks)
+    planned = plan_fill(draft, order, draft.context.market)
+    if isinstance(planned, Rejection):
+        return planned
+    draft.emit("order.triggered", {key: payload[key] for key in sorted(payload)})
+    rejection = fill_at_once(draft, order, payload["kind"])
     if rejection is None:
         report_stop(draft, instrument)
         enforce_equity(draft)
     return rejection
+
+
+def _not_protected(position: Position, quote: Quote, payload: dict[str, Any]) -> Rejection | None:
+    """Say why a protective price does not hold any more."""
+    if payload["kind"] != TAKE_PROFIT:
+        if position.stop_loss_ticks == payload["priceTicks"]:
+            return None
+        return Rejection(Reason.POSITION_CHANGED, "the stop-loss has been moved")
+    target, side = position.take_profit_ticks, -BUY if position.size_steps > 0 else BUY
+    if target is None or target != payload["priceTicks"]:
+        return Rejection(Reason.POSITION_CHANGED, "the take-profit has been moved")
+    if side * (quote.price_for(side) - target) > 0:
+        return Rejection(Reason.NOT_TRIGGERED, "the quote is not at the take-profit any more")
+    return None
 
 
 def _check_rules(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
@@ -275,7 +295,7 @@ def _liquidate(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         return Rejection(Reason.POSITION_CHANGED, "the account trades again")
     if not draft.account.positions:
         return Rejection(Reason.NO_POSITION, "no open position")
-    waiting = liquidate(draft, payload["cause"])
+    waiting = liquidate(draft, payload["cause"], payload.get("symbol"))
     draft.outcome.result = {"waiting": list(waiting)}
     return None
 
@@ -301,7 +321,7 @@ def _close(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         return Rejection(Reason.ACCOUNT_CLOSED, "the account is closed")
     waiting = liquidate(draft, "operator")
     if waiting:
-        return Rejection(Reason.QUOTE_STALE, "no good quote to close " + ", ".join(waiting))
+        return Rejection(Reason.QUOTE_STALE, "no good quote to close all of " + ", ".join(waiting))
     cancel_working(draft, "account_closed")
     draft.change(status="closed", status_reason=payload["reason"])
     closed = {"status": "closed", "reason": payload["reason"], "by": payload["by"]}

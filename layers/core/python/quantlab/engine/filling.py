@@ -1,5 +1,7 @@
 """Orders meet a quote: market orders at once, working ones when it is their turn."""
 
+from dataclasses import replace
+
 from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.order_terms import FOK, IOC, MARKET
@@ -7,13 +9,16 @@ from quantlab.engine.orders import accept_order, cancel_order, follow_fill, put_
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.sizing import Intent
 from quantlab.engine.trading import Planned, book_fill, plan_fill
-from quantlab.ledger.orders import PLAIN, Order
+from quantlab.ledger.orders import PLAIN, Order, Terms
 
 NOT_FILLED = "not_filled"
 
 
-def new_order(draft: Draft, intent: Intent) -> Order:
-    """Return the market order of an intent, in the name of whoever gave the command."""
+def new_order(draft: Draft, intent: Intent, limit_ticks: int | None = None) -> Order:
+    """Return the market order of an intent, in the name of whoever gave the command.
+
+    limit_ticks is the worst price it takes, as that of a take-profit.
+    """
     command = draft.command
     return Order(
         order_id="",
@@ -31,17 +36,36 @@ def new_order(draft: Draft, intent: Intent) -> Order:
         reason=None,
         event_seq=0,
         created_ns=draft.context.now_ns,
-        terms=PLAIN,
+        terms=PLAIN if limit_ticks is None else Terms(limit_ticks=limit_ticks),
     )
 
 
 def fill_market_order(draft: Draft, intent: Intent, cause: str) -> Rejection | None:
+    """Fill what an intent asks at the present quote; see fill_at_once."""
+    return fill_at_once(draft, new_order(draft, intent), cause)
+
+
+def send_market_order(draft: Draft, intent: Intent, *, reduce_only: bool) -> Rejection | None:
+    """Fill what a trader asks for now, or let the order travel for as long as the model says.
+
+    A stopped account keeps no orders: there a close is carried out at once.
+    """
+    active_ns = draft.active_ns(intent.instrument)
+    if not active_ns or draft.account.status != "active":
+        return fill_market_order(draft, intent, "signal")
+    terms = replace(PLAIN, reduce_only=reduce_only, active_ns=active_ns)
+    order = replace(new_order(draft, intent), terms=terms)
+    accepted = accept_order(draft, order, "signal")
+    draft.outcome.result = {"orderId": accepted.order_id, "symbol": order.symbol}
+    return None
+
+
+def fill_at_once(draft: Draft, order: Order, cause: str) -> Rejection | None:
     """Fill an order at the present quote; the first refusal leaves nothing behind.
 
     What the quote does not fill is cancelled.
     """
-    order = new_order(draft, intent)
-    planned = plan_fill(draft, order, draft.context.market)
+    planned = plan_fill(draft, order, draft.context.market, events_before=1)
     if isinstance(planned, Rejection):
         return planned
     accepted = accept_order(draft, order, cause, kept=False)
@@ -55,7 +79,7 @@ def fill_order(draft: Draft, order: Order, planned: Planned | None, cause: str) 
     if planned is not None:
         order = book_fill(draft, order, planned, cause)
         put_away(draft, order)
-        follow_fill(draft, order, planned.size_steps)
+        follow_fill(draft, order, planned.fill.steps)
         left = draft.account.working.get(order.order_id)
     if left is not None and left.terms.time_in_force in (IOC, FOK):
         cancel_order(draft, left, NOT_FILLED)

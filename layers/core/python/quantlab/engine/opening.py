@@ -1,12 +1,17 @@
 """How an account begins: what it starts as, and what is recorded of that."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account, Tally
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms, read_trading_terms
+from quantlab.market.fill_model import FillModel, parse_fill_models
 from quantlab.rules.day import open_day
+from quantlab.rules.profile import parse_profile
 from quantlab.rules.terms import Profile
 from quantlab.tenancy.config import AccountType
 
@@ -30,6 +35,46 @@ class Course:
     start: Start
     following: Start | None = None
     target: Start | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an account's configuration says of it."""
+
+    profile: Profile
+    instruments: frozenset[str]
+    course: Course
+    fill_models: Mapping[str, FillModel] = field(default_factory=dict)
+    trading: TradingTerms = STANDARD
+
+
+def rules_of(
+    types: Mapping[str, AccountType],
+    account: Account,
+    fill_models: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Rules:
+    """Return the rules of an account under a configuration's types and documents of fill models.
+
+    KeyError where the account's own type is not among them.
+    """
+    kind = types[account.account_type]
+    following = None
+    if kind.phase is not None and kind.phase.next_type is not None:
+        next_kind = types[kind.phase.next_type]
+        following = start_of(next_kind, next_kind.initial_balance_minor)
+    course = Course(start_of(kind, kind.initial_balance_minor), following)
+    profile = start_of(kind, account.initial_balance_minor).profile
+    models = parse_fill_models(fill_models or {})
+    trading = read_trading_terms(kind.trading)
+    return Rules(profile, frozenset(kind.instruments), course, models, trading)
+
+
+def start_of(kind: AccountType, initial_minor: int) -> Start:
+    """Resolve an account type's rules for an initial balance."""
+    profile = parse_profile(
+        kind.profile, currency_digits=kind.currency_digits, initial_balance_minor=initial_minor
+    )
+    return Start(kind, profile)
 
 
 def fresh_account(

@@ -78,10 +78,24 @@ def is_marketable(order: Order, quote: Quote) -> bool:
     return order.side * (quote.price_for(order.side) - limit_of(order)) <= 0
 
 
+def has_arrived(order: Order, quote: Quote) -> bool:
+    """Say whether a quote is late enough for an order that had to travel."""
+    return quote.ts_ns >= order.terms.active_ns
+
+
+def is_called(order: Order, quote: Quote) -> bool:
+    """Say whether a quote triggers an order, is at its limit, or is the only one it may have."""
+    if not has_arrived(order, quote) or quote.seq <= order.terms.since_seq:
+        return False
+    if is_armed(order):
+        return is_reached(order, quote)
+    return order.terms.time_in_force in (IOC, FOK) or is_marketable(order, quote)
+
+
 def trailed(order: Order, quote: Quote) -> Order:
     """Return the order with the peak of its trail moved by a quote; itself when it stays."""
     terms = order.terms
-    if order.order_type != TRAILING_STOP or not is_armed(order):
+    if order.order_type != TRAILING_STOP or not is_armed(order) or not has_arrived(order, quote):
         return order
     peak_ticks = quote.price_for(order.side)
     if terms.peak_ticks is not None:
@@ -129,6 +143,8 @@ def terms_payload(order: Order, instrument: Instrument) -> dict[str, Json]:
         payload["timeInForce"] = terms.time_in_force
     if terms.expire_at_ns is not None:
         payload["expireAt"] = format_rfc3339(terms.expire_at_ns)
+    if terms.active_ns:
+        payload["activeFrom"] = format_rfc3339(terms.active_ns)
     payload |= {k: True for k in ("reduceOnly", "postOnly") if _flag(terms, k)}
     links = {"parentId": terms.parent_id, "groupId": terms.group_id, "linkType": terms.group_kind}
     return payload | {key: value for key, value in links.items() if value is not None}

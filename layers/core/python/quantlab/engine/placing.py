@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
+from quantlab.engine.fill_models import expected_price
 from quantlab.engine.filling import fill_order
 from quantlab.engine.margin import refused_orders
 from quantlab.engine.order_terms import (
@@ -32,7 +33,6 @@ from quantlab.engine.pretrade import refused_by_rules
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import (
     Sized,
-    fill_price,
     on_tick,
     protective_prices,
     quantity_steps,
@@ -42,7 +42,7 @@ from quantlab.engine.trading import Planned, plan_fill, side_name
 from quantlab.engine.working import attempt
 from quantlab.kernel.decimals import format_units, to_units
 from quantlab.kernel.instants import format_rfc3339, parse_rfc3339
-from quantlab.ledger.orders import PLAIN, Order, Terms
+from quantlab.ledger.orders import Order, Terms
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote
 
@@ -76,8 +76,10 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         return refused
     first = plan.orders[0]
     planned: Planned | Rejection | None = None
-    if first.order_type == MARKET:
-        planned = plan_fill(draft, first, draft.context.market)
+    at_once = not _waits(first)
+    if at_once:
+        accepts = len(plan.orders) + len(plan.children)
+        planned = plan_fill(draft, first, draft.context.market, events_before=accepts)
     if isinstance(planned, Rejection):
         return planned
     waiting = [order for order in plan.orders if order.order_type != MARKET]
@@ -90,7 +92,7 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
             draft,
             _grouped(order, group_id, plan.siblings),
             "signal",
-            kept=order.order_type != MARKET,
+            kept=_waits(order),
         )
         for order in plan.orders
     ]
@@ -107,12 +109,17 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         )
         for child in plan.children
     ]
-    if first.order_type == MARKET:
+    if at_once:
         fill_order(draft, accepted[0], planned, "signal")
     for order in accepted:
         attempt(draft, order.order_id, draft.context.market, judged=True)
     _answer(draft, instrument, accepted)
     return None
+
+
+def _waits(order: Order) -> bool:
+    """Say whether an order is kept until a quote is for it; a plain market order fills now."""
+    return order.order_type != MARKET or order.terms.active_ns > 0
 
 
 def _refused(draft: Draft, instrument: Instrument, plan: Plan) -> Rejection | None:
@@ -162,7 +169,7 @@ def _plan(draft: Draft, instrument: Instrument, payload: Payload) -> Plan | Reje
         plan = _with_exits(draft, instrument, first, payload["bracket"])
     if isinstance(plan, Rejection):
         return plan
-    waiting = len(plan.orders) + len(plan.children) - (first.order_type == MARKET)
+    waiting = len(plan.orders) + len(plan.children) - (not _waits(first))
     count = len(draft.account.working) + waiting
     if waiting and count > WORKING_MAX:
         return Rejection(
@@ -310,24 +317,26 @@ def read_terms(draft: Draft, instrument: Instrument, payload: Payload) -> Terms 
                 f"expected trailPercent in steps of {PERCENT_STEP}, was {payload['trailPercent']}",
             )
         fields["trail_ppm"] = ppm
-    expire_at_ns = _expire_at(draft, time_in_force, payload)
+    expire_at_ns = _expire_at(draft, instrument, time_in_force, payload)
     if isinstance(expire_at_ns, Rejection):
         return expire_at_ns
-    if order_type == MARKET and time_in_force == IOC and "reduceOnly" not in payload:
-        return PLAIN
     return Terms(
         **fields,
         time_in_force=time_in_force,
         expire_at_ns=expire_at_ns,
         reduce_only=payload.get("reduceOnly", False),
         post_only=payload.get("postOnly", False),
+        active_ns=draft.active_ns(instrument),
     )
 
 
-def _expire_at(draft: Draft, time_in_force: str, payload: Payload) -> int | Rejection | None:
-    """Return when an order ends by itself: a day's order with the account's trading day."""
+def _expire_at(
+    draft: Draft, instrument: Instrument, time_in_force: str, payload: Payload
+) -> int | Rejection | None:
+    """Return when an order ends by itself: a day's order with the session or the trading day."""
     if time_in_force == DAY:
-        return draft.account.day.next_reset_ns
+        close_ns = draft.context.market.next_close(instrument)
+        return draft.account.day.next_reset_ns if close_ns is None else close_ns
     text = payload.get("expireAt")
     return None if text is None else read_expiry(draft, text)
 
@@ -380,11 +389,12 @@ def _sized(
 def _entry_ticks(draft: Draft, instrument: Instrument, order: Order) -> int | Rejection:
     """Return the price an order would enter at: its own, or the quote's where that is better."""
     quote = draft.context.market.usable(instrument)
+    model = draft.context.fill_model(instrument)
     own_ticks = order.terms.limit_ticks if order.order_type in LIMITED else trigger_of(order)
     if order.order_type in (MARKET, LIMIT) and isinstance(quote, Quote):
-        price_ticks = fill_price(instrument, quote, order.side)
+        price_ticks = expected_price(model, quote, order.side)
         better = own_ticks is None or order.side * (price_ticks - own_ticks) < 0
         return price_ticks if better or own_ticks is None else own_ticks
     if own_ticks is not None:
         return own_ticks
-    return quote if isinstance(quote, Rejection) else fill_price(instrument, quote, order.side)
+    return quote if isinstance(quote, Rejection) else expected_price(model, quote, order.side)

@@ -1,40 +1,15 @@
-"""What one quote does to one order, on integers alone: trigger, trail, fill price and fill size.
+"""What one quote does to one order, on integers alone: limit, trigger and trail.
 
-Prices in ticks, sizes in steps, side +1 to buy and -1 to sell. Nothing here knows an object, so
-that live trading and a compiled backtest run the very same functions.
+What it fills is said by `fill_models`. Prices in ticks, side +1 to buy and -1 to sell. Nothing
+here knows an object, so that live trading and a compiled backtest run the very same functions.
 """
 
 from quantlab.kernel.arith import LIMIT, MICRO
 
-UNLIMITED = LIMIT
-
 
 def market_limit(side: int) -> int:
     """Return the limit of an order that has none: no price is worse."""
-    return side * UNLIMITED
-
-
-def fill_at(
-    side: int,
-    limit_ticks: int,
-    bid_ticks: int,
-    ask_ticks: int,
-    slippage_ticks: int,
-    wanted_steps: int,
-    available_steps: int,
-) -> tuple[int, int]:
-    """Return the steps that fill at a quote and their price; (0, 0) when the limit is not reached.
-
-    A buy trades at the ask, a sell at the bid; slippage moves it against the trader, but never
-    beyond the limit.
-    """
-    price_ticks = ask_ticks if side > 0 else bid_ticks
-    if side * (price_ticks - limit_ticks) > 0 or wanted_steps <= 0 or available_steps <= 0:
-        return 0, 0
-    price_ticks += side * slippage_ticks
-    if side * (price_ticks - limit_ticks) > 0:
-        price_ticks = limit_ticks
-    return min(wanted_steps, available_steps), price_ticks
+    return side * LIMIT
 
 
 def stop_reached(side: int, trigger_ticks: int, bid_ticks: int, ask_ticks: int) -> bool:

@@ -6,12 +6,14 @@ from decimal import Decimal
 from typing import Any
 
 from quantlab.engine.context import Market
+from quantlab.engine.fill_models import expected_price
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import MICRO, muldiv
 from quantlab.kernel.decimals import to_units, to_units_floor
 from quantlab.ledger.fees import Fees, raw_fee_micro
 from quantlab.ledger.fills import gain_micro
 from quantlab.ledger.state import Account, Position
+from quantlab.market.fill_model import FillModel
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote
 
@@ -96,11 +98,6 @@ def closing_intent(
     return Intent(instrument, quote, side, size, None, None)
 
 
-def fill_price(instrument: Instrument, quote: Quote, side: int) -> int:
-    """Return the market price of a side in ticks, slippage against the trader included."""
-    return quote.price_for(side) + side * instrument.slippage_ticks
-
-
 def _lots(instrument: Instrument, steps: int) -> str:
     return format((steps * instrument.size_step).normalize(), "f")
 
@@ -143,11 +140,15 @@ def quantity_steps(instrument: Instrument, quantity: str) -> int | Rejection:
 
 
 def reversing_intent(
-    position: Position, instrument: Instrument, quote: Quote, payload: Mapping[str, Any]
+    position: Position,
+    instrument: Instrument,
+    quote: Quote,
+    payload: Mapping[str, Any],
+    model: FillModel,
 ) -> Intent | Rejection:
     """Size a reversal: twice the position the other way, with protective prices of the new one."""
     side = -BUY if position.size_steps > 0 else BUY
-    protective = protective_prices(instrument, side, fill_price(instrument, quote, side), payload)
+    protective = protective_prices(instrument, side, expected_price(model, quote, side), payload)
     if isinstance(protective, Rejection):
         return protective
     return Intent(instrument, quote, side, 2 * abs(position.size_steps), *protective)

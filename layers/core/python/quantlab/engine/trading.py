@@ -6,9 +6,9 @@ from quantlab.engine import ENGINE_VERSION, lifecycle
 from quantlab.engine.commands import Fill
 from quantlab.engine.context import Market
 from quantlab.engine.draft import Draft
+from quantlab.engine.fill_models import PlannedFill, fill_seed, plan
 from quantlab.engine.margin import refused_fill
-from quantlab.engine.order_terms import FOK, limit_of
-from quantlab.engine.pricing import fill_at
+from quantlab.engine.order_terms import FOK, MARKET, limit_of
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
@@ -38,16 +38,20 @@ class Planned:
 
     instrument: Instrument
     quote: Quote
-    size_steps: int
-    price_ticks: int
+    fill: PlannedFill
     netted: Netted
     rate: Rate
     raw_fee_micro: int
     fee_micro: int
 
 
-def plan_fill(draft: Draft, order: Order, market: Market) -> Planned | Rejection | None:
-    """Work out what an order fills at a market's quote; None when that does not reach its limit."""
+def plan_fill(
+    draft: Draft, order: Order, market: Market, *, events_before: int = 0
+) -> Planned | Rejection | None:
+    """Work out what an order fills at a market's quote; None when that gives it nothing.
+
+    events_before is how many events will come before the fill's own, which names its draw.
+    """
     instrument = market.catalog.instruments[order.symbol]
     quote = market.usable(instrument)
     if isinstance(quote, Rejection):
@@ -56,20 +60,32 @@ def plan_fill(draft: Draft, order: Order, market: Market) -> Planned | Rejection
     if order.terms.reduce_only:
         reducible_steps = draft.account.reducible_steps(order.symbol, order.side)
         wanted_steps = min(wanted_steps, reducible_steps)
-    size_steps, price_ticks = fill_at(
+    model = draft.context.fill_model(instrument)
+    fill = plan(
+        model,
+        instrument,
+        quote,
         order.side,
-        limit_of(order),
-        quote.bid_ticks,
-        quote.ask_ticks,
-        instrument.slippage_ticks,
         wanted_steps,
-        draft.available_steps(quote, order.side),
+        limit_of(order),
+        draft.taken_steps(quote, order.side),
+        _seed(draft, draft.next_seq + events_before),
     )
-    if not size_steps or (order.terms.time_in_force == FOK and size_steps < order.remaining_steps):
+    if order.order_type == MARKET and wanted_steps and not fill.steps:
+        return _no_size(instrument, order.side)
+    if not fill.steps or (order.terms.time_in_force == FOK and fill.steps < order.remaining_steps):
         return None
+    return _affordable(draft, order, market, quote, fill)
+
+
+def _affordable(
+    draft: Draft, order: Order, market: Market, quote: Quote, fill: PlannedFill
+) -> Planned | Rejection:
+    """Work out what a fill nets, gains and costs; refuse it without the margin it needs."""
+    instrument = market.catalog.instruments[order.symbol]
     held = draft.account.position(order.symbol)
-    netted = net(held, order.side, size_steps, price_ticks)
-    if not fits(netted, price_ticks, instrument):
+    netted = net(held, order.side, fill.steps, fill.price_ticks)
+    if not fits(netted, fill.price_ticks, instrument):
         return Rejection(
             Reason.POSITION_TOO_LARGE,
             f"expected a position within 2^62 units of value, was {abs(netted.size_steps)} steps",
@@ -77,11 +93,11 @@ def plan_fill(draft: Draft, order: Order, market: Market) -> Planned | Rejection
     rate = market.rate(instrument, draft.account.currency, netted.gain)
     if isinstance(rate, Rejection):
         return rate
-    raw_micro, fee_micro = _fee(draft, order, instrument, size_steps, price_ticks, rate)
-    refused = refused_fill(draft, order, instrument, netted, size_steps, fee_micro)
+    raw_micro, fee_micro = _fee(draft, order, instrument, fill.steps, fill.price_ticks, rate)
+    refused = refused_fill(draft, order, instrument, netted, fill.steps, fee_micro)
     if refused is not None:
         return refused
-    return Planned(instrument, quote, size_steps, price_ticks, netted, rate, raw_micro, fee_micro)
+    return Planned(instrument, quote, fill, netted, rate, raw_micro, fee_micro)
 
 
 def _fee(
@@ -104,6 +120,18 @@ def _fee(
     return raw_micro, charged_fee_micro(raw_micro, filled, before_micro, fees.minimum_micro)
 
 
+def _seed(draft: Draft, event_seq: int) -> int:
+    return fill_seed(draft.account.tenant_id, draft.account.account_id, event_seq)
+
+
+def _no_size(instrument: Instrument, side: int) -> Rejection:
+    return Rejection(
+        Reason.NO_DISPLAYED_SIZE,
+        f"expected a quote of {instrument.symbol} with a size left to {side_name(side)},"
+        " was one without",
+    )
+
+
 def side_name(side: int) -> str:
     """Return buy or sell."""
     return "buy" if side > 0 else "sell"
@@ -111,13 +139,14 @@ def side_name(side: int) -> str:
 
 def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order:
     """Book a planned fill with its events and return the order after it, not yet put away."""
-    draft.take_steps(planned.quote, order.side, planned.size_steps)
-    whole = planned.size_steps == order.remaining_steps
+    draft.take_steps(planned.quote, order.side, planned.fill.steps)
+    whole = planned.fill.steps == order.remaining_steps
     stepped = lifecycle.step(order.status, lifecycle.FILL if whole else lifecycle.FILL_PART)
     check(isinstance(stepped, lifecycle.Step), f"a fill of an order that is {order.status}")
     state = lifecycle.FILLED if whole else lifecycle.PARTIALLY_FILLED
     held = draft.account.position(order.symbol)
     fill = _book(draft, order, planned)
+    check(fill.fill_seed == _seed(draft, fill.event_seq), "a fill recorded with its own event")
     draft.outcome.fills.append(fill)
     after = replace(
         order,
@@ -186,11 +215,13 @@ def _book(draft: Draft, order: Order, planned: Planned) -> Fill:
         order_id=order.order_id,
         symbol=instrument.symbol,
         side=order.side,
-        size_steps=planned.size_steps,
-        price_ticks=planned.price_ticks,
-        slippage_ticks=order.side * (planned.price_ticks - quote.price_for(order.side)),
+        size_steps=planned.fill.steps,
+        price_ticks=planned.fill.price_ticks,
+        slippage_ticks=planned.fill.slippage_ticks,
         bid_ticks=quote.bid_ticks,
         ask_ticks=quote.ask_ticks,
+        bid_size_steps=quote.bid_size_steps,
+        ask_size_steps=quote.ask_size_steps,
         quote_ts_ns=quote.ts_ns,
         quote_seq=quote.seq,
         rate_num=planned.rate[0],
@@ -199,6 +230,8 @@ def _book(draft: Draft, order: Order, planned: Planned) -> Fill:
         commission_minor=-booked["commission"],
         entries=tuple(entries),
         event_seq=draft.next_seq,
+        fill_model=planned.fill.model.version,
+        fill_seed=planned.fill.seed,
     )
 
 
@@ -272,6 +305,8 @@ def quote_payload(quote: Quote, instrument: Instrument) -> dict[str, Json]:
         "ask": format_units(quote.ask_ticks, instrument.tick),
         "time": format_rfc3339(quote.ts_ns),
         "seq": quote.seq,
+        "bidSizeSteps": quote.bid_size_steps,
+        "askSizeSteps": quote.ask_size_steps,
     }
 
 
@@ -300,6 +335,7 @@ def _fill_payload(
         "quantity": format_units(fill.size_steps, instrument.size_step),
         "price": format_units(fill.price_ticks, instrument.tick),
         "slippageTicks": fill.slippage_ticks,
+        "fillModel": planned.fill.evidence(),
         "quote": quote_payload(planned.quote, instrument),
         "rate": f"{fill.rate_num}/{fill.rate_den}",
         "realised": draft.money(fill.realised_minor),

@@ -46,7 +46,7 @@ from quantlab.rules.verdicts import judge_equity, judge_standing
 
 STOP_LOSS = "stop_loss"
 TAKE_PROFIT = "take_profit"
-_REPEATED = (commands.PROTECT, commands.WORK_ORDER)
+_OF_A_QUOTE = (commands.PROTECT, commands.WORK_ORDER, commands.LIQUIDATE)
 
 
 class Watch:
@@ -54,6 +54,7 @@ class Watch:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self.keeps_hours = False
         self._quotes: dict[str, Quote] = {}
         self._heard: dict[str, int] = {}
         self._watched: dict[str, Watched] = {}
@@ -110,7 +111,7 @@ class Watch:
         self._put_in[account_id] = self._round
         old = self._watched.get(account_id)
         if old is not None and account.event_seq == newest:
-            old.demanded = {k: at for k, at in old.demanded.items() if k[0] not in _REPEATED}
+            old.demanded = {k: at for k, at in old.demanded.items() if k[0] not in _OF_A_QUOTE}
             return []
         leaving = [] if old is None else self._leave(old, account, now_ns)
         self._drop(account_id)
@@ -193,7 +194,7 @@ class Watch:
         return self._by_symbol.get(quote.symbol, {}).values()
 
     def _market(self, feed_now_ns: int) -> Market:
-        return Market(self._catalog, self._quotes, feed_now_ns)
+        return Market(self._catalog, self._quotes, feed_now_ns, self.keeps_hours)
 
     def _enter(self, account: Account, profile: Profile, old: Watched | None) -> Watched:
         symbols = symbols_of(account, self._catalog)
@@ -215,6 +216,8 @@ class Watch:
                 watched.mark_seq = old.mark_seq
             watched.account = keep_peaks(watched.account, old.account)
             watched.peak_seq = old.peak_seq
+            asked = old.answered | old.asked
+            watched.answered = {k: v for k, v in asked.items() if k[0] in _OF_A_QUOTE}
         self._watched[account.account_id] = watched
         self._agenda.enter(account.account_id, profile)
         for symbol in watched.heard:
@@ -286,9 +289,9 @@ class Watch:
     def _liquidate(
         self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
     ) -> list[Demand]:
-        """Ask for the rest of an ended account's positions as soon as one can be closed."""
-        account = watched.account
-        for symbol in sorted(account.positions):
+        """Ask for what is left of an ended account's positions, each as soon as it can close."""
+        account, demands = watched.account, list[Demand]()
+        for symbol, position in sorted(account.positions.items()):
             instrument = self._catalog.instruments[symbol]
             seen = market.usable(instrument)
             if isinstance(seen, Rejection) or isinstance(
@@ -298,13 +301,11 @@ class Watch:
             rules = {rule.slug for rule in watched.profile.rules}
             by_rule = account.status_reason in rules
             cause = f"rule:{account.status_reason}" if by_rule else "operator"
-            payload: dict[str, Json] = {"cause": cause, "feedSeq": seen.seq}
-            identity = (commands.LIQUIDATE, account.event_seq, seen.seq)
+            payload: dict[str, Json] = {"cause": cause, "symbol": symbol, "feedSeq": seen.seq}
+            about = (commands.LIQUIDATE, symbol, position.opened_seq)
             tick_ts_ns = None if quote is None else quote.ts_ns
-            return demand_once(
-                watched, (commands.LIQUIDATE,), identity, payload, now_ns, tick_ts_ns
-            )
-        return []
+            demands += demand_once(watched, about, (*about, seen.seq), payload, now_ns, tick_ts_ns)
+        return demands
 
     def _mark_peak(self, watched: Watched, equity_minor: int) -> None:
         account, profile = watched.account, watched.profile

@@ -7,8 +7,7 @@ from quantlab.engine.context import Market, write_quotes
 from quantlab.engine.order_terms import (
     TRAILING_STOP,
     is_armed,
-    is_marketable,
-    is_reached,
+    is_called,
     trailed,
     with_peak,
 )
@@ -19,13 +18,6 @@ from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.quote import Quote
-
-
-def is_called(order: Order, quote: Quote) -> bool:
-    """Say whether a quote triggers an order or is at its limit."""
-    if order.status == lifecycle.PENDING_PARENT or quote.seq <= order.terms.since_seq:
-        return False
-    return is_reached(order, quote) if is_armed(order) else is_marketable(order, quote)
 
 
 def work_payload(order: Order, account: Account, quote: Quote, market: Market) -> dict[str, Json]:
@@ -91,7 +83,8 @@ def work_orders(watched: Watched, quote: Quote | None, market: Market, now_ns: i
         if trailing is not watched.account:
             watched.account, watched.peak_seq = trailing, max(watched.peak_seq, seen.seq)
         for order in trailing.working.values():
-            if order.symbol == symbol and is_called(order, seen):
+            waiting = order.symbol != symbol or order.status == lifecycle.PENDING_PARENT
+            if not waiting and is_called(order, seen):
                 payload = work_payload(order, trailing, seen, market)
                 about = (commands.WORK_ORDER, order.order_id)
                 tick_ts_ns = None if quote is None else quote.ts_ns

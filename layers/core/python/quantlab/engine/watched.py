@@ -37,8 +37,9 @@ class Watched:
 
     account carries the highest mark and the best peaks of trails seen, stored_mark_minor and
     stored_peaks those its writer knows of; touched holds the stops that were reached: they stay so
-    until the position is gone. symbols are those its equity rests on, heard those of its orders as
-    well.
+    until the position is gone. asked has the last identity demanded of each thing, answered those
+    the account has moved after: a rest waits for the next quote. symbols are those its equity rests
+    on, heard those of its orders as well.
     """
 
     account: Account
@@ -53,6 +54,8 @@ class Watched:
     observed_ns: int = 0
     touched: set[Name] = field(default_factory=set)
     demanded: dict[Name, int] = field(default_factory=dict)
+    asked: dict[Name, Name] = field(default_factory=dict)
+    answered: dict[Name, Name] = field(default_factory=dict)
 
 
 def demand_once(
@@ -63,11 +66,14 @@ def demand_once(
     now_ns: int,
     tick_ts_ns: int | None = None,
 ) -> list[Demand]:
-    """Demand a command unless the same was demanded lately."""
+    """Demand a command unless the same was demanded lately, or has had its answer."""
+    if watched.answered.get(about) == identity:
+        return []
     last_ns = watched.demanded.get(about)
     if last_ns is not None and now_ns - last_ns < RETRY_NS:
         return []
     watched.demanded[about] = now_ns
+    watched.asked[about] = identity
     account = watched.account
     name = str(about[0])
     return [Demand(account.tenant_id, account.account_id, name, payload, identity, tick_ts_ns)]

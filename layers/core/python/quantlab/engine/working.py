@@ -16,8 +16,9 @@ from quantlab.engine.filling import fill_order
 from quantlab.engine.guard import guard, only_reduces
 from quantlab.engine.order_terms import (
     STOP,
+    has_arrived,
     is_armed,
-    is_marketable,
+    is_called,
     is_reached,
     trigger_of,
     with_peak,
@@ -30,7 +31,12 @@ from quantlab.kernel.canonical import Json
 from quantlab.ledger.orders import Order
 from quantlab.market.quote import Quote
 
-_WAITING = (Reason.NO_QUOTE, Reason.QUOTE_STALE, Reason.NO_CONVERSION_QUOTE)
+_WAITING = (
+    Reason.MARKET_CLOSED,
+    Reason.NO_QUOTE,
+    Reason.QUOTE_STALE,
+    Reason.NO_CONVERSION_QUOTE,
+)
 
 
 def attempt(draft: Draft, order_id: str, market: Market, *, judged: bool) -> Rejection | None:
@@ -45,9 +51,9 @@ def attempt(draft: Draft, order_id: str, market: Market, *, judged: bool) -> Rej
     quote = market.usable(market.catalog.instruments[order.symbol])
     if isinstance(quote, Rejection):
         return quote
+    if not has_arrived(order, quote) or (is_armed(order) and not is_reached(order, quote)):
+        return None
     if is_armed(order):
-        if not is_reached(order, quote):
-            return None
         order = _trigger(draft, order, quote)
     planned = plan_fill(draft, order, market)
     reduces = only_reduces(draft, order)
@@ -78,7 +84,7 @@ def _refused_now(
     if reduces:
         return None
     stop_ticks = _child_stop(draft, order.order_id)
-    return refused_by_rules(draft, order, planned.price_ticks, stop_ticks)
+    return refused_by_rules(draft, order, planned.fill.price_ticks, stop_ticks)
 
 
 def _child_stop(draft: Draft, order_id: str) -> int | None:
@@ -121,8 +127,7 @@ def work_order(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     quote = seen.quotes[order.symbol]
     if quote.seq <= order.terms.since_seq:
         return Rejection(Reason.NOT_TRIGGERED, "the order was held against that quote before")
-    called = is_reached(order, quote) if is_armed(order) else is_marketable(order, quote)
-    if not called:
+    if not is_called(order, quote):
         return Rejection(Reason.NOT_TRIGGERED, "the quote is not at the order's price")
     rejection = attempt(draft, order.order_id, seen, judged=False)
     if rejection is None:

@@ -3,7 +3,7 @@
 It must not know how an order gets from one state to the next; that is the engine's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +13,12 @@ class Terms:
     limit_ticks is the worst price it may trade at. trigger_ticks is the stop or touch price; a
     trailing stop has trail_ticks or trail_ppm instead, and peak_ticks, the best price seen, that
     its trigger follows from (None until the first quote). since_seq is the feed's seq of the last
-    quote the order was held against: an older one may neither trigger nor fill it. Orders with one
-    group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill. fee_micro
-    is what its fills so far cost before the minimum, in millionths of the account's minor unit.
+    quote the order was held against: an older one may neither trigger nor fill it. active_ns is
+    when it arrives, on the feed's clock: no quote of before counts (0: at once). Orders with one
+    group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill, and
+    parent_steps is what that has filled less what others of the group have: it may never be larger.
+    fee_micro is what its fills so far cost before the minimum, in millionths of the account's minor
+    unit.
     """
 
     limit_ticks: int | None = None
@@ -28,9 +31,11 @@ class Terms:
     reduce_only: bool = False
     post_only: bool = False
     since_seq: int = 0
+    active_ns: int = 0
     group_id: str | None = None
     group_kind: str | None = None
     parent_id: str | None = None
+    parent_steps: int = 0
     fee_micro: int = 0
 
 
@@ -65,3 +70,8 @@ class Order:
     def remaining_steps(self) -> int:
         """Return the steps that may still fill."""
         return self.size_steps - self.filled_steps
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether it is a market order that was filled at once: its terms are not kept."""
+        return self.order_type == "market" and replace(self.terms, since_seq=0) == PLAIN

@@ -10,12 +10,16 @@ from quantlab.market.costs import SwapTerms
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """When a quote of the instrument is believed. Ages on the feed's clock, jumps in ticks."""
+    """When a quote of the instrument is believed. Ages on the feed's clock, jumps in ticks.
+
+    A market that has been locked, bid and ask equal, for max_locked_ns is not believed any more.
+    """
 
     max_age_ns: int
     max_spread_ticks: int
     max_jump_ticks: int
     confirmations: int
+    max_locked_ns: int = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Instrument:
     tick and size_step are decimals in price and lots; unit_num/unit_den is the value of one tick
     times one size step in millionths of the quote currency's minor unit. Commission is charged
     per side in millionths of the account currency's minor unit, as a share of the notional and with
-    a minimum an order where given; slippage moves a market fill against the trader. asset_class
+    a minimum an order where given; slippage moves a market fill against the trader. Where a size is
+    required, a quote that displays none fills nothing; elsewhere it fills any size. asset_class
     groups instruments for the terms of account types.
     """
 
@@ -50,6 +55,7 @@ class Instrument:
     commission_minimum_micro: int = 0
     asset_class: str = "other"
     swap: SwapTerms | None = None
+    size_required: bool = False
 
 
 def unit_value(

@@ -5,7 +5,7 @@ It must not know the wall clock; the walk says when each tick is due on its own 
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantlab.kernel.arith import muldiv
 from quantlab.market.quote import PPM, Quote
@@ -20,13 +20,14 @@ class SyntheticModel:
     """How a symbol is simulated: where it starts and is drawn back to, and how lively it is.
 
     step_ppm bounds one tick's relative move; intervals spread evenly over a quarter to seven
-    quarters of interval_ms.
+    quarters of interval_ms, and displayed sizes over those of size_steps; 0 displays none.
     """
 
     start_ticks: int
     spread_ticks: int
     step_ppm: int
     interval_ms: int
+    size_steps: int = 0
 
 
 class SplitMix64:
@@ -50,17 +51,29 @@ def walk(
     symbol: str, model: SyntheticModel, seed: int, start_ns: int, resume_ticks: int | None = None
 ) -> Iterator[Quote]:
     """Yield the symbol's endless quotes from start_ns, at first around resume_ticks if given."""
-    digest = hashlib.sha256(f"{seed}\x1f{symbol}".encode()).digest()
-    rng = SplitMix64(int.from_bytes(digest[:8], "big"))
+    rng, sizes = SplitMix64(seed_of(seed, symbol)), SplitMix64(seed_of(seed, symbol, "size"))
     home = model.start_ticks * _FINE
     price = home if resume_ticks is None else resume_ticks * _FINE
     interval_ns = model.interval_ms * 1_000_000
     ts_ns = start_ns
     while True:
-        yield _quote(symbol, model, rng, price, ts_ns)
+        yield _sized(_quote(symbol, model, rng, price, ts_ns), model.size_steps, sizes)
         price += _step(rng, price, model.step_ppm) + muldiv(home - price, _PULL_PPM, PPM)
         price = min(max(price, home // 4), home * 4)
         ts_ns += interval_ns // 4 + rng.below(interval_ns * 3 // 2)
+
+
+def seed_of(*parts: int | str) -> int:
+    """Return the first eight bytes of the SHA-256 of the parts, joined by the unit separator."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def _sized(quote: Quote, size_steps: int, rng: SplitMix64) -> Quote:
+    if not size_steps:
+        return quote
+    bid, ask = (max(1, size_steps // 4 + rng.below(size_steps * 3 // 2 + 1)) for _ in range(2))
+    return replace(quote, bid_size_steps=bid, ask_size_steps=ask)
 
 
 def _step(rng: SplitMix64, price: int, step_ppm: int) -> int:

@@ -120,7 +120,8 @@ class TenantConfig:
     """One version of a tenant's configuration. document is the resolved text that version hashes.
 
     data_providers holds secret references, never secrets. day_reset is "HH:MM" in time_zone,
-    and the day of rule profiles that name none of their own.
+    and the day of rule profiles that name none of their own. fill_models holds, by symbol or "*",
+    how the tenant's orders are filled where that is not as the instrument says.
     """
 
     tenant_id: str
@@ -132,6 +133,7 @@ class TenantConfig:
     instruments: tuple[str, ...]
     webhooks: WebhookSettings
     rate_limits: RateLimits
+    fill_models: Mapping[str, Document]
     data_providers: Mapping[str, Mapping[str, str]]
     document: Document = field(repr=False)
 
@@ -170,7 +172,14 @@ def resolve(document: Document, references: References) -> dict[str, Any]:
         "dataProviders": {
             name: dict(keys) for name, keys in document.get("dataProviders", {}).items()
         },
+        **_resolve_fill_models(document),
     }
+
+
+def _resolve_fill_models(document: Document) -> dict[str, Any]:
+    """Return the models where there are some: a document without keeps the version it had."""
+    models = {symbol: dict(model) for symbol, model in document.get("fillModels", {}).items()}
+    return {"fillModels": models} if models else {}
 
 
 def _resolve_account_types(
@@ -248,7 +257,7 @@ def config_of_resolved(resolved: Document) -> TenantConfig:
         ),
         time_zone=resolved["timeZone"],
         day_reset=resolved["dayReset"],
-        account_types={item["id"]: _account_type(item) for item in resolved["accountTypes"]},
+        account_types={item["id"]: account_type_of(item) for item in resolved["accountTypes"]},
         instruments=tuple(resolved["instruments"]),
         webhooks=_webhooks(resolved["webhooks"]),
         rate_limits=RateLimits(
@@ -257,12 +266,14 @@ def config_of_resolved(resolved: Document) -> TenantConfig:
                 for kind, item in resolved["rateLimits"].items()
             }
         ),
+        fill_models=resolved.get("fillModels", {}),
         data_providers=resolved["dataProviders"],
         document=resolved,
     )
 
 
-def _account_type(item: Document) -> AccountType:
+def account_type_of(item: Document) -> AccountType:
+    """Read an account type of a resolved document."""
     digits = item["currencyDigits"]
     balance_minor = parse_minor(item["initialBalance"], digits)
     check(balance_minor is not None, f"initial balance of {item['id']} was validated")

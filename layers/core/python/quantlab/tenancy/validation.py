@@ -95,6 +95,7 @@ def semantic_problems(document: Mapping[str, Any], references: References) -> tu
         *_account_types(document.get("accountTypes"), allowed, references),
         *_programs(document, references),
         *_webhooks(_mapping(document.get("webhooks")), allowed),
+        *_fill_models(_mapping(document.get("fillModels")), allowed),
         *_secret_references(_mapping(document.get("dataProviders"))),
         *_leaked_secrets((), document),
     )
@@ -255,6 +256,12 @@ def _webhooks(item: Mapping[str, Any], allowed: list[str]) -> Iterator[Problem]:
         if isinstance(network, str) and not _is_network(network):
             expected = "a network in CIDR form without host bits such as 203.0.113.0/24"
             yield _problem(("webhooks", "allowedSources", index), expected, network)
+
+
+def _fill_models(models: Mapping[str, Any], allowed: list[str]) -> Iterator[Problem]:
+    for symbol in models:
+        if symbol not in (*allowed, "*"):
+            yield _problem(("fillModels", symbol), "one of the tenant's instruments, or *", symbol)
 
 
 def _is_network(text: str) -> bool:

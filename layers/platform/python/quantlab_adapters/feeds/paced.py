@@ -16,7 +16,7 @@ from quantlab_app.ports.errors import Misconfigured
 BATCH_MAX = 2000
 # Ticks that come within this time share a batch: one commit and one pipeline. Under load a batch
 # takes about as long; what is shorter costs a core and is no quicker.
-COALESCE_S = 0.01
+COALESCE_S = 0.025
 SECOND_NS = 1_000_000_000
 
 
@@ -37,8 +37,10 @@ class PacedSource:
         speed_ppm: int | None,
         clock: Clock,
         *,
+        keeps_hours: bool = False,
         coalesce_s: float = COALESCE_S,
     ) -> None:
+        self.keeps_hours = keeps_hours
         self._streams = streams
         self._paced = speed_ppm is not None
         self.speed_ppm = PPM if speed_ppm is None else speed_ppm

@@ -1,27 +1,25 @@
-"""Recorded quote ticks as a stream: csv(.gz) with `ts_ms,bid,ask`, or Parquet, shifted in time.
+"""Recorded quote ticks as a stream: csv(.gz), see csv_rows, or Parquet, shifted in time.
 
 The first tick is due when the feed begins; distances in time stay as recorded. A loop goes on
 after the last tick. Prices between two ticks of the instrument are rounded half to even and
-counted.
+counted; sizes are rounded down to size steps, but not to none.
 """
 
-import gzip
 from collections.abc import Callable, Iterator, Mapping
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
 
 import structlog
 
-from quantlab.kernel.decimals import parse_decimal
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
-from quantlab_adapters.feeds.rows import MILLISECOND_NS, ParquetTicks, Row
+from quantlab_adapters.feeds.csv_rows import SUFFIXES, CsvTicks
+from quantlab_adapters.feeds.rows import ParquetTicks, Row
 from quantlab_app.ports.errors import Misconfigured
 
-CSV_HEADER = "ts_ms,bid,ask"
-CSV_SUFFIXES = (".csv", ".csv.gz")
 LOOP_PAUSE_NS = 1_000_000_000
 EXACT = Context(prec=60)
+SIZE_MAX = (1 << 53) - 1
 
 _log = structlog.get_logger("quantlab.feed")
 
@@ -35,9 +33,11 @@ class ReplayStream:
         find: Callable[[str], Instrument | None],
         *,
         symbol: str | None = None,
+        contract: str | None = None,
         loop: bool = False,
     ) -> None:
         self._path = path
+        self._contract = contract
         self._find = find
         self._loop = loop
         if not path.is_file():
@@ -45,6 +45,8 @@ class ReplayStream:
         self._fixed = symbol if symbol is not None or self._names_symbols() else _prefix(path)
         self._instruments: dict[str | None, Instrument] = {}
         self.rounded = 0
+        if path.name.endswith(SUFFIXES):
+            CsvTicks(path, contract).check()
         self.symbols = frozenset(self._instrument(t).symbol for t in self._tickers())
 
     def quotes(self, start_ns: int, last: Mapping[str, Quote]) -> Iterator[Quote]:  # noqa: ARG002
@@ -68,9 +70,20 @@ class ReplayStream:
     def _quote(self, row: Row, ts_ns: int) -> Quote:
         instrument = self._instrument(self._fixed or row.ticker)
         bid, ask = self._ticks(row.bid, instrument), self._ticks(row.ask, instrument)
-        return Quote(instrument.symbol, bid, ask, ts_ns, 0)
+        return Quote(
+            instrument.symbol,
+            bid,
+            ask,
+            ts_ns,
+            0,
+            bid_size_steps=_steps(row.bid_size, instrument),
+            ask_size_steps=_steps(row.ask_size, instrument),
+        )
 
-    def _ticks(self, price: Decimal, instrument: Instrument) -> int:
+    def _ticks(self, price: Decimal | None, instrument: Instrument) -> int:
+        """Return a price in ticks; 0, which the gate refuses, where there is none."""
+        if price is None:
+            return 0
         exact = EXACT.divide(price, instrument.tick)
         whole = exact.to_integral_value(rounding=ROUND_HALF_EVEN, context=EXACT)
         if whole != exact:
@@ -101,9 +114,9 @@ class ReplayStream:
     def _rows(self) -> Iterator[Row]:
         if self._path.suffix == ".parquet":
             return parquet(self._path).rows()
-        if self._path.name.endswith(CSV_SUFFIXES):
-            return _csv_rows(self._path)
-        expected = ", ".join((*CSV_SUFFIXES, ".parquet"))
+        if self._path.name.endswith(SUFFIXES):
+            return CsvTicks(self._path, self._contract).rows()
+        expected = ", ".join((*SUFFIXES, ".parquet"))
         raise Misconfigured(f"feed: {self._path}: expected one of {expected}")
 
 
@@ -118,22 +131,10 @@ def _prefix(path: Path) -> str:
     return path.name.partition(".")[0].partition("_")[0]
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-        try:
-            header = next(lines, "").strip()
-            if header != CSV_HEADER:
-                raise Misconfigured(f"{path}: line 1: expected {CSV_HEADER}, got {header!r}")
-            for number, line in enumerate(lines, 2):
-                yield _csv_row(f"{path}: line {number}", line.rstrip("\r\n"))
-        except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
-            raise Misconfigured(f"{path}: expected an intact file, got: {error}") from error
-
-
-def _csv_row(where: str, line: str) -> Row:
-    cells = line.split(",")
-    if len(cells) == 3 and cells[0].isdecimal():
-        bid, ask = parse_decimal(cells[1]), parse_decimal(cells[2])
-        if bid is not None and ask is not None:
-            return Row(int(cells[0]) * MILLISECOND_NS, bid, ask, None)
-    raise Misconfigured(f"{where}: expected {CSV_HEADER} as numbers, got {line!r}")
+def _steps(size: Decimal | None, instrument: Instrument) -> int:
+    """Return a displayed size in whole steps, at least one; 0 says that none is displayed."""
+    if not size:
+        return 0
+    exact = EXACT.divide(size, instrument.size_step)
+    steps = int(exact.to_integral_value(rounding=ROUND_FLOOR, context=EXACT))
+    return steps if steps < 0 else min(max(steps, 1), SIZE_MAX)

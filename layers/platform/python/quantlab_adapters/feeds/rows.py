@@ -8,12 +8,14 @@ MILLISECOND_NS = 1_000_000
 
 
 class Row(NamedTuple):
-    """One recorded quote."""
+    """One recorded quote. A price or size is None where the file gives none; sizes are in lots."""
 
     ts_ns: int
-    bid: Decimal
-    ask: Decimal
-    ticker: str | None
+    bid: Decimal | None
+    ask: Decimal | None
+    ticker: str | None = None
+    bid_size: Decimal | None = None
+    ask_size: Decimal | None = None
 
 
 class ParquetTicks(Protocol):

@@ -1,25 +1,29 @@
 """The feed as one line of text: sources joined by commas, options joined by colons.
 
 `synthetic`, `synthetic:seed=7`, `replay:FILE`, `replay:FILE:symbol=EURUSD:speed=10:loop=1`,
-`replay:FILE,synthetic`. Speed is that of the whole feed (0: as fast as possible); synthetic plays
-the symbols that no file replays.
+`replay:FILE:symbol=ES:contract=201312`, `replay:FILE,synthetic`. Speed is that of the whole feed
+(0: as fast as possible); synthetic plays the symbols that no file replays. With `hours=1` the
+markets of the feed open and close by their calendars; otherwise they are open whenever they quote.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from quantlab.kernel.decimals import parse_decimal
 from quantlab.market.catalog import Catalog
-from quantlab.market.quote import PPM
+from quantlab.market.quote import PPM, Quote
 from quantlab_adapters.feeds.paced import PacedSource, TickStream
 from quantlab_adapters.feeds.replay import ReplayStream
 from quantlab_adapters.feeds.synthetic import SyntheticStream
 from quantlab_app.ports.clock import Clock
 from quantlab_app.ports.errors import Misconfigured
 
-OPTIONS = {"synthetic": ("seed", "speed"), "replay": ("symbol", "speed", "loop")}
+OPTIONS = {
+    "synthetic": ("seed", "speed", "hours"),
+    "replay": ("symbol", "contract", "speed", "loop", "hours"),
+}
 MAX_SPEED = 100_000
 
 
@@ -52,8 +56,9 @@ def build_source(text: str, catalog: Catalog, clock: Clock, *, seed: int) -> Pac
         raise Misconfigured("feed: expected synthetic once, got it more often")
     for spec in synthetics:
         models = {s: m for s, m in catalog.synthetic.items() if s not in played}
-        streams.append(SyntheticStream(models, _integer(spec, "seed", seed)))
-    return PacedSource(streams, _speed_ppm(specs), clock)
+        shut = _is_shut(catalog) if _keeps_hours(specs) else None
+        streams.append(SyntheticStream(models, _integer(spec, "seed", seed), shut))
+    return PacedSource(streams, _speed_ppm(specs), clock, keeps_hours=_keeps_hours(specs))
 
 
 def _parse_source(part: str) -> SourceSpec:
@@ -77,6 +82,17 @@ def _parse_source(part: str) -> SourceSpec:
     return SourceSpec(kind, joined, options)
 
 
+def _keeps_hours(specs: list[SourceSpec]) -> bool:
+    said = {spec.options["hours"] for spec in specs if "hours" in spec.options}
+    for value in sorted(said - {"0", "1"}):
+        raise Misconfigured(f"feed: expected hours=0 or hours=1, got hours={value}")
+    return "1" in said
+
+
+def _is_shut(catalog: Catalog) -> Callable[[Quote], bool]:
+    return lambda quote: not catalog.is_open(catalog.instruments[quote.symbol], quote.ts_ns)
+
+
 def _replay(spec: SourceSpec, catalog: Catalog) -> ReplayStream:
     loop = spec.options.get("loop", "0")
     if loop not in {"0", "1"}:
@@ -85,6 +101,7 @@ def _replay(spec: SourceSpec, catalog: Catalog) -> ReplayStream:
         Path(spec.path).expanduser(),
         catalog.find,
         symbol=spec.options.get("symbol"),
+        contract=spec.options.get("contract"),
         loop=loop == "1",
     )
 

@@ -11,7 +11,7 @@ from quantlab_adapters.postgres.database import Connection, Database
 from quantlab_adapters.postgres.order_rows import order_of
 from quantlab_app.ports.accounts import NewAccount, OwnedAccount
 
-_ACCOUNT = """
+ACCOUNT = """
 select a.account_id::text, a.user_id::text, a.status, a.status_reason, a.currency,
   a.currency_digits, a.account_type, a.config_version, a.initial_balance_minor, a.balance_minor,
   a.carry_micro, a.high_water_minor, a.event_seq, a.day_date::text, a.day_started_ns,
@@ -93,7 +93,8 @@ order by event_seq limit 1"""  # noqa: S608 - constants only
 _FILLS = """
 select fill_id::text, order_id::text, symbol, side, size_steps, price_ticks, slippage_ticks,
   bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den, realised_minor,
-  commission_minor, config_version, engine_version, filled_ns, event_seq
+  commission_minor, config_version, engine_version, filled_ns, event_seq, bid_size_steps,
+  ask_size_steps, fill_model, fill_seed
 from fill where tenant_id = %(tenant)s
 """
 _LEDGER = """
@@ -283,8 +284,8 @@ class PostgresAccounts:
     async def _accounts(
         self, tenant_id: str, condition: str, **parameters: Any
     ) -> list[OwnedAccount]:
-        rows = await self._rows(_ACCOUNT + condition, {"tenant": tenant_id, **parameters})
-        return [_owned(tenant_id, row) for row in rows]
+        rows = await self._rows(ACCOUNT + condition, {"tenant": tenant_id, **parameters})
+        return [owned(tenant_id, row) for row in rows]
 
 
 async def insert_account(connection: Connection, tenant_id: str, new: NewAccount) -> None:
@@ -313,7 +314,8 @@ async def insert_account(connection: Connection, tenant_id: str, new: NewAccount
         await connection.execute(statement, parameters)
 
 
-def _owned(tenant_id: str, row: Row) -> OwnedAccount:
+def owned(tenant_id: str, row: Row) -> OwnedAccount:
+    """Read a row of ACCOUNT."""
     account = Account(
         account_id=row["account_id"],
         tenant_id=tenant_id,

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from quantlab.engine.opening import Course, Start
+from quantlab.engine.opening import rules_of
 from quantlab.ledger.state import Account
-from quantlab.ledger.trading_terms import read_trading_terms
-from quantlab.rules.profile import parse_profile
-from quantlab.tenancy.config import AccountType, TenantConfig, config_of_resolved
+from quantlab.tenancy.config import TenantConfig, config_of_resolved
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_adapters.postgres.database import Connection, Database
 from quantlab_app.ports.accounts import Rulebook
@@ -136,27 +134,16 @@ class PinnedRulebooks:
         kind = config.account_types.get(account.account_type)
         if kind is None:
             raise NotFound(f"configuration {config.version} has no type {account.account_type}")
-        following = None
-        if kind.phase is not None and kind.phase.next_type is not None:
-            next_kind = config.account_types[kind.phase.next_type]
-            following = _start(next_kind, next_kind.initial_balance_minor)
-        profile = _start(kind, initial_minor).profile
-        course = Course(_start(kind, kind.initial_balance_minor), following)
+        rules = rules_of(config.account_types, account, config.fill_models)
         book = Rulebook(
-            profile,
-            frozenset(kind.instruments),
+            rules.profile,
+            rules.instruments,
             kind.type_id,
             kind.retention_days,
-            course,
-            read_trading_terms(kind.trading),
+            rules.course,
+            rules.fill_models,
+            rules.trading,
         )
         if len(self._kept) >= KEPT_MAX:
             self._kept.clear()
         return self._kept.setdefault(key, book)
-
-
-def _start(kind: AccountType, initial_minor: int) -> Start:
-    profile = parse_profile(
-        kind.profile, currency_digits=kind.currency_digits, initial_balance_minor=initial_minor
-    )
-    return Start(kind, profile)

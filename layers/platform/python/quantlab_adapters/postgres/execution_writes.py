@@ -93,11 +93,13 @@ with accounts as (
 ), filled as (
   insert into fill (tenant_id, account_id, event_seq, fill_id, order_id, symbol, side, size_steps,
     price_ticks, slippage_ticks, bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den,
-    realised_minor, commission_minor, config_version, engine_version, filled_ns)
+    realised_minor, commission_minor, config_version, engine_version, filled_ns, bid_size_steps,
+    ask_size_steps, fill_model, fill_seed)
   select current_tenant(), x.* from unnest(%s::uuid[], %s::bigint[], %s::uuid[], %s::uuid[],
     %s::text[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
     %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::text[], %s::text[], %s::bigint[]) x
+    %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
+    %s::bigint[]) x
 ), booked as (
   insert into ledger_entry (tenant_id, account_id, event_seq, kind, amount_minor, carry_micro,
     balance_minor, at_ns)
@@ -105,9 +107,11 @@ with accounts as (
     %s::bigint[], %s::bigint[], %s::bigint[]) x
 ), done as (
   update inbox i set state = 1, outcome = x.outcome, reason = x.reason, result = x.result,
-    done_ns = x.done_ns, from_seq = x.from_seq, to_seq = x.to_seq
+    done_ns = x.done_ns, from_seq = x.from_seq, to_seq = x.to_seq, inputs = x.inputs,
+    decision = (select nextval('decision_seq'))
   from unnest(%s::bigint[], %s::text[], %s::text[], %s::json[], %s::bigint[], %s::bigint[],
-    %s::bigint[]) x(inbox_id, outcome, reason, result, done_ns, from_seq, to_seq)
+    %s::bigint[], %s::json[]) x(inbox_id, outcome, reason, result, done_ns, from_seq, to_seq,
+    inputs)
   where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 ), published as (
   delete from outbox o
@@ -145,11 +149,11 @@ _NOT_WORKING_SHAPE = (uuids, uuids)
 _ORDER_SHAPE = (*_WORKING_SHAPE, int8s)
 _FILL_SHAPE = (
     uuids, int8s, uuids, uuids, texts, int2s, int8s, int8s, int8s, int8s, int8s, int8s, int8s,
-    int8s, int8s, int8s, int8s, texts, texts, int8s,
+    int8s, int8s, int8s, int8s, texts, texts, int8s, int8s, int8s, texts, int8s,
 )  # fmt: skip
 _LEDGER_SHAPE = (uuids, int8s, texts, int8s, int8s, int8s, int8s)
 _VIOLATION_SHAPE = (uuids, int8s, texts, texts, jsons, int8s)
-_DONE_SHAPE = (int8s, texts, texts, jsons, int8s, int8s, int8s)
+_DONE_SHAPE = (int8s, texts, texts, jsons, int8s, int8s, int8s, jsons)
 _EVENT_SHAPE = (uuids, int8s, texts, int8s, jsons)
 _SPAN_SHAPE = (uuids, int8s, int8s)
 
@@ -318,6 +322,10 @@ def _fill_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
             o.account.config_version,
             ENGINE_VERSION,
             o.decided_ns,
+            f.bid_size_steps,
+            f.ask_size_steps,
+            f.fill_model,
+            f.fill_seed,
         )
         for o in outcomes
         for f in o.fills
@@ -367,4 +375,5 @@ def _done_row(outcome: Outcome) -> tuple[Any, ...]:
         outcome.decided_ns,
         outcome.events[0].seq if outcome.events else None,
         outcome.events[-1].seq if outcome.events else None,
+        outcome.inputs,
     )

@@ -61,6 +61,20 @@ join event e on e.tenant_id = %(tenant)s and e.stream_id = s.stream_id
   and e.seq between s.from_seq and s.to_seq
 order by s.signal_id, e.seq
 """
+# What was decided goes where it stays.
+_FORGET = """
+with gone as (
+  delete from inbox where tenant_id = %s and state = 1 and done_ns < %s and source_kind = any(%s)
+  returning *
+), kept as (
+  insert into decided_command (tenant_id, account_id, decision, inbox_id, signal_id, source_kind,
+    source_id, command, payload, received_ns, outcome, reason, result, done_ns, inputs)
+  select tenant_id, account_id, decision, inbox_id, signal_id, source_kind, source_id, command,
+    payload, received_ns, outcome, reason, result, done_ns, inputs
+  from gone where decision is not null
+)
+select count(*) as gone from gone
+"""
 
 _Waiting = tuple[str, NewCommand, asyncio.Future[bool]]
 
@@ -259,12 +273,9 @@ class PostgresInbox:
         self, tenant_id: str, before_ns: int, source_kinds: Sequence[str]
     ) -> int:
         async with self._database.tenant(tenant_id) as connection:
-            cursor = await connection.execute(
-                "delete from inbox where tenant_id = %s and state = 1 and done_ns < %s"
-                " and source_kind = any(%s)",
-                (tenant_id, before_ns, list(source_kinds)),
-            )
-            return cursor.rowcount
+            values = (tenant_id, before_ns, list(source_kinds))
+            row = await (await connection.execute(_FORGET, values)).fetchone()
+            return 0 if row is None else int(row["gone"])
 
 
 def _rows(group: list[_Waiting]) -> list[tuple[Any, ...]]:

@@ -18,18 +18,22 @@ PARTITION_DAYS_AHEAD = 2
 WRITER_LOCK = 0x51_4C_54_4B
 REPEAT_WINDOW_S = 3.0
 
-APPEND = """insert into tick (symbol, ts_ns, seq, bid_ticks, ask_ticks)
-  select * from unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-  on conflict do nothing"""
-LAST_QUOTES = """select t.* from unnest(%s::text[]) wanted (symbol), lateral (
-    select symbol, ts_ns, seq, bid_ticks, ask_ticks from tick
-    where tick.symbol = wanted.symbol order by ts_ns desc, seq desc limit 1) t"""
-TICK_PAGE = """select symbol, ts_ns, seq, bid_ticks, ask_ticks from tick
-  where symbol = %s and ts_ns >= %s and seq > %s order by ts_ns, seq limit %s"""
+TICK_COLUMNS = "symbol, ts_ns, seq, bid_ticks, ask_ticks, bid_size_steps, ask_size_steps"
+APPEND = f"""insert into tick ({TICK_COLUMNS})
+  select * from unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::bigint[], %s::bigint[])
+  on conflict do nothing"""  # noqa: S608 - the columns are a constant
+LAST_QUOTES = f"""select t.* from unnest(%s::text[]) wanted (symbol), lateral (
+    select {TICK_COLUMNS} from tick
+    where tick.symbol = wanted.symbol order by ts_ns desc, seq desc limit 1) t"""  # noqa: S608 - the columns are a constant
+TICK_PAGE = f"""select {TICK_COLUMNS} from tick
+  where symbol = %s and ts_ns >= %s and seq > %s
+  order by ts_ns, seq limit %s"""  # noqa: S608 - the columns are a constant
 HAS_ROWS = """select exists (select from tick
   where symbol = %s and ts_ns >= %s and seq > %s order by ts_ns, seq offset %s limit 1) as found"""
-TICK_BEFORE = """select symbol, ts_ns, seq, bid_ticks, ask_ticks from tick
-  where symbol = %s and ts_ns < %s order by ts_ns desc, seq desc limit 1"""
+TICK_BEFORE = f"""select {TICK_COLUMNS} from tick
+  where symbol = %s and ts_ns < %s
+  order by ts_ns desc, seq desc limit 1"""  # noqa: S608 - the columns are a constant
 
 BAR_COLUMNS = (
     "symbol, start_ns, open_ticks, high_ticks, low_ticks, close_ticks, close_ask_ticks,"
@@ -238,12 +242,14 @@ async def _append(connection: Connection, quotes: Sequence[Quote]) -> None:
             [quote.seq for quote in quotes],
             [quote.bid_ticks for quote in quotes],
             [quote.ask_ticks for quote in quotes],
+            [quote.bid_size_steps for quote in quotes],
+            [quote.ask_size_steps for quote in quotes],
         ),
     )
 
 
 def _quote(row: Mapping[str, Any]) -> Quote:
-    return Quote(row["symbol"], row["bid_ticks"], row["ask_ticks"], row["ts_ns"], row["seq"])
+    return Quote(**row)
 
 
 def _bar_row(bar: Bar) -> tuple[Any, ...]:

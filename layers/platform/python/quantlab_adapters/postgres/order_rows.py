@@ -38,5 +38,4 @@ def order_row(account_id: str, order: Order) -> tuple[Any, ...]:
 
 def terms_of(order: Order) -> dict[str, Any] | None:
     """Return an order's terms as JSON; a market order that was filled at once has none."""
-    plain = order.order_type == "market" and not order.terms.reduce_only
-    return None if plain and order.terms.time_in_force == "ioc" else asdict(order.terms)
+    return None if order.is_plain else asdict(order.terms)

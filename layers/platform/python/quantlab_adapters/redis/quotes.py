@@ -47,6 +47,7 @@ class RedisQuoteSink:
                         "feed_ts_ns": clock.feed_ts_ns,
                         "wall_ts_ns": clock.wall_ts_ns,
                         "speed_ppm": clock.speed_ppm,
+                        "keeps_hours": int(clock.keeps_hours),
                     },
                 )
                 await pipeline.execute()
@@ -73,6 +74,8 @@ class RedisQuoteSink:
                 "ts_ns": quote.ts_ns,
                 "seq": quote.seq,
                 "suspended": quote.suspended,
+                "bid_size_steps": quote.bid_size_steps,
+                "ask_size_steps": quote.ask_size_steps,
                 "bid": format_units(quote.bid_ticks, tick),
                 "ask": format_units(quote.ask_ticks, tick),
             }
@@ -149,6 +152,8 @@ def parse_quote(message: bytes) -> Quote:
         value["ts_ns"],
         value["seq"],
         value["suspended"],
+        value.get("bid_size_steps", 0),
+        value.get("ask_size_steps", 0),
     )
 
 
@@ -156,5 +161,8 @@ def _clock(fields: Mapping[bytes, bytes]) -> FeedClock | None:
     if not fields:
         return None
     return FeedClock(
-        int(fields[b"feed_ts_ns"]), int(fields[b"wall_ts_ns"]), int(fields[b"speed_ppm"])
+        int(fields[b"feed_ts_ns"]),
+        int(fields[b"wall_ts_ns"]),
+        int(fields[b"speed_ppm"]),
+        fields.get(b"keeps_hours") == b"1",
     )

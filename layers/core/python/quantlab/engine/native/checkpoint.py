@@ -187,7 +187,6 @@ def _expresses(profile: Profile, now_ns: int) -> bool:
         )
         and all(rule.costs_count for rule in profile.daily_losses)
         and all(rule.payout_floor_minor is None for rule in profile.drawdowns)
-        and all(
-            abs(rule.loss_micro) < LIMIT for rule in (*profile.daily_losses, *profile.drawdowns)
-        )
+        and all(abs(rule.loss_micro) < LIMIT for rule in profile.daily_losses)
+        and all(abs(rule.loss_micro) < LIMIT for rule in profile.drawdowns)
     )

@@ -90,7 +90,9 @@ class ArrayWatch(Watch):
 
     def _concerned(self, quote: Quote, market: Market, now_ns: int) -> Iterable[Watched]:
         found = self._holders.on_quote(quote, market.feed_now_ns, now_ns)
-        return [self._watched[account_id] for account_id in found]
+        # A rate moves all that is quoted in a currency: not only its hearers are found.
+        watched = (self._watched[account_id] for account_id in found)
+        return [one for one in watched if quote.symbol in one.heard]
 
     def _judge(
         self, watched: Watched, quote: Quote | None, market: Market, now_ns: int

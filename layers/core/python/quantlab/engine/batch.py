@@ -1,0 +1,180 @@
+"""A whole run of one account on ticks alone: what the live path does, without its machines.
+
+Given are the commands of people and bots, each placed behind the tick it was decided on. What the
+live path adds by itself is made here by the same code: Watch judges every tick, days roll, the
+rules are checked every five minutes, and execute decides. Time is that of the ticks.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from quantlab.engine import commands
+from quantlab.engine.commands import Command, Outcome
+from quantlab.engine.context import Context, Market
+from quantlab.engine.execute import execute
+from quantlab.engine.opening import Rules
+from quantlab.engine.replay import Decided, context_of
+from quantlab.engine.tape import Tape
+from quantlab.engine.trace import TraceHash
+from quantlab.engine.watch import Watch
+from quantlab.engine.watched import Demand
+from quantlab.kernel.ids import derive_id
+from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.ledger.state import Account
+from quantlab.market.catalog import Catalog
+from quantlab.market.quote import Quote
+from quantlab.rules.calendar import day_of
+from quantlab.rules.day import is_day_over
+
+CHECKPOINT_NS: Final = 300 * SECOND_NS
+OWN_SOURCES: Final = frozenset(("watch", "schedule"))
+
+
+def given_commands(decided: Iterable[Decided]) -> list[Decided]:
+    """Return the commands that did not come from the platform itself."""
+    return [one for one in decided if one.command.source_kind not in OWN_SOURCES]
+
+
+@dataclass(slots=True)
+class BatchRun:
+    """One account from its opening over all ticks; outcomes come in the order they are decided.
+
+    A run may begin later: opening is then the account after the tick after_seq, and the ticks up to
+    there are only what the market was. With keeps_hours markets are shut outside their sessions.
+    """
+
+    opening: Account
+    catalog: Catalog
+    rules: Rules
+    ticks: Sequence[Quote]
+    after_seq: int = 0
+    keeps_hours: bool = False
+    _account: Account = field(init=False)
+    _watch: Watch = field(init=False)
+    _tape: Tape = field(init=False)
+    _feed_seq: int = 0
+    _now_ns: int = 0
+    _checkpoint_ns: int = 0
+    _asked: set[tuple[Any, ...]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._account = self.opening
+        self._watch = Watch(self.catalog)
+        self._watch.keeps_hours = self.keeps_hours
+        self._tape = Tape(self.ticks)
+
+    @property
+    def account(self) -> Account:
+        """Return the account as the run has left it so far."""
+        return self._account
+
+    def run(self, given: Iterable[Decided]) -> Iterator[Outcome]:
+        """Decide everything that follows from the commands and the ticks."""
+        waiting = deque(sorted(given, key=_feed_seq))
+        yield from self._take_up()
+        for tick in self._tape.ticks():
+            if tick.seq <= self.after_seq:
+                continue
+            while waiting and waiting[0].inputs.feed_seq < tick.seq:
+                yield from self._give(waiting.popleft())
+            self._feed_seq, self._now_ns = tick.seq, tick.ts_ns
+            yield from self._settle(
+                self._demanded(self._watch.on_quote(tick, tick.ts_ns, tick.ts_ns))
+            )
+            yield from self._on_schedule()
+        while waiting:
+            yield from self._give(waiting.popleft())
+
+    def trace_hash(self, given: Iterable[Decided]) -> str:
+        """Run to the end and return the hash of all that was decided."""
+        trace = TraceHash()
+        for outcome in self.run(given):
+            trace.add(outcome, self.rules.profile)
+        return trace.hexdigest()
+
+    def _take_up(self) -> Iterator[Outcome]:
+        """Put an account that is in the market already under watch."""
+        known = self._tape.latest(self.after_seq)
+        if not known:
+            return
+        self._feed_seq = self.after_seq
+        self._now_ns = max(quote.ts_ns for quote in known.values())
+        self._checkpoint_ns = self._now_ns // CHECKPOINT_NS * CHECKPOINT_NS
+        self._watch.set_quotes(known.values())
+        yield from self._settle(self._demanded(self._watched()))
+
+    def _give(self, decided: Decided) -> Iterator[Outcome]:
+        inputs = decided.inputs
+        self._now_ns = max(self._now_ns, inputs.now_ns)
+        market = inputs.market(self.catalog, self._tape)
+        yield from self._carry_out([decided.command], self._context(market, inputs.now_ns))
+
+    def _on_schedule(self) -> Iterator[Outcome]:
+        """Check the rules once in five minutes, and roll a day that no tick has rolled."""
+        checkpoint_ns = self._now_ns // CHECKPOINT_NS * CHECKPOINT_NS
+        if checkpoint_ns != self._checkpoint_ns:
+            self._checkpoint_ns = checkpoint_ns
+            if self._account.positions:
+                payload = {"checkpoint": format_rfc3339(checkpoint_ns)}
+                identity = (commands.CHECK_RULES, checkpoint_ns)
+                yield from self._settle(self._own("schedule", identity, payload))
+        if is_day_over(self._account, self._now_ns) and self._account.status != "closed":
+            reset_ns = self._account.day.next_reset_ns
+            payload = {"resetAt": format_rfc3339(reset_ns)}
+            yield from self._settle(self._own("schedule", (commands.ROLL_DAY, reset_ns), payload))
+
+    def _settle(self, pending: list[Command]) -> Iterator[Outcome]:
+        """Carry out commands of this moment, and what they call for in turn."""
+        if pending:
+            quotes = self._tape.latest(self._feed_seq)
+            market = Market(self.catalog, quotes, self._now_ns, self.keeps_hours)
+            yield from self._carry_out(pending, self._context(market, self._now_ns))
+
+    def _carry_out(self, pending: list[Command], context: Context) -> Iterator[Outcome]:
+        while pending:
+            for command in pending:
+                outcome = execute(self._account, command, context)
+                self._account = outcome.account
+                yield outcome
+            pending = self._demanded(self._watched())
+            context = self._context(context.market, context.now_ns)
+
+    def _watched(self) -> list[Demand]:
+        rules, now_ns = self.rules, self._now_ns
+        return self._watch.put(self._account, rules.profile, now_ns, now_ns, rules.trading)
+
+    def _context(self, market: Market, now_ns: int) -> Context:
+        account, profile = self._account, self.rules.profile
+        reset_market = None
+        if now_ns >= account.day.next_reset_ns and account.positions:
+            reset_ns = day_of(now_ns, profile.day.reset, profile.day.time_zone).started_ns
+            reset_market = Market(self.catalog, self._tape.before(reset_ns), reset_ns)
+        return context_of(self.rules, market, now_ns, reset_market)
+
+    def _demanded(self, demands: Iterable[Any]) -> list[Command]:
+        return [
+            command
+            for demand in demands
+            for command in self._own("watch", demand.identity, demand.payload)
+        ]
+
+    def _own(
+        self, source_kind: str, identity: tuple[Any, ...], payload: dict[str, Any]
+    ) -> list[Command]:
+        """Return the platform's own command; the same identity is asked for once."""
+        if (source_kind, *identity) in self._asked:
+            return []
+        self._asked.add((source_kind, *identity))
+        account_id, name = self.opening.account_id, str(identity[0])
+        signal_id = derive_id(account_id, source_kind, *identity)
+        return [
+            Command(
+                *(0, signal_id, account_id, source_kind, account_id, name, payload, self._now_ns)
+            )
+        ]
+
+
+def _feed_seq(decided: Decided) -> int:
+    return decided.inputs.feed_seq

@@ -1,0 +1,74 @@
+"""The ports of tenants and their accounts: all on PostgreSQL, whatever the profile."""
+
+from typing import TYPE_CHECKING, Any
+
+from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
+from quantlab_app.ports.approvals import Approvals
+from quantlab_app.ports.links import AccountLinks
+from quantlab_app.ports.recordings import Recordings
+from quantlab_edge.composition import Composition, part
+
+if TYPE_CHECKING:
+    from quantlab_adapters.postgres.configs import PostgresTenantConfigs
+    from quantlab_adapters.postgres.database import Database
+
+
+class AccountPorts(Composition):
+    """One method a port, by the name of the container."""
+
+    @part
+    async def database(self) -> "Database":
+        from quantlab_adapters.postgres.database import Database
+
+        database = Database(
+            (await self.store_urls())[0], max_size=self.settings.pool_size, **self.session()
+        )
+        self.closes(database.close)
+        await database.open()
+        return database
+
+    def session(self) -> dict[str, Any]:
+        """Return what a profile asks of the sessions with PostgreSQL."""
+        return {}
+
+    @part
+    async def tenants(self) -> Tenants:
+        from quantlab_adapters.postgres.configs import PostgresTenants
+
+        return PostgresTenants(await self.database())
+
+    @part
+    async def tenant_configs(self) -> "PostgresTenantConfigs":
+        from quantlab_adapters.postgres.configs import PostgresTenantConfigs
+
+        return PostgresTenantConfigs(await self.database())
+
+    @part
+    async def rulebooks(self) -> Rulebooks:
+        from quantlab_adapters.postgres.configs import PinnedRulebooks
+
+        return PinnedRulebooks(await self.tenant_configs())
+
+    @part
+    async def accounts(self) -> Accounts:
+        from quantlab_adapters.postgres.accounts import PostgresAccounts
+
+        return PostgresAccounts(await self.database())
+
+    @part
+    async def account_links(self) -> AccountLinks:
+        from quantlab_adapters.postgres.links import PostgresAccountLinks
+
+        return PostgresAccountLinks(await self.database())
+
+    @part
+    async def approvals(self) -> Approvals:
+        from quantlab_adapters.postgres.approvals import PostgresApprovals
+
+        return PostgresApprovals(await self.database())
+
+    @part
+    async def recordings(self) -> Recordings:
+        from quantlab_adapters.postgres.recordings import PostgresRecordings
+
+        return PostgresRecordings(await self.database())
