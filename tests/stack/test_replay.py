@@ -59,7 +59,7 @@ def without_limits(document: dict[str, Any]) -> None:
         bucket |= {"perMinute": 1_000_000, "burst": 1_000_000}
     for kind in document["accountTypes"]:
         if kind["id"] == "demo-100k":
-            kind |= COSTS
+            kind.update(COSTS)
         for rule in kind["profileContent"]["rules"]:
             if kind["id"] == "swing-25k" and rule["rule"] == "max_drawdown":
                 rule["parameters"] |= {"mode": "trailing", "basis": "equity"}
