@@ -3,11 +3,14 @@
 QUANTLAB_ORDER_SEQUENCES sets how many are tried: 200 in a normal run, 10,000 in `make soak`.
 """
 
+import json
 import os
 from collections import Counter, defaultdict, deque
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -24,15 +27,23 @@ from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
 from quantlab.engine import commands, lifecycle
-from quantlab.engine.commands import Command, Outcome
+from quantlab.engine.commands import Command, Fill, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
 from quantlab.engine.fill_models import fill_seed
+from quantlab.engine.margin import Margin, is_at_level, margin_of
+from quantlab.engine.rejections import Rejection
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand
+from quantlab.kernel.arith import MICRO
+from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.ledger.fills import net
 from quantlab.ledger.orders import Order
+from quantlab.ledger.state import Account, Position
+from quantlab.ledger.trading_terms import STANDARD, read_trading_terms
+from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.fill_model import ANY_SIZE, DISPLAYED, FillModel, chosen_model
 from quantlab.market.quote import Quote
 
@@ -44,14 +55,20 @@ RULES = profile(
     made_rule("max_drawdown", mode="trailing", basis="equity", loss=percent("6"), comparator="lt"),
 )
 
-# One symbol fills any size where none is displayed, the other nothing.
-CATALOG = replace(
-    catalog(),
-    instruments={
+# What a command finds that comes after the day, or the order's own time, has ended.
+ENDS_BY_ITSELF = ("position.swap_charged", "account.day_rolled", "order.expired")
+
+
+def sized(known: Catalog) -> Catalog:
+    """Let one symbol fill any size where none is displayed, and the other nothing."""
+    instruments = {
         symbol: replace(item, size_required=symbol == "USDJPY")
-        for symbol, item in catalog().instruments.items()
-    },
-)
+        for symbol, item in known.instruments.items()
+    }
+    return replace(known, instruments=instruments)
+
+
+CATALOG = sized(catalog())
 AMPLE = 3_000
 
 sides = st.sampled_from(("buy", "sell"))
@@ -70,16 +87,25 @@ times = st.sampled_from(("gtc", "gtc", "day", "gtd"))
 class Orders(RuleBasedStateMachine):
     """One account, its watch with a delay of any length, and a market that moves and gaps."""
 
+    currency = "USD"
+    catalog = CATALOG
+    trading = STANDARD
+    quoted = SYMBOLS
+
     def __init__(self) -> None:
         super().__init__()
-        self.account = account(RULES)
-        self.watch = Watch(CATALOG)
+        self.account = account(RULES, currency=self.currency)
+        self.watch = Watch(self.catalog)
         self.quotes: dict[str, Quote] = {}
-        self.shown = {(symbol, side): AMPLE for symbol in SYMBOLS for side in (1, -1)}
+        self.shown = {(symbol, side): AMPLE for symbol in self.quoted for side in (1, -1)}
         self.models: dict[str, FillModel] = {}
         self.demands: deque[Demand] = deque()
         self.now_ns, self.seq, self.given = NOW, 0, 0
         self.booked = self.account.balance_minor
+        self.exact = Fraction(self.booked * MICRO)
+        self.netted: dict[str, Position] = {}
+        self.paid: dict[str, int] = {}
+        self.nights: set[tuple[Json, Json]] = set()
         self.sizes: Counter[str] = Counter()
         self.ended: dict[str, Order] = {}
         self.filled: Counter[str] = Counter()
@@ -87,7 +113,7 @@ class Orders(RuleBasedStateMachine):
         self.limits: dict[str, int] = {}
         self.groups: defaultdict[str, set[str]] = defaultdict(set)
         self.entered: Counter[str] = Counter()
-        for symbol, base in SYMBOLS.items():
+        for symbol, base in self.quoted.items():
             self.tick(symbol, base, 2)
 
     def tick(self, symbol: str, bid: int, spread: int) -> None:
@@ -110,19 +136,20 @@ class Orders(RuleBasedStateMachine):
         request = Command(
             self.given, f"s{self.given}", ACCOUNT_ID, source, source, name, payload, self.now_ns
         )
-        market = Market(CATALOG, dict(self.quotes), self.now_ns)
+        market = Market(self.catalog, dict(self.quotes), self.now_ns)
         context = Context(
             market,
             RULES,
-            frozenset(CATALOG.instruments),
+            frozenset(self.catalog.instruments),
             self.now_ns,
             fill_models=dict(self.models),
+            trading=self.trading,
         )
         before = self.account
         outcome = execute(before, request, context)
         self.account = outcome.account
         self.check(before.event_seq, outcome)
-        self.demands += self.watch.put(self.account, RULES, self.now_ns, self.now_ns)
+        self.demands += self.watch.put(self.account, RULES, self.now_ns, self.now_ns, self.trading)
         return outcome
 
     def trade(self, **payload: Any) -> Outcome:
@@ -138,8 +165,10 @@ class Orders(RuleBasedStateMachine):
             self.known[order.order_id] = order
             if order.terms.group_id is not None:
                 self.groups[order.terms.group_id].add(order.order_id)
+        self.charge_nights(outcome)
         self.check_models(outcome)
         for fill in outcome.fills:
+            self.value(fill)
             assert fill.quote_ts_ns >= self.known[fill.order_id].terms.active_ns
             order = self.known[fill.order_id]
             held = self.sizes[fill.symbol]
@@ -166,12 +195,51 @@ class Orders(RuleBasedStateMachine):
             if order.terms.limit_ticks is not None
         }
 
+    def value(self, fill: Fill) -> None:
+        """Add what a fill gained and cost, each product rounded as the formulas say."""
+        instrument = self.catalog.instruments[fill.symbol]
+        held = self.netted.pop(fill.symbol, None)
+        netted = net(held, fill.side, fill.size_steps, fill.price_ticks)
+        if netted.size_steps:
+            self.netted[fill.symbol] = Position(
+                fill.symbol, netted.size_steps, netted.cost, None, None, 0, 0
+            )
+        unit, rate = Fraction(instrument.unit_num, instrument.unit_den), Fraction(*rate_of(fill))
+        if netted.closed_steps:
+            self.exact += round(round(netted.gain * unit) * rate)
+        fees = self.trading.fees(instrument)
+        notional = round(abs(fill.price_ticks) * fill.size_steps * unit)
+        fee = round(Fraction(fees.step_num * fill.size_steps, fees.step_den))
+        fee += round(round(Fraction(notional * fees.notional_ppm, MICRO)) * rate)
+        before = self.paid.get(fill.order_id)
+        self.paid[fill.order_id] = after = (before or 0) + fee
+        charged = 0 if before is None else max(before, fees.minimum_micro)
+        self.exact -= max(after, fees.minimum_micro) - charged
+
+    def charge_nights(self, outcome: Outcome) -> None:
+        """Add the nights charged, of positions as they were when the command came."""
+        nights = [one for one in outcome.events if one.event_type == "position.swap_charged"]
+        booked = [] if outcome.life is None else outcome.life.bookings
+        assert [one.event_seq for one in booked] == [one.seq for one in nights]
+        for night, booking in zip(nights, booked, strict=True):
+            told = night.payload
+            assert self.sizes[str(told["symbol"])] == told["sizeSteps"] != 0
+            instrument = self.catalog.instruments[str(told["symbol"])]
+            assert told["unit"] == "points"
+            a_step = Fraction(str(told["perLot"])) * instrument.unit_num / instrument.unit_den
+            earned = round(a_step * abs(int(str(told["sizeSteps"]))) * int(str(told["nights"])))
+            self.exact += round(earned * Fraction(str(told["rate"])))
+            self.booked += booking.entry.amount_minor
+            once = (told["symbol"], told["rolloverAt"])
+            assert once not in self.nights, "a night charged twice"
+            self.nights.add(once)
+
     def check_models(self, outcome: Outcome) -> None:
         """No fill is better than its quote, and a command takes no more of one than it shows."""
         taken: Counter[tuple[str, int, int]] = Counter()
         for fill in outcome.fills:
-            instrument = CATALOG.instruments[fill.symbol]
-            model = chosen_model(self.models, fill.symbol, CATALOG.fill_models[fill.symbol])
+            instrument = self.catalog.instruments[fill.symbol]
+            model = chosen_model(self.models, fill.symbol, self.catalog.fill_models[fill.symbol])
             assert fill.fill_model == model.version
             assert fill.fill_seed == fill_seed("acme", ACCOUNT_ID, fill.event_seq)
             touch = fill.ask_ticks if fill.side > 0 else fill.bid_ticks
@@ -183,7 +251,7 @@ class Orders(RuleBasedStateMachine):
                 assert taken[fill.symbol, fill.side, fill.quote_seq] <= shown
 
     def price(self, symbol: str, ticks: int) -> str:
-        return format_units(ticks, catalog().instruments[symbol].tick)
+        return format_units(ticks, self.catalog.instruments[symbol].tick)
 
     def terms(self, kind: str, symbol: str, side: str, gap: int, more: int) -> dict[str, Any]:
         """Return the prices of an order that may stand; gap ticks from the quote."""
@@ -229,6 +297,9 @@ class Orders(RuleBasedStateMachine):
 
     @precondition(lambda self: self.demands)
     @rule(count=st.integers(1, 4))
+    def deliver_some(self, count: int) -> None:
+        self.deliver(count)
+
     def deliver(self, count: int) -> None:
         for _ in range(min(count, len(self.demands))):
             demand = self.demands.popleft()
@@ -342,9 +413,11 @@ class Orders(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 200))
     def cancel(self, pick: int) -> None:
         order_id, order = list(self.account.working.items())[pick % len(self.account.working)]
-        refused = self.trade(action="cancel", orderId=order_id).rejection
+        outcome = self.trade(action="cancel", orderId=order_id)
         expiry_ns = order.terms.expire_at_ns
-        assert (refused is not None) == (expiry_ns is not None and expiry_ns <= self.now_ns)
+        first = outcome.events[0].event_type if outcome.events else ""
+        ended = expiry_ns is not None and expiry_ns <= self.now_ns
+        assert (outcome.rejection is not None) == ended or first in ENDS_BY_ITSELF
         assert order_id not in self.account.working
         again = self.trade(action="cancel", orderId=order_id).rejection
         assert again is not None
@@ -361,6 +434,8 @@ class Orders(RuleBasedStateMachine):
     @invariant()
     def money_and_sizes(self) -> None:
         assert self.account.balance_minor == self.booked
+        assert self.account.balance_minor * MICRO + self.account.carry_micro == self.exact
+        assert abs(self.account.carry_micro) * 2 <= MICRO
         held = {symbol: item.size_steps for symbol, item in self.account.positions.items()}
         assert held == {symbol: size for symbol, size in self.sizes.items() if size}
 
@@ -395,10 +470,137 @@ class Orders(RuleBasedStateMachine):
                 assert self.account.reducible_steps(order.symbol, order.side) > 0
 
 
-Orders.TestCase.settings = settings(
-    max_examples=SEQUENCES,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+def rate_of(fill: Fill) -> tuple[int, int]:
+    return fill.rate_num, fill.rate_den
+
+
+def crossed() -> Catalog:
+    """Return the catalogue with the pair that turns yen into euros."""
+    document = json.loads(Path("agent/configs/instruments.json").read_text())
+    usdjpy = next(one for one in document["instruments"] if one["symbol"] == "USDJPY")
+    eurjpy = {**usdjpy, "symbol": "EURJPY", "baseCurrency": "EUR", "aliases": []}
+    document["instruments"].append(eurjpy)
+    document["conversions"].append("EURJPY")
+    return parse_catalog(document)
+
+
+class CostlyOrders(Orders):
+    """The same in euros, on dollars and yen, with fees of every kind, nights, and margin."""
+
+    currency = "EUR"
+    catalog = sized(crossed())
+    quoted: ClassVar = {**SYMBOLS, "EURJPY": 162_000}
+    trading = read_trading_terms(
+        {
+            "commissions": {
+                "EURUSD": {"commissionMinorPerLot": "277.7", "minimumMinorPerOrder": "33.3"},
+                "*": {"commissionMinorPerLot": "0.7", "commissionBasisPoints": "0.33"},
+            },
+            "swaps": {
+                "EURUSD": {"unit": "points", "long": "-6.35", "short": "1.07", "tripleDay": "wed"},
+                "*": {"unit": "points", "long": "0.333", "short": "-4.9"},
+            },
+            "margin": {"leverage": {"EURUSD": "30", "*": "7.5"}, "stopOutPercent": "101"},
+        }
+    )
+
+    def seen(self) -> Market:
+        return Market(self.catalog, dict(self.quotes), self.now_ns)
+
+    def give(self, name: str, payload: dict[str, Any], source: str = "user") -> Outcome:
+        before = self.account
+        outcome = super().give(name, payload, source)
+        grown = [
+            position
+            for symbol, position in outcome.account.positions.items()
+            if abs(position.size_steps) > abs(before_steps(before, symbol))
+        ]
+        if name == commands.TRADE and grown:
+            self.had_the_margin(outcome)
+        if name == commands.STOP_OUT and outcome.rejection is None and self.shows_all(before):
+            self.is_above_the_level(outcome.account)
+        return outcome
+
+    def shows_all(self, account: Account) -> bool:
+        """Say whether the present quotes display enough to close every position."""
+        return all(
+            abs(held.size_steps)
+            <= (quote.bid_size_steps if held.size_steps > 0 else quote.ask_size_steps)
+            for held in account.positions.values()
+            for quote in (self.quotes[held.symbol],)
+        )
+
+    def had_the_margin(self, outcome: Outcome) -> None:
+        """A position that grew is covered by what the account was worth before spread and slip."""
+        after = margin_of(outcome.account, self.seen(), self.trading)
+        assert isinstance(after, Margin), after
+        spread = 0
+        for position in outcome.account.positions.values():
+            quote, instrument = (
+                self.quotes[position.symbol],
+                self.catalog.instruments[position.symbol],
+            )
+            wide = abs(position.size_steps) * (quote.ask_ticks - quote.bid_ticks)
+            wide += sum(
+                fill.slippage_ticks * fill.size_steps
+                for fill in outcome.fills
+                if fill.symbol == position.symbol
+            )
+            rate = self.seen().rate(instrument, self.currency, -1)
+            assert not isinstance(rate, Rejection)
+            spread += round(
+                Fraction(wide * instrument.unit_num, instrument.unit_den) * Fraction(*rate)
+            )
+        assert after.used_minor <= after.equity_minor + spread // MICRO + 2
+
+    def is_above_the_level(self, account: Account) -> None:
+        margin = margin_of(account, self.seen(), self.trading)
+        usable = all(
+            not isinstance(self.seen().usable(self.catalog.instruments[symbol]), Rejection)
+            for symbol in account.positions
+        )
+        if account.status == "active" and usable and isinstance(margin, Margin):
+            level = self.trading.stop_out_ppm or 0
+            assert not is_at_level(margin.equity_minor, margin.used_minor, level)
+
+    @rule(move=near)
+    def cross(self, move: int) -> None:
+        self.tick("EURJPY", self.quotes["EURJPY"].bid_ticks + 5 * move, 9)
+
+    @rule(symbol=symbols, side=sides, size=st.integers(200, 2500).map(lambda n: f"{n / 100:.2f}"))
+    def large(self, symbol: str, side: str, size: str) -> None:
+        self.trade(symbol=symbol, action=side, quantity=size)
+
+    @rule(side=sides)
+    def most(self, side: str) -> None:
+        """Use up the free margin: a hundredth of a lot of EURUSD needs some 33 euros."""
+        margin = margin_of(self.account, self.seen(), self.trading)
+        if isinstance(margin, Margin) and margin.free_minor > 10_000:
+            size = f"{margin.free_minor // 3_360 / 100:.2f}"
+            self.trade(symbol="EURUSD", action=side, quantity=size)
+            against = -100 if side == "buy" else 100
+            self.tick("EURUSD", self.quotes["EURUSD"].bid_ticks + against, 2)
+            self.deliver(len(self.demands))
+
+    @rule(symbol=symbols, days=st.integers(1, 4))
+    def hold_overnight(self, symbol: str, days: int) -> None:
+        self.now_ns += days * 86_400 * SECOND_NS
+        for each, quote in self.quotes.copy().items():
+            self.tick(each, quote.bid_ticks, 3)
+        self.trade(symbol=symbol, action="buy", quantity="0.01")
+
+
+def before_steps(account: Account, symbol: str) -> int:
+    held = account.position(symbol)
+    return 0 if held is None else held.size_steps
+
+
+for machine in (Orders, CostlyOrders):
+    machine.TestCase.settings = settings(
+        max_examples=SEQUENCES,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
 TestOrders = Orders.TestCase
+TestCostlyOrders = CostlyOrders.TestCase

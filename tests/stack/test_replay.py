@@ -31,6 +31,12 @@ CASES = {
     "BTCUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.1", "0.5", "1"), 3000),
 }
 
+COSTS = {
+    "commissions": {"*": {"commissionMinorPerLot": "277.7", "commissionBasisPoints": "0.3"}},
+    "swaps": {"*": {"unit": "points", "long": "-6.35", "short": "1.07"}},
+    "margin": {"leverage": {"*": "10"}, "stopOutPercent": "100"},
+}
+
 _FIRST_FILL = "(select min(event_seq) from fill where account_id = %(account)s)"
 _ITS_QUOTE = (
     "(select quote_seq from fill where account_id = %(account)s order by event_seq limit 1)"
@@ -45,10 +51,15 @@ TAMPERINGS = (
 
 
 def without_limits(document: dict[str, Any]) -> None:
-    """Rates are counted on a clock of their own; one drawdown trails the highest equity."""
+    """Rates are counted on a clock of their own; one drawdown trails the highest equity.
+
+    One type has costs and margin of its own.
+    """
     for bucket in document["rateLimits"].values():
         bucket |= {"perMinute": 1_000_000, "burst": 1_000_000}
     for kind in document["accountTypes"]:
+        if kind["id"] == "demo-100k":
+            kind.update(COSTS)
         for rule in kind["profileContent"]["rules"]:
             if kind["id"] == "swing-25k" and rule["rule"] == "max_drawdown":
                 rule["parameters"] |= {"mode": "trailing", "basis": "equity"}

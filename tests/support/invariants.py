@@ -8,22 +8,30 @@ entries.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import psycopg
 
 from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry, first_break
+from quantlab.engine.context import read_market
 from quantlab.engine.fill_models import draw_of, fill_seed, slippage_ticks
 from quantlab.engine.lifecycle import OPEN_STATES
 from quantlab.engine.rejections import Reason
-from quantlab.kernel.arith import book, muldiv
-from quantlab.ledger.fills import gain_micro, net
+from quantlab.kernel.arith import MICRO, book, muldiv
+from quantlab.ledger.fees import Fees
+from quantlab.ledger.fills import Netted, gain_micro, net
 from quantlab.ledger.state import Position
+from quantlab.ledger.trading_terms import TradingTerms, read_trading_terms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
 from quantlab.market.document import Node
 from quantlab.market.fill_model import ANY_SIZE, DISPLAYED, FillModel, parse_fill_model
+from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
+from quantlab.tenancy.config import TRADING_KEYS
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -144,7 +152,7 @@ def check(connection: Connection, catalog: Catalog) -> Findings:
     orders = _orders(connection)
     _check_orders(findings, orders, fills)
     _check_links(connection, findings, orders)
-    _check_books(connection, findings, catalog, fills)
+    _check_books(connection, findings, catalog, fills, _swaps(events))
     _check_quotes(connection, findings, fills)
     _check_prices(findings, catalog, fills, orders, events)
     return findings
@@ -369,9 +377,13 @@ def _changed_orders(events: Mapping[Key, list[Row]]) -> set[Key]:
 
 
 def _check_books(
-    connection: Connection, findings: Findings, catalog: Catalog, fills: Mapping[Key, list[Row]]
+    connection: Connection,
+    findings: Findings,
+    catalog: Catalog,
+    fills: Mapping[Key, list[Row]],
+    swaps: Mapping[Key, list[Row]],
 ) -> None:
-    """Replay each account's fills: positions, realised gains, fees, ledger, carry and balance."""
+    """Replay each account's fills and nights: positions, gains, fees, swaps, ledger, balance."""
     entries: defaultdict[Key, list[Row]] = defaultdict(list)
     for row in connection.execute(
         "select *, account_id::text as account from ledger_entry"
@@ -383,12 +395,16 @@ def _check_books(
         "select tenant_id, account_id::text as account, symbol, size_steps, cost from position"
     ):
         held[row["tenant_id"], row["account"]][row["symbol"]] = (row["size_steps"], row["cost"])
+    books = _trading_terms(connection)
     for row in connection.execute("select *, account_id::text as account from account"):
         key = (row["tenant_id"], row["account"])
         found = entries[key]
         booked = sum(entry["amount_minor"] for entry in found)
         findings.expect(booked == row["balance_minor"], "ledger and balance", (key, booked))
-        expected, positions = _replayed(row, fills.get(key, []), catalog, findings)
+        nights = Counter((one["symbol"], one["rollover"]) for one in swaps.get(key, []))
+        findings.expect(max(nights.values(), default=1) == 1, "a night charged twice", nights)
+        moves = sorted([*fills.get(key, []), *swaps.get(key, [])], key=lambda m: m["event_seq"])
+        expected, positions = _replayed(row, moves, catalog, books, findings)
         said = [
             (e["event_seq"], e["kind"], e["amount_minor"], e["carry_micro"], e["balance_minor"])
             for e in found
@@ -407,15 +423,38 @@ def _accounts(connection: Connection) -> set[Key]:
     return {(row["tenant_id"], row["account"]) for row in rows}
 
 
+def _trading_terms(connection: Connection) -> dict[tuple[str, str, str], TradingTerms]:
+    """Return the terms of every account type of every version, by tenant, version and type."""
+    return {
+        (row["tenant_id"], row["version"], kind["id"]): read_trading_terms(
+            {key: kind[key] for key in TRADING_KEYS if key in kind}
+        )
+        for row in connection.execute("select tenant_id, version, document from tenant_config")
+        for kind in row["document"]["accountTypes"]
+    }
+
+
 def _replayed(
-    account: Row, fills: Iterable[Row], catalog: Catalog, findings: Findings
+    account: Row,
+    moves: Iterable[Row],
+    catalog: Catalog,
+    books: Mapping[tuple[str, str, str], TradingTerms],
+    findings: Findings,
 ) -> tuple[list[tuple[Any, ...]], dict[str, tuple[int, int]]]:
-    """Compute ledger entries and positions from the recorded fills alone."""
+    """Compute ledger entries and positions from the recorded fills and rollovers alone."""
     positions: dict[str, Position] = {}
     entries: list[tuple[Any, ...]] = []
     balance, carry = account["initial_balance_minor"], 0
-    for fill in fills:
+    ordered: dict[str, int] = {}
+    for fill in moves:
         instrument = catalog.instruments[fill["symbol"]]
+        terms = books[account["tenant_id"], fill["config_version"], account["account_type"]]
+        if "rollover" in fill:
+            micro = _swap_micro(account, fill, positions, catalog, terms, findings)
+            amount, carry = book(micro, carry)
+            balance += amount
+            entries.append((fill["event_seq"], "swap", amount, carry, balance))
+            continue
         netted = net(
             positions.pop(fill["symbol"], None),
             fill["side"],
@@ -430,7 +469,8 @@ def _replayed(
         recorded_rate = (fill["rate_num"], fill["rate_den"])
         findings.expect(rate in (None, recorded_rate), "rate of a fill", (fill, rate))
         amounts = {"realised": 0, "commission": 0}
-        for kind, micro in _bookings(fill, netted.gain, netted.closed_steps, instrument):
+        fee_micro = _fee_micro(fill, instrument, terms.fees(instrument), ordered)
+        for kind, micro in _bookings(fill, netted, instrument, fee_micro):
             amounts[kind], carry = book(micro, carry)
             balance += amounts[kind]
             entries.append((fill["event_seq"], kind, amounts[kind], carry, balance))
@@ -438,6 +478,57 @@ def _replayed(
         recorded = (fill["realised_minor"], fill["commission_minor"])
         findings.expect(recomputed == recorded, "money of a fill", (fill, recomputed))
     return entries, {symbol: (p.size_steps, p.cost) for symbol, p in positions.items()}
+
+
+def _swaps(events: Mapping[Key, list[Row]]) -> dict[Key, list[Row]]:
+    """Return the nights charged to each account; nobody is charged twice for one."""
+    return {
+        key: [
+            {
+                **row["payload"],
+                "event_seq": row["seq"],
+                "config_version": row["payload"]["configVersion"],
+                "rollover": row["payload"]["rolloverAt"],
+            }
+            for row in rows
+            if row["event_type"] == "position.swap_charged"
+        ]
+        for key, rows in events.items()
+    }
+
+
+def _swap_micro(
+    account: Row,
+    night: Row,
+    positions: Mapping[str, Position],
+    catalog: Catalog,
+    trading: TradingTerms,
+    findings: Findings,
+) -> int:
+    """Compute what a night is worth from the position held, the terms and the recorded quote."""
+    instrument, held = catalog.instruments[night["symbol"]], positions.get(night["symbol"])
+    steps = 0 if held is None else held.size_steps
+    findings.expect(steps == night["sizeSteps"], "swap of another position", (night, steps))
+    terms = trading.swap(instrument)
+    assert terms is not None, night
+    per_lot = terms.long if steps > 0 else terms.short
+    told = (terms.unit, Decimal(night["perLot"]))
+    findings.expect(told == (night["unit"], per_lot), "terms of a swap", night)
+    ended = date.fromisoformat(night["night"])
+    nights = 3 if ended.weekday() == terms.triple_day else 1
+    findings.expect(night["nights"] == nights, "nights of a swap", night)
+    conversion = conversion_pair(catalog, instrument.quote_currency, account["currency"])
+    quotes = read_market(catalog, night["quotes"]).quotes
+    assert conversion is not None, night
+    rate = Fraction(*conversion_rate(conversion, quotes.get(conversion.symbol or ""), per_lot))
+    findings.expect(rate == Fraction(night["rate"]), "rate of a swap", (night, rate))
+    value = Fraction(per_lot) * 10**instrument.quote_digits * MICRO
+    if terms.unit == "points":
+        value *= Fraction(instrument.tick) * Fraction(instrument.contract_size)
+    value *= Fraction(instrument.size_step) * abs(steps) * nights
+    micro = _half_even(_half_even(value) * rate)
+    findings.expect(micro == int(night["amountMicro"]), "amount of a swap", (night, micro))
+    return micro
 
 
 def _rate(currency: str, fill: Row, gain: int, catalog: Catalog) -> tuple[int, int] | None:
@@ -452,13 +543,29 @@ def _rate(currency: str, fill: Row, gain: int, catalog: Catalog) -> tuple[int, i
     return conversion_rate(conversion, quote, gain)
 
 
+def _fee_micro(fill: Row, instrument: Instrument, fees: Fees, ordered: dict[str, int]) -> int:
+    """Compute what a fill is charged; ordered keeps the fees of each order before its minimum."""
+    rate = Fraction(fill["rate_num"], fill["rate_den"])
+    value = Fraction(instrument.unit_num, instrument.unit_den) * abs(fill["price_ticks"])
+    share = _half_even(_half_even(value * fill["size_steps"]) * Fraction(fees.notional_ppm, MICRO))
+    own = _half_even(Fraction(fees.step_num * fill["size_steps"], fees.step_den))
+    before = ordered.get(fill["order_ref"])
+    after = (before or 0) + own + _half_even(share * rate)
+    ordered[fill["order_ref"]] = after
+    charged = 0 if before is None else max(fees.minimum_micro, before)
+    return max(fees.minimum_micro, after) - charged
+
+
+def _half_even(value: Fraction) -> int:
+    return round(value)
+
+
 def _bookings(
-    fill: Row, gain: int, closed_steps: int, instrument: Any
+    fill: Row, netted: Netted, instrument: Instrument, fee_micro: int
 ) -> Iterator[tuple[str, int]]:
-    if closed_steps:
-        value = muldiv(gain_micro(gain, instrument), fill["rate_num"], fill["rate_den"])
-        yield "realised", value
-    fee_micro = instrument.commission_micro_per_step * fill["size_steps"]
+    if netted.closed_steps:
+        value = gain_micro(netted.gain, instrument)
+        yield "realised", muldiv(value, fill["rate_num"], fill["rate_den"])
     if fee_micro:
         yield "commission", -fee_micro
 

@@ -32,6 +32,7 @@ from quantlab_edge.parameters import IdempotencyKey, UuidText, Words
 from quantlab_edge.problems import FieldError, ProblemError
 
 OPENED_MAX = 100
+PERCENT_DIGITS = 4
 PREFIX = "/tenants/{tenantId}/accounts"
 router = new_router("accounts", prefix=PREFIX)
 
@@ -105,8 +106,22 @@ class DayOut(ApiModel):
     over: bool
 
 
+class MarginOut(ApiModel):
+    """The margin of positions (used) and working orders (reserved), and what is left of equity.
+
+    levelPercent is equity of used margin, null while none is used; at stopOutPercent positions
+    are closed, null where they never are.
+    """
+
+    used: str
+    reserved: str
+    free: str
+    level_percent: str | None
+    stop_out_percent: str | None
+
+
 class AccountOut(ApiModel):
-    """An account. equity is null, with the reason, while it cannot be known."""
+    """An account. equity is null, with the reason, while it cannot be known; so is margin."""
 
     account_id: str
     user_id: str | None
@@ -130,6 +145,7 @@ class AccountOut(ApiModel):
     event_seq: int
     open_positions: int
     day: DayOut
+    margin: MarginOut | None
     floors: list[FloorOut]
     created_at: str
 
@@ -285,6 +301,7 @@ def _shown(view: AccountView) -> AccountOut:
             "event_seq": account.event_seq,
             "open_positions": len(account.positions),
             "day": _day(view),
+            "margin": _margin(view),
             "floors": _floors(view),
             "created_at": format_rfc3339(view.owned.created_at_ns),
         }
@@ -303,6 +320,23 @@ def _day(view: AccountView) -> DayOut:
         traded=day.traded,
         over=view.day_over,
     )
+
+
+def _margin(view: AccountView) -> MarginOut | None:
+    margin, digits = view.margin, view.owned.account.currency_digits
+    if margin is None:
+        return None
+    return MarginOut(
+        used=format_minor(margin.used_minor, digits),
+        reserved=format_minor(margin.reserved_minor, digits),
+        free=format_minor(margin.free_minor, digits),
+        level_percent=_percent(margin.level_ppm),
+        stop_out_percent=_percent(view.stop_out_ppm),
+    )
+
+
+def _percent(ppm: int | None) -> str | None:
+    return None if ppm is None else format_minor(ppm, PERCENT_DIGITS)
 
 
 def _floors(view: AccountView) -> list[FloorOut]:

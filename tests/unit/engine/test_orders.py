@@ -368,6 +368,39 @@ def test_a_change_that_does_not_hold_leaves_the_order(
     assert (reason(outcome), desk.now(order)) == (expected, order)
 
 
+def test_an_exit_is_never_changed_to_more_than_its_parent_has_filled() -> None:
+    desk = Desk()
+    entry = desk.place(
+        orderType="limit", price="1.07900", bracket={"stopLoss": "1.07700", "takeProfit": "1.08200"}
+    )
+    stop, target = (order for order in desk.account.working.values() if order is not entry)
+
+    def resize(order: Order, quantity: str) -> str | None:
+        asked = {"action": "modify", "orderId": order.order_id, "quantity": quantity}
+        return reason(desk.give(commands.TRADE, **asked))
+
+    desk.shown = {("EURUSD", 1): 6}
+    desk.see("1.07890", "1.07900")
+    desk.work(entry)
+    before = desk.now(stop)
+    assert (resize(stop, "0.07"), desk.now(stop)) == ("quantity_too_large", before)
+    assert desk.last.rejection is not None
+    assert desk.last.rejection.detail == (
+        "expected at most the 0.06 lots that its parent order has filled, was 0.07"
+    )
+    assert (resize(stop, "0.02"), desk.now(stop).size_steps) == (None, 2)
+    assert (resize(stop, "0.06"), desk.now(stop).size_steps) == (None, 6), "up to it again"
+    desk.see("1.07890", "1.07899")
+    desk.work(entry)
+    assert entry.order_id not in desk.account.working
+    assert (resize(stop, "0.11"), resize(stop, "0.10")) == ("quantity_too_large", None)
+    desk.shown = {("EURUSD", -1): 3}
+    desk.work(target, desk.see("1.08200", "1.08210"))
+    assert desk.now(stop).size_steps == 7, "what the other exit has left"
+    assert (resize(stop, "0.08"), resize(target, "0.11")) == ("quantity_too_large",) * 2
+    assert (resize(stop, "0.05"), resize(stop, "0.07")) == (None, None)
+
+
 def test_quotes_from_before_a_change_neither_trigger_nor_fill() -> None:
     desk = Desk()
     order = desk.place(orderType="stop", triggerPrice="1.08200")

@@ -1,7 +1,7 @@
 """Replays of a small history: the same again, and every tampering named."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from tests.support.rule_cases import document
 
 from quantlab.engine.batch import BatchRun, given_commands
 from quantlab.engine.commands import Command
+from quantlab.engine.context import Market
 from quantlab.engine.execute import execute
 from quantlab.engine.inputs import Inputs, inputs_of, read_inputs, with_reset
 from quantlab.engine.opening import rules_of
@@ -28,7 +29,8 @@ from quantlab.engine.tape import Tape
 from quantlab.engine.trace import ledger_row, outcome_rows, trace_hash
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.market.quote import Quote
-from quantlab.tenancy.config import account_type_of
+from quantlab.rules.calendar import day_of
+from quantlab.tenancy.config import AccountType, account_type_of
 
 SECOND = 10**9
 PROFILE = cases.profile()
@@ -77,15 +79,24 @@ def live() -> Recording:
     return live_over(ticks(), GIVEN)
 
 
-def live_over(quotes: Sequence[Quote], asked: Sequence[tuple[Command, Inputs]]) -> Recording:
+def live_over(
+    quotes: Sequence[Quote],
+    asked: Sequence[tuple[Command, Inputs]],
+    types: Mapping[str, AccountType] = TYPES,
+) -> Recording:
     """Let the batch run stand for the live path: it decides, this records."""
-    opening = opening_of(cases.account(), TYPES, cases.NOW)
+    opening, tape = opening_of(cases.account(), types, cases.NOW), Tape(quotes)
+    rules = rules_of(types, opening)
     given = [Decided(command, inputs, "", None, None) for command, inputs in asked]
     account, rows, decided = opening, [_deposit(opening.initial_balance_minor)], []
-    for outcome in BatchRun(opening, cases.catalog(), RULES, quotes).run(given):
+    for outcome in BatchRun(opening, cases.catalog(), rules, quotes).run(given):
         command, now_ns = outcome.command, outcome.decided_ns
         seq = max(t.seq for t in quotes if t.ts_ns <= now_ns)
         inputs = Inputs(now_ns, now_ns, seq, missing=GIVEN[0][1].missing)
+        if now_ns >= account.day.next_reset_ns and account.positions:
+            reset_ns = day_of(now_ns, PROFILE.day.reset, PROFILE.day.time_zone).started_ns
+            before = Market(cases.catalog(), tape.before(reset_ns), reset_ns)
+            inputs = with_reset(inputs, before)
         refused = outcome.rejection
         decided.append(
             Decided(
@@ -98,8 +109,8 @@ def live_over(quotes: Sequence[Quote], asked: Sequence[tuple[Command, Inputs]]) 
         )
         account = outcome.account
         rows += outcome_rows(outcome)
-    types = {opening.config_version: TYPES}
-    return Recording(opening, account, cases.catalog(), types, {}, decided, quotes, rows)
+    versions = {opening.config_version: types}
+    return Recording(opening, account, cases.catalog(), versions, {}, decided, quotes, rows)
 
 
 def _deposit(balance: int) -> Any:
@@ -117,6 +128,38 @@ def test_a_history_decides_itself_again() -> None:
     assert trace_hash(profiles) == report.trace_hash
     run = BatchRun(recording.opening, recording.catalog, RULES, recording.ticks)
     assert run.trace_hash(given_commands(recording.decided)) == report.trace_hash
+
+
+def test_costs_nights_and_a_stop_out_are_decided_again() -> None:
+    document = {
+        **DOCUMENT,
+        "commissions": {"EURUSD": {"commissionMinorPerLot": "277.7"}},
+        "swaps": {"*": {"unit": "points", "long": "-6.35", "short": "1.07"}},
+        "margin": {"leverage": {"*": "30"}, "stopOutPercent": "100"},
+    }
+    day = 86_400 * SECOND
+    prices = ((1, 108_000, 0), (2, 108_010, 0), (3, 107_990, day), (4, 107_600, day))
+    quotes = [
+        Quote("EURUSD", bid, bid + 10, cases.NOW + later + seq * SECOND, seq)
+        for seq, bid, later in prices
+    ]
+    asked = [signal(1, quantity="27"), signal(2, quantity="5")]
+    recording = live_over(quotes, asked, {"demo": account_type_of(document)})
+    report = verify(recording)
+    assert report.difference is None, str(report.difference)
+    booked = {row.key for row in recording.rows if row.table == "ledgerEntry"}
+    assert booked == {"deposit", "realised", "commission", "swap"}
+    assert "stop_out" in {one.command.name for one in recording.decided}
+    assert [one.reason for one in recording.decided if one.command.name == "trade"] == [
+        None,
+        "margin_insufficient",
+    ]
+    kinds = {recording.opening.config_version: [document]}
+    written = json.loads(json.dumps(write_document(recording, kinds, report.trace_hash)))
+    assert verify(read_document(written)[0]).trace_hash == report.trace_hash
+    free = {**recording.types, recording.opening.config_version: TYPES}
+    found = verify(replace(recording, types=free)).difference
+    assert found is not None, "without the terms of the type nothing follows"
 
 
 def tampered_row(recording: Recording, table: str, **fields: Any) -> Recording:

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from quantlab.market.catalog import parse_catalog
+from quantlab.market.costs import SwapTerms
 from quantlab.market.document import CatalogError
 
 CONFIGS = Path(__file__).parents[3] / "agent" / "configs"
@@ -91,6 +92,18 @@ def test_sizes_and_commission_become_integers() -> None:
     assert instrument.commission_micro_per_step == 3_505_000
 
 
+def test_an_instrument_says_its_class_its_commission_and_its_swap() -> None:
+    document = changed("/instruments/0/fees/commissionBasisPoints", "0.25")
+    document["instruments"][0]["fees"]["minimumMinorPerOrder"] = "50.5"
+    swap = {"unit": "points", "long": "-6.5", "short": "1.2", "tripleDay": "wed"}
+    document["instruments"][0]["swap"] = swap
+    instrument = parse_catalog(document).instruments["EURUSD"]
+    assert (instrument.asset_class, instrument.commission_ppm) == ("fx", 25)
+    assert instrument.commission_minimum_micro == 50_500_000
+    assert instrument.swap == SwapTerms("points", Decimal("-6.5"), Decimal("1.2"), 2)
+    assert parse_catalog(DOCUMENT).instruments["EURUSD"].swap is None
+
+
 def test_version_follows_the_content() -> None:
     first = parse_catalog(DOCUMENT).version
     assert first == parse_catalog(copy.deepcopy(DOCUMENT)).version
@@ -124,6 +137,24 @@ WRONG = [
         "/instruments/0/fees/commissionMinorPerLot",
         "0.00001",
         "/instruments/0/fees/commissionMinorPerLot",
+    ),
+    (
+        "/instruments/0/fees/commissionBasisPoints",
+        "0.255",
+        "/instruments/0/fees/commissionBasisPoints",
+    ),
+    ("/instruments/0/fees/minimumMinorPerOrder", 5, "/instruments/0/fees/minimumMinorPerOrder"),
+    ("/instruments/0/assetClass", "FX", "/instruments/0/assetClass"),
+    ("/instruments/0/swap", {"unit": "points", "long": "1"}, "/instruments/0/swap/short"),
+    (
+        "/instruments/0/swap",
+        {"unit": "pips", "long": "1", "short": "1"},
+        "/instruments/0/swap/unit",
+    ),
+    (
+        "/instruments/0/swap",
+        {"unit": "money", "long": "1", "short": "1", "tripleDay": "sun"},
+        "/instruments/0/swap/tripleDay",
     ),
     ("/instruments/0/synthetic/spreadTicks", 150, "/instruments/0/synthetic/spreadTicks"),
     ("/conversions/0", "EURJPY", "/conversions/0"),

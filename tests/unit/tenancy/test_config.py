@@ -196,6 +196,20 @@ def test_schema_and_code_agree_on_every_default(configs: Configs) -> None:
     assert schema["properties"]["dayReset"]["default"] == DEFAULT_DAY_RESET
 
 
+def test_costs_and_margin_of_an_account_type_become_part_of_its_version() -> None:
+    terms = {
+        "commissions": {"EURUSD": {"commissionMinorPerLot": "350"}},
+        "swaps": {"*": {"unit": "points", "long": "-6.5", "short": "1"}},
+        "margin": {"leverage": {"*": "30"}, "stopOutPercent": "50"},
+    }
+    with_terms = {**MINIMAL, "accountTypes": [{**MINIMAL["accountTypes"][0], **terms}]}  # type: ignore[dict-item,index]
+    config = parse_tenant_config(with_terms, REFERENCES)
+    assert config.account_types["demo"].trading == terms
+    assert config_of_resolved(config.document) == config
+    assert config.version != parse_tenant_config(MINIMAL, REFERENCES).version
+    assert parse_tenant_config(MINIMAL, REFERENCES).account_types["demo"].trading == {}
+
+
 def test_fill_models_are_the_tenants_own_instruments() -> None:
     model = {"size": "unlimited", "slippage": {"kind": "fixed", "ticks": 2}}
     config = parse_tenant_config({**MINIMAL, "fillModels": {"*": model, "ES": model}}, REFERENCES)

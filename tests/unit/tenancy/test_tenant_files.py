@@ -49,6 +49,8 @@ VALID = """{
 }
 """
 
+WITH = '"currency": "USD",'
+
 # old text, new text -> line, field, part of expected, got
 BROKEN = [
     ('"acme"', '"Acme"', 2, "tenantId", "lower-case letters", '"Acme"'),
@@ -57,6 +59,12 @@ BROKEN = [
     ('"name": "Acme", ', "", 3, "branding.name", "a value", "nothing"),
     ('"Acme"', "7", 3, "branding.name", "text", "7"),
     ('["acme.localhost"]', '["ACME"]', 3, "branding.hostNames[0]", "a host name", '"ACME"'),
+    (WITH, WITH + '"margin": {"leverage": {"*": "0.5"}},', 10, "accountTypes[0].margin.leverage.*", "a leverage from 1", '"0.5"'),
+    (WITH, WITH + '"margin": {"stopOutPercent": "50"},', 10, "accountTypes[0].margin.leverage", "a value", "nothing"),
+    (WITH, WITH + '"margin": {"leverage": {"BTCUSD": "2"}},', 10, "accountTypes[0].margin.leverage.BTCUSD", "a symbol of the tenant, an asset class or *", '"BTCUSD"'),
+    (WITH, WITH + '"commissions": {"bonds": {"commissionMinorPerLot": "2"}},', 10, "accountTypes[0].commissions.bonds", "a symbol of the tenant", '"bonds"'),
+    (WITH, WITH + '"commissions": {"fx": {"commissionMinorPerLot": "-2"}},', 10, "accountTypes[0].commissions.fx.commissionMinorPerLot", "minor units", '"-2"'),
+    (WITH, WITH + '"swaps": {"fx": {"unit": "points", "long": "1"}},', 10, "accountTypes[0].swaps.fx.short", "a value", "nothing"),
     ('["acme.localhost"]', "[]", 3, "branding.hostNames", "at least 1 items", "a list of 0"),
     ('"name": "Acme"', '"nmae": "x", "name": "Acme"', 3, "branding.nmae", "one of colours, hostNames", "an unknown field"),
     ("Europe/Prague", "Europe/Prag", 4, "timeZone", "an IANA time zone", '"Europe/Prag"'),

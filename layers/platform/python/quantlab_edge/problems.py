@@ -73,6 +73,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "no_position": (409, "There is no open position"),
     "position_changed": (409, "The position is another one now"),
     "position_too_large": (409, "The position would be too large"),
+    "margin_insufficient": (409, "There is not enough free margin"),
     "no_quote": (409, "There is no quote yet"),
     "quote_stale": (409, "The quote is too old or doubtful to trade on"),
     "no_conversion_quote": (409, "No usable quote converts the currencies"),

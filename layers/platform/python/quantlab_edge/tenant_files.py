@@ -95,7 +95,12 @@ def read_configs(folder: Path) -> Configs:
     except CatalogError as error:
         raise Misconfigured(f"{catalog_path}: {error}") from error
     profiles = {path.stem: _object_in(path) for path in sorted(folder.glob("profiles/*.json"))}
-    references = References(profiles, _convertible(catalog), dict(catalog.currency_digits))
+    references = References(
+        profiles,
+        _convertible(catalog),
+        dict(catalog.currency_digits),
+        frozenset(instrument.asset_class for instrument in catalog.instruments.values()),
+    )
     return Configs(folder, _object_in(folder / "tenant.schema.json"), catalog, references)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from quantlab.engine.opening import Course
 from quantlab.ledger.state import Account
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.fill_model import FillModel
 from quantlab.rules.terms import Profile
 from quantlab.tenancy.scope import Scope
@@ -154,6 +155,7 @@ class Rulebook:
     retention_days: int
     course: Course
     fill_models: Mapping[str, FillModel] = field(default_factory=dict)
+    trading: TradingTerms = STANDARD
 
 
 class Rulebooks(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from quantlab.engine.context import Market, equity_of
+from quantlab.engine.margin import Margin, margin_of
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.arith import MICRO, muldiv
 from quantlab.ledger.fills import open_gain_micro
@@ -34,7 +35,8 @@ History = Literal["fills", "violations"]
 class AccountView:
     """An account now. equity_minor is None with the reason beside it when it cannot be known.
 
-    The floors and the high-water mark are those at that equity, else at the last known one.
+    The floors and the high-water mark are those at that equity, else at the last known one. margin
+    is None while it cannot be known; stop_out_ppm None where positions are never closed for it.
     """
 
     owned: OwnedAccount
@@ -45,6 +47,8 @@ class AccountView:
     floors: tuple[Floor, ...]
     day_over: bool
     phase: Phase | None
+    margin: Margin | None
+    stop_out_ppm: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ async def _view(ports: Ports, owned: OwnedAccount, market: Market, now_ns: int) 
     rulebook = await ports.rulebooks.of(account)
     profile = rulebook.profile
     equity = equity_of(account, market)
+    margin = margin_of(account, market, rulebook.trading)
     unknown = equity if isinstance(equity, Rejection) else None
     known_minor = equity if isinstance(equity, int) else None
     marked_minor = account.high_water_minor if known_minor is None else known_minor
@@ -176,6 +181,8 @@ async def _view(ports: Ports, owned: OwnedAccount, market: Market, now_ns: int) 
         floors=floors(profile, account, marked_minor),
         day_over=is_day_over(account, now_ns),
         phase=rulebook.course.start.kind.phase,
+        margin=margin if isinstance(margin, Margin) else None,
+        stop_out_ppm=rulebook.trading.stop_out_ppm,
     )
 
 

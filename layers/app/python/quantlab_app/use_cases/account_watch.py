@@ -129,7 +129,8 @@ class AccountWatch:
     async def _put(self, account: Account) -> None:
         rulebook = await self._ports.rulebooks.of(account)
         now_ns = self._ports.clock.now_ns()
-        self._demand(self._watch.put(account, rulebook.profile, self._feed_now(now_ns), now_ns))
+        feed_now_ns, trading = self._feed_now(now_ns), rulebook.trading
+        self._demand(self._watch.put(account, rulebook.profile, feed_now_ns, now_ns, trading))
 
     async def _reload(self) -> None:
         """Read every account with positions or working orders, on attaching and now and then."""

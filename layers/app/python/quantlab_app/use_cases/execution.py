@@ -146,6 +146,7 @@ async def _context(ports: Ports, account: Account, market: Market, now_ns: int) 
         reset_market,
         fill_models=rulebook.fill_models,
         course=rulebook.course,
+        trading=rulebook.trading,
     )
 
 

@@ -19,6 +19,7 @@ from quantlab.engine.replay import Decided, context_of
 from quantlab.engine.tape import Tape
 from quantlab.engine.trace import TraceHash
 from quantlab.engine.watch import Watch
+from quantlab.engine.watched import Demand
 from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab.ledger.state import Account
@@ -102,8 +103,7 @@ class BatchRun:
         self._now_ns = max(quote.ts_ns for quote in known.values())
         self._checkpoint_ns = self._now_ns // CHECKPOINT_NS * CHECKPOINT_NS
         self._watch.set_quotes(known.values())
-        demands = self._watch.put(self._account, self.rules.profile, self._now_ns, self._now_ns)
-        yield from self._settle(self._demanded(demands))
+        yield from self._settle(self._demanded(self._watched()))
 
     def _give(self, decided: Decided) -> Iterator[Outcome]:
         inputs = decided.inputs
@@ -138,10 +138,12 @@ class BatchRun:
                 outcome = execute(self._account, command, context)
                 self._account = outcome.account
                 yield outcome
-            pending = self._demanded(
-                self._watch.put(self._account, self.rules.profile, self._now_ns, self._now_ns)
-            )
+            pending = self._demanded(self._watched())
             context = self._context(context.market, context.now_ns)
+
+    def _watched(self) -> list[Demand]:
+        rules, now_ns = self.rules, self._now_ns
+        return self._watch.put(self._account, rules.profile, now_ns, now_ns, rules.trading)
 
     def _context(self, market: Market, now_ns: int) -> Context:
         account, profile = self._account, self.rules.profile

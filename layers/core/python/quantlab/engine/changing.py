@@ -7,6 +7,7 @@ from typing import Any, Final
 from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import enforce_equity
+from quantlab.engine.margin import refused_orders
 from quantlab.engine.order_terms import (
     GTD,
     LIMITED,
@@ -81,6 +82,9 @@ def modify(draft: Draft, payload: Payload) -> Rejection | None:
         refused = misplaced(changed, market.usable(instrument), instrument)
         if refused is not None:
             return refused
+    refused = refused_orders(draft, instrument, [changed])
+    if refused is not None:
+        return refused
     moved = move_order(draft, changed, lifecycle.MODIFY, "requested")
     _answer(draft, [moved])
     attempt(draft, moved.order_id, market, judged=False)
@@ -171,4 +175,18 @@ def _new_size(order: Order, instrument: Instrument, payload: Payload) -> int | R
             Reason.QUANTITY_TOO_SMALL,
             f"expected quantity above the filled {filled} lots, was {payload['quantity']}",
         )
+    if isinstance(size_steps, int) and order.terms.parent_id is not None:
+        return _within_parent(order, instrument, size_steps)
     return size_steps
+
+
+def _within_parent(order: Order, instrument: Instrument, size_steps: int) -> int | Rejection:
+    """Refuse a child larger than what its parent has filled and no other exit has closed."""
+    most_steps = max(order.terms.parent_steps, order.size_steps)
+    if size_steps <= most_steps:
+        return size_steps
+    most, asked = (format_units(n, instrument.size_step) for n in (most_steps, size_steps))
+    return Rejection(
+        Reason.QUANTITY_TOO_LARGE,
+        f"expected at most the {most} lots that its parent order has filled, was {asked}",
+    )

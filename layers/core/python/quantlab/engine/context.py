@@ -12,6 +12,7 @@ from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.fills import SAME_CURRENCY, Rate, equity_minor, open_gain_micro
 from quantlab.ledger.state import Account
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
 from quantlab.market.fill_model import FillModel, chosen_model
@@ -97,7 +98,8 @@ class Context:
 
     reset_market holds the last quotes before the reset that opened today's trading day; it is
     None while no day has to be rolled. fill_models are the tenant's own, by symbol. around is what
-    rules look at outside the account; course is what the account's configuration leads it through.
+    rules look at outside the account; course is what the account's configuration leads it through;
+    trading are the costs and the margin of its type.
     """
 
     market: Market
@@ -108,6 +110,7 @@ class Context:
     fill_models: Mapping[str, FillModel] = field(default_factory=dict)
     around: Surroundings = NOTHING_KNOWN
     course: Course | None = None
+    trading: TradingTerms = STANDARD
 
     def fill_model(self, instrument: Instrument) -> FillModel:
         """Return how the account's orders of the instrument are filled."""

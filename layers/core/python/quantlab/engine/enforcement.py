@@ -5,6 +5,7 @@ from quantlab.engine.context import Market, equity_of, symbols_of, write_quotes
 from quantlab.engine.draft import Draft
 from quantlab.engine.filling import fill_market_order
 from quantlab.engine.orders import cancel_working
+from quantlab.engine.overnight import charge_swaps
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.sizing import closing_intent
 from quantlab.kernel.canonical import Json
@@ -19,6 +20,8 @@ from quantlab.rules.verdicts import judge_equity, judge_standing
 def roll_if_over(draft: Draft) -> None:
     """Begin the trading day that holds now, as of its reset, before anything else happens.
 
+    Swap is booked first: it is part of the day that ends.
+
     Equity at the reset uses the last accepted quotes before it; where one is missing the
     position counts at its cost, and the event says so. The new day's floors hold from its first
     instant, so the account is judged as of the reset, unless its quotes were stale by then, and
@@ -28,6 +31,8 @@ def roll_if_over(draft: Draft) -> None:
     if not is_day_over(account, context.now_ns):
         return
     market = context.reset_market if context.reset_market is not None else context.market
+    charge_swaps(draft, market)
+    account = draft.account
     equity_minor = equity_of(account, market, stale_counts=True)
     known = not isinstance(equity_minor, Rejection)
     marked_minor = equity_minor if isinstance(equity_minor, int) else account.balance_minor

@@ -22,6 +22,7 @@ from quantlab.engine.placing import place_orders
 from quantlab.engine.pretrade import refused_by_rules, report_stop
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import Intent, closing_intent, reversing_intent
+from quantlab.engine.stop_out import stop_out
 from quantlab.engine.trading import plan_fill
 from quantlab.engine.working import attempt_due, observe_trails, work_order
 from quantlab.kernel.check import check
@@ -353,6 +354,7 @@ _HANDLERS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     commands.CHECK_RULES: _check_rules,
     commands.OBSERVE_EQUITY: _observe_equity,
     commands.LIQUIDATE: _liquidate,
+    commands.STOP_OUT: stop_out,
     commands.ROLL_DAY: _nothing_more,
     commands.DISABLE: _disable,
     commands.ENABLE: life.enable,

@@ -20,6 +20,7 @@ from quantlab.kernel.decimals import parse_minor
 from quantlab.ledger import tally
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.state import Account
+from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.rules import terms
 from quantlab.rules.phase_goals import goals
 from quantlab.rules.verdicts import judge_equity
@@ -265,6 +266,7 @@ def move_config(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         profile=target.profile,
         instruments=frozenset(target.kind.instruments),
         course=None,
+        trading=read_trading_terms(target.kind.trading),
     )
     draft.emit("account.updated", moved)
     draft.outcome.result = {"moved": True}

@@ -8,6 +8,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account, Tally
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms, read_trading_terms
 from quantlab.market.fill_model import FillModel, parse_fill_models
 from quantlab.rules.day import open_day
 from quantlab.rules.profile import parse_profile
@@ -44,6 +45,7 @@ class Rules:
     instruments: frozenset[str]
     course: Course
     fill_models: Mapping[str, FillModel] = field(default_factory=dict)
+    trading: TradingTerms = STANDARD
 
 
 def rules_of(
@@ -63,7 +65,8 @@ def rules_of(
     course = Course(start_of(kind, kind.initial_balance_minor), following)
     profile = start_of(kind, account.initial_balance_minor).profile
     models = parse_fill_models(fill_models or {})
-    return Rules(profile, frozenset(kind.instruments), course, models)
+    trading = read_trading_terms(kind.trading)
+    return Rules(profile, frozenset(kind.instruments), course, models, trading)
 
 
 def start_of(kind: AccountType, initial_minor: int) -> Start:

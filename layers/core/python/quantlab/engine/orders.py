@@ -153,7 +153,8 @@ def follow_fill(draft: Draft, order: Order, size_steps: int) -> None:
         if order.terms.group_kind == OCO or left_steps <= peer.filled_steps:
             cancel_order(draft, peer, str(order.terms.group_kind), **by)
         else:
-            move_order(draft, peer, lifecycle.MODIFY, "ouo", by, size_steps=left_steps)
+            smaller = _sized(peer, left_steps, -size_steps)
+            move_order(draft, smaller, lifecycle.MODIFY, "ouo", by)
     parent = draft.account.working.get(order.terms.parent_id or "")
     if parent is not None:
         cancel_order(draft, parent, "exit_filled", **by)
@@ -164,7 +165,7 @@ def follow_fill(draft: Draft, order: Order, size_steps: int) -> None:
 
 def _enlarge(draft: Draft, child: Order, size_steps: int, by: dict[str, Json]) -> None:
     """Let a child work for what its parent filled; from its first fill it is looked at as new."""
-    larger = replace(child, size_steps=child.size_steps + size_steps)
+    larger = _sized(child, child.size_steps + size_steps, size_steps)
     if child.status != lifecycle.PENDING_PARENT:
         move_order(draft, larger, lifecycle.MODIFY, "parent_filled", by)
         return
@@ -172,6 +173,14 @@ def _enlarge(draft: Draft, child: Order, size_steps: int, by: dict[str, Json]) -
     begun = replace(started(working, draft.context.market), status=child.status)
     released = move_order(draft, begun, lifecycle.RELEASE, "parent_filled", by)
     draft.due.append(released.order_id)
+
+
+def _sized(order: Order, size_steps: int, more_steps: int) -> Order:
+    """Return an order with another size, and the most a child may have moved with it."""
+    most_steps = order.terms.parent_steps + more_steps if order.terms.parent_id else 0
+    return replace(
+        order, size_steps=size_steps, terms=replace(order.terms, parent_steps=most_steps)
+    )
 
 
 def _drop_reducers(draft: Draft, symbol: str) -> None:

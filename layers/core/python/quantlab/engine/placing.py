@@ -9,6 +9,7 @@ from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.fill_models import expected_price
 from quantlab.engine.filling import fill_order
+from quantlab.engine.margin import refused_orders
 from quantlab.engine.order_terms import (
     DAY,
     GTC,
@@ -81,6 +82,10 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         planned = plan_fill(draft, first, draft.context.market, events_before=accepts)
     if isinstance(planned, Rejection):
         return planned
+    waiting = [order for order in plan.orders if order.order_type != MARKET]
+    refused = refused_orders(draft, instrument, waiting)
+    if refused is not None:
+        return refused
     group_id = draft.derived_id("group") if plan.siblings in (OCO, OUO) else None
     accepted = [
         accept_order(
@@ -374,8 +379,10 @@ def _sized(
             return entry_ticks
         size = quantity_steps(instrument, payload["quantity"])
         return size if isinstance(size, Rejection) else Sized(size, None, None)
+    context = draft.context
+    fees = context.trading.fees(instrument)
     return size_entry(
-        draft.account, draft.context.market, instrument, order.side, entry_ticks, payload
+        draft.account, context.market, instrument, order.side, entry_ticks, payload, fees
     )
 
 

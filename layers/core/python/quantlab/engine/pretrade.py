@@ -4,6 +4,7 @@ from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import enforce
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import MICRO, muldiv
+from quantlab.ledger.fees import raw_fee_micro
 from quantlab.ledger.fills import gain_micro, net
 from quantlab.ledger.orders import Order
 from quantlab.market.instrument import Instrument
@@ -70,22 +71,38 @@ def asked_of(
         after_steps=after_steps,
         opened_steps=opened_steps,
         has_stop=stop_ticks is not None,
-        risk_minor=_risk_minor(draft, instrument, lost_ticks, opened_steps),
+        risk_minor=_risk_minor(draft, instrument, entry_ticks, lost_ticks, opened_steps),
         now_ns=draft.context.now_ns,
     )
 
 
 def _risk_minor(
-    draft: Draft, instrument: Instrument, lost_ticks: int | None, steps: int
+    draft: Draft,
+    instrument: Instrument,
+    entry_ticks: int | None,
+    lost_ticks: int | None,
+    steps: int,
 ) -> int | None:
     """Return what the opened part loses at the stop, costs of the fill included, rounded up."""
-    if lost_ticks is None:
+    if lost_ticks is None or entry_ticks is None:
         return None
     rate = draft.context.market.rate(instrument, draft.account.currency, -1)
     if isinstance(rate, Rejection):
         return None
     loss_micro = muldiv(gain_micro(lost_ticks * steps, instrument), *rate)
-    loss_micro += instrument.commission_micro_per_step * steps
+    fees = draft.context.trading.fees(instrument)
+    fee_micro = raw_fee_micro(
+        steps,
+        entry_ticks,
+        instrument.unit_num,
+        instrument.unit_den,
+        fees.step_num,
+        fees.step_den,
+        fees.notional_ppm,
+        *rate,
+    )
+    if steps:
+        loss_micro += max(fees.minimum_micro, fee_micro)
     return -(-loss_micro // MICRO)
 
 

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     HEDGING = "hedging"
     COPY_TRADING = "copy_trading"
     POSITION_TOO_LARGE = "position_too_large"
+    MARGIN_INSUFFICIENT = "margin_insufficient"
 
 
 @dataclass(frozen=True, slots=True)

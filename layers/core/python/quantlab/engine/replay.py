@@ -138,6 +138,7 @@ def context_of(
         reset_market,
         fill_models=rules.fill_models,
         course=rules.course,
+        trading=rules.trading,
     )
 
 

@@ -10,6 +10,7 @@ from quantlab.engine.fill_models import expected_price
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import MICRO, muldiv
 from quantlab.kernel.decimals import to_units, to_units_floor
+from quantlab.ledger.fees import Fees, raw_fee_micro
 from quantlab.ledger.fills import gain_micro
 from quantlab.ledger.state import Account, Position
 from quantlab.market.fill_model import FillModel
@@ -47,6 +48,7 @@ def size_entry(
     side: int,
     entry_ticks: int,
     payload: Mapping[str, Any],
+    fees: Fees,
 ) -> Sized | Rejection:
     """Size a buy or sell: protective prices first, since the risk size needs the stop."""
     protective = protective_prices(instrument, side, entry_ticks, payload)
@@ -56,9 +58,8 @@ def size_entry(
     if "quantity" in payload:
         size = quantity_steps(instrument, payload["quantity"])
     else:
-        size = _risk_size(
-            account, market, instrument, entry_ticks, stop_loss, Decimal(payload["riskPercent"])
-        )
+        percent = Decimal(payload["riskPercent"])
+        size = _risk_size(account, market, instrument, entry_ticks, stop_loss, percent, fees)
     return size if isinstance(size, Rejection) else Sized(size, stop_loss, take_profit)
 
 
@@ -176,6 +177,7 @@ def _risk_size(
     entry_ticks: int,
     stop_loss_ticks: int | None,
     percent: Decimal,
+    fees: Fees,
 ) -> int | Rejection:
     """Return the steps whose loss at the stop is the percent of the balance, rounded down."""
     if stop_loss_ticks is None:
@@ -184,6 +186,15 @@ def _risk_size(
     if isinstance(rate, Rejection):
         return rate
     step_micro = muldiv(gain_micro(abs(entry_ticks - stop_loss_ticks), instrument), *rate)
-    step_micro += instrument.commission_micro_per_step
+    step_micro += raw_fee_micro(
+        1,
+        entry_ticks,
+        instrument.unit_num,
+        instrument.unit_den,
+        fees.step_num,
+        fees.step_den,
+        fees.notional_ppm,
+        *rate,
+    )
     risk_micro = to_units_floor(account.balance_minor * percent * MICRO, Decimal(100))
     return _within(instrument, max(risk_micro, 0) // max(step_micro, 1))

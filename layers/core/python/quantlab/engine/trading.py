@@ -7,6 +7,7 @@ from quantlab.engine.commands import Fill
 from quantlab.engine.context import Market
 from quantlab.engine.draft import Draft
 from quantlab.engine.fill_models import PlannedFill, fill_seed, plan
+from quantlab.engine.margin import refused_fill
 from quantlab.engine.order_terms import FOK, MARKET, limit_of
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import muldiv
@@ -14,6 +15,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import check
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.ledger.fees import charged_fee_micro, raw_fee_micro
 from quantlab.ledger.fills import (
     LedgerEntry,
     Netted,
@@ -23,7 +25,7 @@ from quantlab.ledger.fills import (
     gain_micro,
     net,
 )
-from quantlab.ledger.orders import Order
+from quantlab.ledger.orders import Order, Terms
 from quantlab.ledger.state import Position
 from quantlab.ledger.tally import count_fill
 from quantlab.market.instrument import Instrument
@@ -39,6 +41,8 @@ class Planned:
     fill: PlannedFill
     netted: Netted
     rate: Rate
+    raw_fee_micro: int
+    fee_micro: int
 
 
 def plan_fill(
@@ -71,6 +75,14 @@ def plan_fill(
         return _no_size(instrument, order.side)
     if not fill.steps or (order.terms.time_in_force == FOK and fill.steps < order.remaining_steps):
         return None
+    return _affordable(draft, order, market, quote, fill)
+
+
+def _affordable(
+    draft: Draft, order: Order, market: Market, quote: Quote, fill: PlannedFill
+) -> Planned | Rejection:
+    """Work out what a fill nets, gains and costs; refuse it without the margin it needs."""
+    instrument = market.catalog.instruments[order.symbol]
     held = draft.account.position(order.symbol)
     netted = net(held, order.side, fill.steps, fill.price_ticks)
     if not fits(netted, fill.price_ticks, instrument):
@@ -81,7 +93,31 @@ def plan_fill(
     rate = market.rate(instrument, draft.account.currency, netted.gain)
     if isinstance(rate, Rejection):
         return rate
-    return Planned(instrument, quote, fill, netted, rate)
+    raw_micro, fee_micro = _fee(draft, order, instrument, fill.steps, fill.price_ticks, rate)
+    refused = refused_fill(draft, order, instrument, netted, fill.steps, fee_micro)
+    if refused is not None:
+        return refused
+    return Planned(instrument, quote, fill, netted, rate, raw_micro, fee_micro)
+
+
+def _fee(
+    draft: Draft, order: Order, instrument: Instrument, steps: int, price_ticks: int, rate: Rate
+) -> tuple[int, int]:
+    """Return what a fill costs before the order's minimum, and what is charged for it."""
+    fees = draft.context.trading.fees(instrument)
+    raw_micro = raw_fee_micro(
+        steps,
+        price_ticks,
+        instrument.unit_num,
+        instrument.unit_den,
+        fees.step_num,
+        fees.step_den,
+        fees.notional_ppm,
+        *rate,
+    )
+    before_micro = order.terms.fee_micro
+    filled = order.filled_steps > 0
+    return raw_micro, charged_fee_micro(raw_micro, filled, before_micro, fees.minimum_micro)
 
 
 def _seed(draft: Draft, event_seq: int) -> int:
@@ -117,7 +153,7 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
         status=state,
         filled_steps=order.filled_steps + fill.size_steps,
         event_seq=fill.event_seq,
-        terms=order.terms if whole else replace(order.terms, since_seq=planned.quote.seq),
+        terms=order.terms if whole else _left_terms(order, planned),
     )
     draft.emit(f"order.{state}", _fill_payload(draft, after, planned, fill, cause))
     _move_position(draft, order, planned, held)
@@ -142,17 +178,22 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
     return after
 
 
+def _left_terms(order: Order, planned: Planned) -> Terms:
+    """Return the terms of what is left: held against that quote, having cost so much so far."""
+    fee_micro = order.terms.fee_micro + planned.raw_fee_micro
+    return replace(order.terms, since_seq=planned.quote.seq, fee_micro=fee_micro)
+
+
 def _book(draft: Draft, order: Order, planned: Planned) -> Fill:
     """Book the realised gain and the commission; the day's result moves with them."""
     account, instrument, netted = draft.account, planned.instrument, planned.netted
     entries: list[LedgerEntry] = []
     balance, carry = account.balance_minor, account.carry_micro
     gain_booked = muldiv(gain_micro(netted.gain, instrument), *planned.rate)
-    fee_micro = instrument.commission_micro_per_step * planned.fill.steps
     booked = {"realised": 0, "commission": 0}
     for kind, amount_micro, due in (
         ("realised", gain_booked, netted.closed_steps > 0),
-        ("commission", -fee_micro, fee_micro > 0),
+        ("commission", -planned.fee_micro, planned.fee_micro > 0),
     ):
         if due:
             entry = book_entry(balance, carry, kind, amount_micro)
@@ -269,6 +310,17 @@ def quote_payload(quote: Quote, instrument: Instrument) -> dict[str, Json]:
     }
 
 
+def _fee_terms(draft: Draft, planned: Planned) -> dict[str, Json]:
+    """Record what the commission was computed from, in millionths of the account's minor unit."""
+    fees = draft.context.trading.fees(planned.instrument)
+    return {
+        "perStepMicro": f"{fees.step_num}/{fees.step_den}",
+        "notionalPpm": fees.notional_ppm,
+        "minimumMicro": str(fees.minimum_micro),
+        "chargedMicro": str(planned.fee_micro),
+    }
+
+
 def _fill_payload(
     draft: Draft, order: Order, planned: Planned, fill: Fill, cause: str
 ) -> dict[str, Json]:
@@ -291,6 +343,7 @@ def _fill_payload(
         "balance": _balance(draft),
         "carryMicro": draft.account.carry_micro,
         "cause": cause,
+        "feeTerms": _fee_terms(draft, planned),
         "configVersion": draft.account.config_version,
         "ruleProfileVersion": draft.context.profile.version,
         "catalogVersion": draft.context.market.catalog.version,

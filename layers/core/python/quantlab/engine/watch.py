@@ -17,6 +17,7 @@ from quantlab.engine.context import (
     symbols_of,
 )
 from quantlab.engine.rejections import Rejection
+from quantlab.engine.stop_out import stop_out_demands
 from quantlab.engine.watch_checks import check_at_quotes, check_by_clock
 from quantlab.engine.watch_orders import (
     expire_orders,
@@ -35,6 +36,7 @@ from quantlab.engine.watched import (
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account, Position
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
 from quantlab.rules.day import is_day_over
@@ -89,7 +91,12 @@ class Watch:
             self._drop(account_id)
 
     def put(
-        self, account: Account, profile: Profile, feed_now_ns: int, now_ns: int
+        self,
+        account: Account,
+        profile: Profile,
+        feed_now_ns: int,
+        now_ns: int,
+        trading: TradingTerms = STANDARD,
     ) -> list[Demand]:
         """Take over an account's state unless a newer one is known; judge it at once.
 
@@ -111,6 +118,7 @@ class Watch:
         if not account.positions and not account.working:
             return leaving
         watched = self._enter(account, profile, old)
+        watched.trading = trading
         return self._judge(watched, None, self._market(feed_now_ns), now_ns)
 
     def set_quotes(self, quotes: Iterable[Quote]) -> None:
@@ -252,6 +260,7 @@ class Watch:
         return [
             *demands,
             *self._check_rules(watched, quote, equity_minor, now_ns),
+            *stop_out_demands(watched, quote, equity_minor, market, now_ns),
             *self._observe(watched, now_ns),
         ]
 

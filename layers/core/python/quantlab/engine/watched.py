@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import SECOND_NS
 from quantlab.ledger.state import Account
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.rules.terms import Profile
 
 RETRY_NS = 2 * SECOND_NS
@@ -47,6 +48,7 @@ class Watched:
     heard: frozenset[str]
     stored_mark_minor: int
     stored_peaks: dict[str, int]
+    trading: TradingTerms = STANDARD
     peak_seq: int = 0
     mark_seq: int = 0
     observed_ns: int = 0

@@ -15,7 +15,10 @@ class Terms:
     its trigger follows from (None until the first quote). since_seq is the feed's seq of the last
     quote the order was held against: an older one may neither trigger nor fill it. active_ns is
     when it arrives, on the feed's clock: no quote of before counts (0: at once). Orders with one
-    group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill.
+    group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill, and
+    parent_steps is what that has filled less what others of the group have: it may never be larger.
+    fee_micro is what its fills so far cost before the minimum, in millionths of the account's minor
+    unit.
     """
 
     limit_ticks: int | None = None
@@ -32,6 +35,8 @@ class Terms:
     group_id: str | None = None
     group_kind: str | None = None
     parent_id: str | None = None
+    parent_steps: int = 0
+    fee_micro: int = 0
 
 
 PLAIN = Terms()

@@ -12,6 +12,7 @@ from typing import Any
 from quantlab.kernel.arith import MICRO
 from quantlab.kernel.canonical import canonical_json
 from quantlab.kernel.decimals import to_units
+from quantlab.market.costs import Commission, read_commission, read_swap
 from quantlab.market.document import CatalogError, Node
 from quantlab.market.fill_model import FillModel, parse_fill_model, top_of_book
 from quantlab.market.instrument import GateLimits, Instrument, unit_value
@@ -20,6 +21,7 @@ from quantlab.market.synthetic import SyntheticModel
 
 SUPPORTED_VERSION = 1
 MAX_INSTRUMENTS = 5000
+ASSET_CLASS = r"[a-z][a-z0-9_]{0,31}"
 MILLISECOND_NS = 1_000_000
 
 
@@ -99,7 +101,7 @@ def _instrument(node: Node, digits: Mapping[str, int]) -> Instrument:
     node.only(
         *("symbol", "description", "baseCurrency", "quoteCurrency", "tick", "sizeStep"),
         *("contractSize", "minSize", "maxSize", "calendar", "aliases", "gate", "fees"),
-        *("slippageTicks", "displayedSize", "fillModel", "synthetic"),
+        *("slippageTicks", "displayedSize", "fillModel", "synthetic", "assetClass", "swap"),
     )
     quote_currency = node.text("quoteCurrency")
     if quote_currency not in digits:
@@ -113,6 +115,7 @@ def _instrument(node: Node, digits: Mapping[str, int]) -> Instrument:
             node.pointer, "tick * sizeStep * contractSize within range", str(error)
         ) from error
     min_steps, max_steps = _sizes(node, step)
+    fees = read_commission(node.child("fees"))
     return Instrument(
         symbol=node.text("symbol", r"[A-Z0-9]{1,20}"),
         description=node.text("description"),
@@ -129,8 +132,12 @@ def _instrument(node: Node, digits: Mapping[str, int]) -> Instrument:
         calendar=node.text("calendar", r"[a-z0-9_]{1,40}"),
         gate=_gate(node.child("gate")),
         aliases=node.texts("aliases"),
-        commission_micro_per_step=_commission(node.child("fees"), step),
+        commission_micro_per_step=_per_step(node, fees, step),
         slippage_ticks=node.integer("slippageTicks", 0, 1_000_000),
+        commission_ppm=fees.notional_ppm,
+        commission_minimum_micro=fees.minimum_micro,
+        swap=read_swap(node.child("swap")) if "swap" in node.value else None,
+        asset_class=node.text("assetClass", ASSET_CLASS) if "assetClass" in node.value else "other",
         size_required=node.text("displayedSize", "unlimited|required") == "required",
     )
 
@@ -159,13 +166,12 @@ def _gate(node: Node) -> GateLimits:
     )
 
 
-def _commission(node: Node, step: Decimal) -> int:
-    node.only("commissionMinorPerLot")
-    per_lot = node.decimal("commissionMinorPerLot")
-    micro = to_units(per_lot * step * MICRO, Decimal(1))
-    if micro is None or micro < 0:
+def _per_step(node: Node, fees: Commission, step: Decimal) -> int:
+    micro = to_units(fees.per_lot_minor * step * MICRO, Decimal(1))
+    if micro is None:
         expected = "a commission of zero or more whole micro-minor units per size step"
-        raise CatalogError(node.at("commissionMinorPerLot"), expected, str(per_lot))
+        where = node.child("fees").at("commissionMinorPerLot")
+        raise CatalogError(where, expected, str(fees.per_lot_minor))
     return micro
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from quantlab.kernel.arith import LIMIT, MICRO
+from quantlab.market.costs import SwapTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class Instrument:
 
     tick and size_step are decimals in price and lots; unit_num/unit_den is the value of one tick
     times one size step in millionths of the quote currency's minor unit. Commission is charged
-    per side in millionths of the account currency's minor unit; slippage moves a market fill
-    against the trader. Where a size is required, a quote that displays none fills nothing;
-    elsewhere it fills any size.
+    per side in millionths of the account currency's minor unit, as a share of the notional and with
+    a minimum an order where given; slippage moves a market fill against the trader. Where a size is
+    required, a quote that displays none fills nothing; elsewhere it fills any size. asset_class
+    groups instruments for the terms of account types.
     """
 
     symbol: str
@@ -49,6 +51,10 @@ class Instrument:
     aliases: tuple[str, ...] = ()
     commission_micro_per_step: int = 0
     slippage_ticks: int = 0
+    commission_ppm: int = 0
+    commission_minimum_micro: int = 0
+    asset_class: str = "other"
+    swap: SwapTerms | None = None
     size_required: bool = False
 
 

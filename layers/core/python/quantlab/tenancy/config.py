@@ -26,6 +26,7 @@ Document = Mapping[str, Any]
 
 DEFAULT_RETENTION_DAYS = 90
 DEFAULT_DAY_RESET = "00:00"
+TRADING_KEYS = ("commissions", "swaps", "margin")
 WEBHOOK_DEFAULTS: Document = {
     "replayWindowSeconds": 300,
     "maxLagSeconds": 60,
@@ -65,6 +66,7 @@ class AccountType:
     """What an account of this type starts as; profile is its rule profile's document.
 
     profile_version is the content hash of that document alone. phase is None outside programs.
+    trading is the document of its commissions, swaps and margin, each only where it has its own.
     """
 
     type_id: str
@@ -78,6 +80,7 @@ class AccountType:
     instruments: tuple[str, ...]
     retention_days: int
     phase: Phase | None = None
+    trading: Document = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,7 @@ def _resolve_account_type(
         "profileContent": profile_content(document, references.profiles[own["profile"]]),
         "instruments": list(item.get("instruments", document["instruments"])),
         "retentionDays": item.get("retentionDays", DEFAULT_RETENTION_DAYS),
+        **{key: item[key] for key in TRADING_KEYS if key in item},
     }
 
 
@@ -285,6 +289,7 @@ def account_type_of(item: Document) -> AccountType:
         instruments=tuple(item["instruments"]),
         retention_days=item["retentionDays"],
         phase=parse_phase(item.get("phase"), digits),
+        trading={key: item[key] for key in TRADING_KEYS if key in item},
     )
 
 

@@ -17,6 +17,7 @@ from quantlab.kernel.decimals import format_minor, parse_minor
 from quantlab.tenancy.program_problems import BALANCE_MINOR_MAX, program_problems
 
 DEPTH_MAX = 24
+ANY = "*"
 
 REFERENCE = re.compile(r"secret:[a-z0-9]+(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*){0,4}\Z")
 
@@ -39,12 +40,14 @@ Path = tuple[str | int, ...]
 class References:
     """What a tenant document may refer to.
 
-    instruments says for each symbol which account currencies its profit can be converted into.
+    instruments says for each symbol which account currencies its profit can be converted into;
+    asset_classes are the classes that terms may name instead of a symbol.
     """
 
     profiles: Mapping[str, Mapping[str, Any]]
     instruments: Mapping[str, frozenset[str]]
     currency_digits: Mapping[str, int]
+    asset_classes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def _account_types(items: object, allowed: list[str], references: References) ->
         yield from _money(path, _mapping(item), references.currency_digits)
         yield from _profile(path, _mapping(item).get("profile"), references.profiles)
         yield from _tradable(path, _mapping(item), allowed, references)
+        yield from _terms(path, _mapping(item), allowed, references)
 
 
 def _programs(document: Mapping[str, Any], references: References) -> Iterator[Problem]:
@@ -209,6 +213,22 @@ def _tradable(
         if currency not in references.instruments.get(symbol, {currency}):
             expected = f"a currency that profits of {symbol} convert into"
             yield _problem((*path, "currency"), expected, currency)
+
+
+def _terms(
+    path: Path, item: Mapping[str, Any], allowed: list[str], references: References
+) -> Iterator[Problem]:
+    """Find terms of what nobody trades: they name a symbol of the tenant, an asset class or *."""
+    margin = _mapping(item.get("margin"))
+    for where, named in (
+        ((*path, "commissions"), item.get("commissions")),
+        ((*path, "swaps"), item.get("swaps")),
+        ((*path, "margin", "leverage"), margin.get("leverage")),
+    ):
+        for name in _mapping(named):
+            if name != ANY and name not in references.asset_classes and name not in allowed:
+                expected = "a symbol of the tenant, an asset class or *"
+                yield Problem(pointer((*where, name)), expected, shown(name))
 
 
 def _profile(

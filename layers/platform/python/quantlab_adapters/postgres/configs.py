@@ -142,6 +142,7 @@ class PinnedRulebooks:
             kind.retention_days,
             rules.course,
             rules.fill_models,
+            rules.trading,
         )
         if len(self._kept) >= KEPT_MAX:
             self._kept.clear()

@@ -9,6 +9,7 @@ from quantlab.engine.native.holders import Holders
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand, Watched
 from quantlab.ledger.state import Account
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
 from quantlab.rules.terms import Profile
@@ -34,20 +35,27 @@ class ArrayWatch(Watch):
             quick._holders.note(quote)
         for watched in quick._watched.values():
             quick._holders.enter(watched, watched.account.day.started_ns)
+            quick._look_for_margin(watched)
         return quick
 
     def put(
-        self, account: Account, profile: Profile, feed_now_ns: int, now_ns: int
+        self,
+        account: Account,
+        profile: Profile,
+        feed_now_ns: int,
+        now_ns: int,
+        trading: TradingTerms = STANDARD,
     ) -> list[Demand]:
         """Take over an account's state as Watch does."""
         self._now_ns = now_ns
         known = self._watched.get(account.account_id)
         if known is not None:
             self._pull(known)
-        demands = super().put(account, profile, feed_now_ns, now_ns)
+        demands = super().put(account, profile, feed_now_ns, now_ns, trading)
         watched = self._watched.get(account.account_id)
         if watched is not None and watched is not known:
             self._push(watched)
+            self._look_for_margin(watched)
         return demands
 
     def set_quotes(self, quotes: Iterable[Quote]) -> None:
@@ -112,6 +120,11 @@ class ArrayWatch(Watch):
         if account_id in self._watched:
             self._holders.drop(account_id)
         super()._drop(account_id)
+
+    def _look_for_margin(self, watched: Watched) -> None:
+        """Have the interpreter look at every tick where a margin level may be reached."""
+        if watched.trading.stop_out_ppm is not None:
+            self._holders.look_always(watched.account.account_id)
 
     def _pull(self, watched: Watched) -> None:
         """Take over the peak that the arrays have seen."""
