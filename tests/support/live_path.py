@@ -170,7 +170,7 @@ async def live_path(
     for name in ("PULSE_S", "RECONCILE_S"):
         monkeypatch.setattr(account_watch, name, 3600.0)
     clock, bus = ManualClock(start_ns), _CountingBus(world.ports.event_bus)
-    # A checkpoint of whole tenants asks no account it can clear; a batch run asks each, as AWS does.
+    # A checkpoint of whole tenants asks no account it can clear; a batch run asks each one.
     world.ports = replace(world.ports, clock=clock, event_bus=bus, checkpoints=None)
     loaded = asyncio.Event()
     watch = _StepWatch(world.ports, lambda *_: None, lambda *_: loaded.set())
