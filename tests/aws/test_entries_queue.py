@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 from quantlab.webhooks.signature import sign
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.use_cases.signals import Receipt
+from quantlab_app.use_cases.webhook_endpoints import NewSecret, create_endpoint
 from quantlab_manifest import QueueWake
 from tests.support.gateway import MANIFESTS, filled, http_event, recorded
 from tests.support.lambdas import Twins
@@ -158,7 +159,13 @@ def test_events_that_were_not_sent_are_sent(hosts: Twins, people: Cast) -> None:
 def test_a_webhook_goes_all_the_way_by_its_own_messages(hosts: Twins, people: Cast) -> None:
     """What the appender's function sends is what the deliverer's function reads."""
     deliveries = hosts.world.ports.webhook_deliveries
-    scope, endpoint_id = hosts.world.scope(ALPHA), people.words["webhookEndpoint"]
+    scope = hosts.world.scope(ALPHA)
+    # One that has failed nothing yet, and so is not spared.
+    made = hosts.do(
+        create_endpoint(hosts.world.ports, people.scope, "https://hooks.invalid/own", "", ())
+    )
+    assert isinstance(made, NewSecret)
+    endpoint_id = made.endpoint.endpoint_id
 
     def attempts() -> int:
         page = deliveries.page(scope, endpoint_id, status=None, before=None, limit=500)
