@@ -42,7 +42,7 @@ def filled_orders(hosts: Twins, bot: Bot) -> int:
 
 def fresh_bot(hosts: Twins, tenant_id: str) -> Bot:
     async def make() -> Bot:
-        # The feed of this house speaks when a test makes it; after ten silent seconds nothing fills.
+        # The feed speaks when a test makes it; after ten silent seconds nothing fills.
         await hosts.world.quote("EURUSD", "1.10000", "1.10002")
         return await hosts.world.bot(tenant_id, await hosts.world.account(tenant_id))
 
