@@ -32,6 +32,7 @@ MADE = re.compile(
     r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
     r"|(whsec_|qle_)?[A-Za-z0-9_.+/=-]{32,}"
     r'|(?<="eventSeq":)\d+|(?<="latencyMs":)[0-9.]+|(?<="feedClockAgeMs":)\d+'
+    r'|(?<="fillSeed":")\d+'
     r"|\b(lambda|selfhost)\b"
 )
 

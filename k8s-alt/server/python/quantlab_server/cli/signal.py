@@ -24,7 +24,7 @@ from quantlab_server.refusal import Refusal
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 PATH: Final = "/webhooks/signals"
-REQUEST_S: Final = 10.0
+REQUEST_S: Final = 60.0  # a cold function of a cloud takes its time
 HOUR_NS: Final = 3_600_000_000_000
 
 app = typer.Typer(no_args_is_help=True, help="Send a signal, count unauthenticated attempts.")

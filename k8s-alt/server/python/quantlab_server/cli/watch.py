@@ -22,7 +22,7 @@ from quantlab_server.private_files import read_json_object
 from quantlab_server.refusal import Refusal
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
-REQUEST_S: Final = 10.0
+REQUEST_S: Final = 60.0  # a cold function of a cloud takes its time
 RETRY_S_MAX: Final = 5.0
 PAGE: Final = 500
 
