@@ -83,11 +83,12 @@ tallies = st.builds(Tally, day_costs_minor=st.integers(0, 300_000), payouts=st.i
 
 def seen(demands: list[Demand]) -> list[tuple[Any, ...]]:
     """Peaks are handed on with the pulse: what is compared is everything else, in any order."""
-    return sorted(
+    found = [
         (one.account_id, one.name, sorted(one.payload.items(), key=str), one.tick_ts_ns)
         for one in demands
         if one.name != commands.OBSERVE_EQUITY
-    )
+    ]
+    return sorted(found, key=str)
 
 
 def peaks(watch: Watch, now_ns: int) -> set[tuple[Any, ...]]:

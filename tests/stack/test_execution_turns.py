@@ -100,7 +100,7 @@ async def test_what_would_be_written_under_another_tenant_is_not_written(small: 
     await _sent(small, bots[ALPHA], "one")
 
     async def decide(batches: Sequence[Batch]) -> list[list[Outcome]]:
-        market, now_ns = await execution._market(small.ports)
+        market, now_ns = await execution.market_now(small.ports)
         decided = [await execution._decide(small.ports, one, market, now_ns) for one in batches]
         object.__setattr__(batches[0], "tenant_id", BETA)
         return decided
