@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -157,8 +156,6 @@ def test_a_quote_outside_the_session_is_refused_and_breaches_nothing() -> None:
 
 
 def test_the_committed_calendars_are_what_would_be_made_now() -> None:
-    if find_spec("exchange_calendars") is None:
-        pytest.skip("exchange_calendars is not installed")
     command = [sys.executable, "-m", "quantlab_server", "calendars", "check"]
     checked = subprocess.run(
         [*command, "--configs", str(CONFIGS)], capture_output=True, text=True, check=False
