@@ -1,5 +1,6 @@
 """Fixtures every kind of test may use, and which tests share a process where there are several."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +10,23 @@ from tests.support import stack as stacks
 from tests.support.groups import group_of
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile once for all platforms and processes of all runs: it takes half a minute each."""
+    if config.cache is not None:
+        os.environ.setdefault("QUANTLAB_NATIVE_FOLDER", str(config.cache.mkdir("native")))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run with torn groups: each process would start every platform of its own."""
+    if getattr(session.config.option, "loadgroup", False):
+        torn = [item.nodeid for item in session.items if "@" not in item.nodeid]
+        assert not torn, f"pytest-xdist did not group {len(torn)} tests, such as {torn[0]}"
 
 
 @pytest.fixture(scope="session")

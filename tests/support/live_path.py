@@ -8,7 +8,7 @@ import asyncio
 import csv
 import gzip
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from quantlab.ledger.state import Account
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import FeedClock, Quote
 from quantlab_adapters.feeds.replay import ReplayStream
+from quantlab_app.ports.container import Ports
 from quantlab_app.ports.market import FeedBatch
 from quantlab_app.ports.sockets import EventBus
 from quantlab_app.use_cases import account_watch
@@ -31,6 +32,7 @@ from tests.support.market_data import DATA, REQUIRED, ticks_file
 from tests.support.world import ALPHA, PPM, Bot, World
 
 SECOND = 10**9
+COMPILE_S = 200
 FILES = {
     "EURUSD": "eurusd_oanda_20140501_20140509_quotes.csv.gz",
     "XAUUSD": "xauusd_oanda_20140501_20140502_quotes.csv.gz",
@@ -112,6 +114,18 @@ class _CountingBus:
 class _StepWatch(account_watch.AccountWatch):
     puts = 0
 
+    def __init__(self, ports: Ports, loaded: Callable[[], None]) -> None:
+        super().__init__(ports, lambda *_: None, lambda *_: loaded())
+        self.quickened = asyncio.Event()
+
+    async def _quicken(self) -> None:
+        await super()._quicken()
+        self.quickened.set()
+
+    def pulse(self) -> None:
+        """Hand on the peaks that the compiled watch keeps until the next pulse."""
+        self._demand(self._watch.unstored_peaks(self._ports.clock.now_ns()))
+
     async def _put(self, account: Account) -> None:
         await super()._put(account)
         self.puts += 1
@@ -138,6 +152,8 @@ class LivePath:
         await ports.tick_log.append([quote])
         clock = FeedClock(quote.ts_ns, quote.ts_ns, PPM)
         await ports.quote_sink.publish(FeedBatch(clock, accepted=(quote,)))
+        await self._calm(quote)
+        self.watch.pulse()
         await self.settle(quote)
         checkpoint_ns = quote.ts_ns // CHECKPOINT_NS * CHECKPOINT_NS
         if checkpoint_ns != self.checkpoint_ns:
@@ -173,11 +189,12 @@ async def live_path(
     # A checkpoint of whole tenants asks no account it can clear; a batch run asks each one.
     world.ports = replace(world.ports, clock=clock, event_bus=bus, checkpoints=None)
     loaded = asyncio.Event()
-    watch = _StepWatch(world.ports, lambda *_: None, lambda *_: loaded.set())
+    watch = _StepWatch(world.ports, loaded.set)
     stop = asyncio.Event()
     task = asyncio.create_task(watch.run(stop))
     try:
         await asyncio.wait_for(loaded.wait(), 20)
+        await asyncio.wait_for(watch.quickened.wait(), COMPILE_S)
         await asyncio.sleep(0.2)
         yield LivePath(world, clock, bus, watch)
     finally:

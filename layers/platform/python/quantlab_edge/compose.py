@@ -48,7 +48,7 @@ class SelfHosted(StorePorts):
         return self._own.public_url or self._own.url
 
     def native_folder(self) -> Path | None:
-        return self._own.state / "native"
+        return self._own.native_folder or self._own.state / "native"
 
     @part
     async def keys(self) -> Keys:

@@ -34,6 +34,8 @@ class Settings(PlatformSettings):
     redis_url: SecretStr
     state: Path
     configs: Path = Path("agent/configs")
+    # Where compiled code is kept; else below the state.
+    native_folder: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
     trusted_proxies: str = ""
