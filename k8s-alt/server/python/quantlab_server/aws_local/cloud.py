@@ -21,6 +21,7 @@ REGION: Final = "us-east-1"
 STAGE: Final = "aws-local"
 ENDPOINT: Final = "AWS_ENDPOINT_URL"
 ENVIRONMENT: Final = Path(".venv/aws-local")
+MINISTACK: Final = Path("infra/aws_local/shared_layers.py")
 HEALTH_PATH: Final = "/_localstack/health"  # MiniStack and LocalStack both answer it
 ANSWER_WAIT_S: Final = 5.0
 STOP_WAIT_S: Final = 20.0
@@ -96,7 +97,7 @@ def ministack(cloud: Cloud, state: Path, environment: Mapping[str, str]) -> Prog
     kept = {name: value for name, value in environment.items() if not _foreign(name)}
     return Program(
         name="ministack",
-        argv=(str(python), "-m", "ministack"),
+        argv=(str(python), "-P", str(plan.root_folder() / MINISTACK)),
         environment={
             **cloud_variables(cloud, kept),
             "GATEWAY_PORT": str(urlsplit(cloud.endpoint).port),
