@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.support import stack as stacks
-from tests.support.groups import group_of
+from tests.support.groups import group_of, place_of
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    items.sort(key=lambda item: place_of(group_of(item)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

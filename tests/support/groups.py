@@ -5,6 +5,17 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
+# What takes minutes comes first, so that no process is left alone with it at the end.
+LONGEST = (
+    "e2e on aws-local",
+    "e2e/test_aws_local.py",
+    "tenancy",
+    "e2e/test_kills.py",
+    "e2e on self-hosted",
+    "stack/test_replay.py",
+    "stack/test_supervisor_cli.py",
+    "stack/test_supervisor.py",
+)
 
 
 def group_of(item: pytest.Item) -> str:
@@ -17,3 +28,8 @@ def group_of(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
     kind = callspec.params.get("running") if callspec is not None else None
     return f"e2e on {kind}" if kind is not None else f"e2e/{name}"
+
+
+def place_of(group: str) -> int:
+    """Return which groups come before another."""
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)

@@ -86,7 +86,7 @@ class Cdk:
         return self._program(
             name,
             *("deploy", "--app", str(self._assembly), "--require-approval", "never"),
-            *("--progress", "events", *arguments),
+            *("--method", "direct", "--progress", "events", *arguments),
         )
 
     def _program(self, name: str, *arguments: str) -> Program:
