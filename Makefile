@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-aws clean openapi functions-doc rules-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-aws clean openapi functions-doc rules-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ bench-checkpoint: .venv/.dev ## Measure a checkpoint of the rules over 10,000 to
 
 bench-watch: .venv/.dev ## Measure judging one tick against 100,000 holders
 	$(BIN)/python -m bench.watch
+
+bench-detection: .venv/.dev ## Measure from the tick that breaks a floor to the ended account, under load
+	$(BIN)/python -m bench.detection
 
 bench-aws: .venv/.dev aws-environments ## Measure the same functions on a local cloud of their own
 	$(BIN)/python -m bench.aws_local

@@ -1,6 +1,6 @@
 """The platform under measurement: the supervised group of `make up`, with the world of the bench.
 
-Run as `python -m bench.group STATE PORT`, QUANTLAB_CONFIGS naming the folder world.py wrote.
+Run as `python -m bench.group STATE PORT FEED`, QUANTLAB_CONFIGS naming the folder world.py wrote.
 Prints one JSON line when it is healthy; SIGTERM ends it.
 """
 
@@ -88,8 +88,8 @@ def announce(ready: Ready) -> None:
     sys.stdout.flush()
 
 
-def main(state: Path, port: int) -> None:
-    options = Options(private_folder(state.absolute()), HOST, port, "synthetic")
+def main(state: Path, port: int, feed: str) -> None:
+    options = Options(private_folder(state.absolute()), HOST, port, feed)
     output = Output(options.state / "logs", None)
     supervisor = Supervisor(options, output, seed=seed, announce=announce)
     try:
@@ -99,4 +99,4 @@ def main(state: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -94,12 +94,12 @@ def write_configs(folder: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[World]:
+def running(folder: Path, feed: str = "synthetic") -> Iterator[World]:
     """Start the group in a folder of its own and end it afterwards."""
     configs = write_configs(folder / "configs")
     state, port = folder / "state", free_port()
     with subprocess.Popen(
-        (sys.executable, "-m", "bench.group", str(state), str(port)),
+        (sys.executable, "-m", "bench.group", str(state), str(port), feed),
         cwd=ROOT,
         env={**os.environ, "QUANTLAB_CONFIGS": str(configs.absolute())},
         stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Fixtures every kind of test may use, and which tests share a process where there are several."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 import redis
@@ -16,11 +16,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("QUANTLAB_NATIVE_FOLDER", str(config.cache.mkdir("native")))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    items.sort(key=lambda item: place_of(group_of(item)))
+    yield
+    items.sort(key=place_of)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

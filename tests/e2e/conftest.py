@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.aws_platform import AwsPlatform
-from tests.support.load_house import load_platform
+from tests.support.load_house import limiting_configs, load_platform
 from tests.support.running_platform import ROOT, Platform
 
 KINDS = {"self-hosted": Platform, "aws-local": AwsPlatform}
@@ -16,5 +16,5 @@ def running(request: pytest.FixtureRequest) -> Iterator[Platform]:
     kind = KINDS[request.param]
     if kind is AwsPlatform and not (ROOT / "infra/cdk/node_modules").exists():
         pytest.skip("the tools of make aws-local are not installed: npm is missing")
-    with load_platform(kind) as made:
+    with load_platform(kind, limiting_configs) as made:
         yield made

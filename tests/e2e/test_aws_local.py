@@ -1,4 +1,7 @@
-"""`make aws-local` from outside: what it deploys, says, keeps, and leaves behind."""
+"""`make aws-local` from outside: what it deploys, says, keeps, and leaves behind.
+
+These come last of all that share the local cloud: they end it.
+"""
 
 import json
 import os
@@ -6,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,8 +16,8 @@ import pytest
 
 from quantlab_server.addresses import port_is_free
 from quantlab_server.processes import look_up
-from tests.support.aws_platform import AwsPlatform, aws_platform
-from tests.support.running_platform import ANSWER_S, ROOT, Document, all_gone, eventually
+from tests.support.aws_platform import AwsPlatform
+from tests.support.running_platform import ANSWER_S, ROOT, Document, Platform, all_gone, eventually
 
 pytestmark = [
     pytest.mark.stack,
@@ -26,13 +28,14 @@ pytestmark = [
         reason="needs what make aws-local installs",
     ),
 ]
+ON_THE_CLOUD = pytest.mark.parametrize("running", ["aws-local"], indirect=True, scope="package")
 KEPT = ("tenantId", "apiKey", "users", "accounts", "bots")
 
 
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[AwsPlatform]:
-    with aws_platform() as made:
-        yield made
+@pytest.fixture
+def deployed(running: Platform) -> AwsPlatform:
+    assert isinstance(running, AwsPlatform)
+    return running
 
 
 def quantlab(deployed: AwsPlatform, *words: str) -> subprocess.CompletedProcess[str]:
@@ -77,6 +80,7 @@ def trade(deployed: AwsPlatform, tenant: Document) -> str:
     return signal_id
 
 
+@ON_THE_CLOUD
 def test_the_demo_has_the_keys_of_the_local_one(deployed: AwsPlatform) -> None:
     said = json.loads(quantlab(deployed, "demo", "--json", "--stage", "aws-local").stdout)
     assert set(said) == {"url", "wsUrl", "symbols", "tenants", "curl"}
@@ -89,6 +93,7 @@ def test_the_demo_has_the_keys_of_the_local_one(deployed: AwsPlatform) -> None:
     }
 
 
+@ON_THE_CLOUD
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_pasted_curl_trades_and_is_watched(deployed: AwsPlatform) -> None:
     tenant = deployed.demo["tenants"][0]
@@ -111,6 +116,7 @@ def test_the_pasted_curl_trades_and_is_watched(deployed: AwsPlatform) -> None:
     assert [json.loads(line)["seq"] for line in seen.splitlines()] == [1, 2, 3]
 
 
+@ON_THE_CLOUD
 def test_starting_again_says_that_it_runs(deployed: AwsPlatform) -> None:
     before = deployed.pids()
     again = quantlab(deployed, "aws-local", "up")
@@ -120,6 +126,7 @@ def test_starting_again_says_that_it_runs(deployed: AwsPlatform) -> None:
     assert deployed.pids() == before
 
 
+@ON_THE_CLOUD
 def test_a_cloud_that_ends_takes_its_group_along_and_keys_outlive_it(
     deployed: AwsPlatform,
 ) -> None:
@@ -136,6 +143,7 @@ def test_a_cloud_that_ends_takes_its_group_along_and_keys_outlive_it(
     trade(deployed, before["tenants"][0])
 
 
+@ON_THE_CLOUD
 def test_nothing_outlives_a_killed_supervisor(deployed: AwsPlatform) -> None:
     pids = deployed.pids()
     deployed.kill("supervisor", signal.SIGKILL)

@@ -26,7 +26,12 @@ from tests.support.load_house import (
 from tests.support.running_platform import Platform
 from tests.support.signals_load import LoadBot, Log
 
-pytestmark = [pytest.mark.stack, pytest.mark.e2e]
+# Wakes are deliveries on a cloud's queues only.
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.e2e,
+    pytest.mark.parametrize("running", ["aws-local"], indirect=True, scope="package"),
+]
 ATTEMPTS, WORKERS, SEED = 1_000, 8, 20140502
 # An executor that waits for a lock longer than its timeout is killed in the middle of its turn.
 TIMEOUT_S, VISIBLE_AGAIN_S, LOCKED_S = 2, 3, 3.0
@@ -36,8 +41,7 @@ EVERY_S = 0.1
 
 @pytest.fixture
 def cloud(running: Platform) -> AwsPlatform:
-    if not isinstance(running, AwsPlatform):
-        pytest.skip("wakes are deliveries on a cloud's queues only")
+    assert isinstance(running, AwsPlatform)
     return running
 
 

@@ -20,7 +20,7 @@ from tests.support.running_platform import Platform
 from tests.support.signals_load import ACCEPTED, DUPLICATE, Log
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
-ATTEMPTS = 1_500
+ATTEMPTS = 1_000
 FULL = int(os.environ.get("QUANTLAB_SOAK", "10000"))
 WORKERS = 16
 SEED = 20140501

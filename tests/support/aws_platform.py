@@ -4,8 +4,8 @@ Offers what running_platform.Platform offers; roles other than the workers are L
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
@@ -14,7 +14,7 @@ from quantlab_edge import compose_aws
 from quantlab_edge.settings_aws import read_aws_settings
 from quantlab_server.aws_local.cloud import Cloud, cloud_variables
 from quantlab_server.aws_local.deploy import deployment_of
-from tests.support.running_platform import Adjust, Platform, platform
+from tests.support.running_platform import Platform
 
 
 @dataclass
@@ -60,11 +60,3 @@ class AwsPlatform(Platform):
                 yield made
             finally:
                 await made.close()
-
-
-@contextmanager
-def aws_platform(feed: str = "synthetic", adjust: Adjust | None = None) -> Iterator[AwsPlatform]:
-    """Deploy to a local cloud in a folder of its own; end it after."""
-    with platform(feed, adjust, AwsPlatform) as made:
-        assert isinstance(made, AwsPlatform)
-        yield made

@@ -8,7 +8,6 @@ TESTS = Path(__file__).parents[1]
 # What takes minutes comes first, so that no process is left alone with it at the end.
 LONGEST = (
     "e2e on aws-local",
-    "e2e/test_aws_local.py",
     "tenancy",
     "e2e/test_kills.py",
     "e2e on self-hosted",
@@ -16,6 +15,7 @@ LONGEST = (
     "stack/test_supervisor_cli.py",
     "stack/test_supervisor.py",
 )
+ENDS_THE_CLOUD = "test_aws_local"
 
 
 def group_of(item: pytest.Item) -> str:
@@ -30,6 +30,8 @@ def group_of(item: pytest.Item) -> str:
     return f"e2e on {kind}" if kind is not None else f"e2e/{name}"
 
 
-def place_of(group: str) -> int:
-    """Return which groups come before another."""
-    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+def place_of(item: pytest.Item) -> tuple[int, bool]:
+    """Return which tests come before another; those that end a platform come last on it."""
+    group = group_of(item)
+    place = LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    return place, item.path.stem == ENDS_THE_CLOUD

@@ -20,7 +20,7 @@ from tests.support.invariants import (
     unsettled,
 )
 from tests.support.market_data import ticks_file
-from tests.support.running_platform import Document, Platform, change_json, platform
+from tests.support.running_platform import Adjust, Document, Platform, change_json, platform
 from tests.support.signals_load import LoadBot, Log, Senders, Traffic, make_bots, poll
 
 ALPHA, BETA = "northwind-capital", "blue-harbor"
@@ -35,10 +35,7 @@ SETTLE_S = 60
 
 
 def load_configs(configs: Path) -> None:
-    """Raise the limits of one tenant, add account types, and make EURUSD cost something.
-
-    The other tenant's are so low that bots meet them on the slowest platform.
-    """
+    """Raise the limits of one tenant, add account types, and make EURUSD cost something."""
 
     def tenant(document: Document) -> None:
         raised = {"perMinute": 60_000, "burst": 10_000}
@@ -66,19 +63,27 @@ def load_configs(configs: Path) -> None:
         eurusd["fees"] = {"commissionMinorPerLot": "351.7"}
         eurusd["slippageTicks"] = 1
 
-    def other(document: Document) -> None:
-        document["rateLimits"] = {"account": {"perMinute": 4, "burst": 4}}
-
     change_json(configs / "tenants" / f"{ALPHA}.json", tenant)
-    change_json(configs / "tenants" / f"{BETA}.json", other)
     change_json(configs / "instruments.json", instruments)
 
 
+def limiting_configs(configs: Path) -> None:
+    """Besides, make the other tenant's limits so low that bots meet them however slow it goes."""
+
+    def tenant(document: Document) -> None:
+        document["rateLimits"] = {"account": {"perMinute": 4, "burst": 4}}
+
+    load_configs(configs)
+    change_json(configs / "tenants" / f"{BETA}.json", tenant)
+
+
 @contextmanager
-def load_platform(kind: type[Platform] = Platform) -> Iterator[Platform]:
+def load_platform(
+    kind: type[Platform] = Platform, adjust: Adjust = load_configs
+) -> Iterator[Platform]:
     """Start a platform on replayed ticks of EURUSD; no other symbol has a quote."""
     feed = f"replay:{ticks_file(TICKS)}:speed={SPEED}:loop=1"
-    with platform(feed, load_configs, kind) as made:
+    with platform(feed, adjust, kind) as made:
         yield made
 
 
