@@ -290,6 +290,23 @@ def test_a_reload_drops_what_holds_nothing_any_more() -> None:
     assert [one.account_id for one in feed(watch, quote(ENTRY - 50))] == ["account-1"]
 
 
+def test_a_reload_reads_only_what_is_not_known_to_stand_still() -> None:
+    kept = replace(holding(FREE, position(stop=ENTRY - 50)), event_seq=7)
+    gone = replace(kept, account_id="account-2")
+    watch = watching(kept, FREE)
+    watch.put(gone, FREE, NOW, NOW)
+    assert names(feed(watch, quote(ENTRY - 50, seq=2))) == ["protect", "protect"]
+    begun = watch.begin_reload()
+    assert not watch.confirm("a stranger", 7)
+    assert not watch.confirm("account-1", 8)
+    assert watch.confirm("account-1", 6)
+    assert feed(watch, quote(ENTRY - 50, seq=3)) == []
+    assert watch.confirm("account-1", 7)
+    watch.end_reload(begun)
+    assert watch.account_ids == {"account-1"}
+    assert names(feed(watch, quote(ENTRY - 50, seq=4))) == ["protect"]
+
+
 def test_quotes_of_other_symbols_and_repeated_quotes_concern_nobody() -> None:
     watch = watching(holding(FREE, position(stop=ENTRY - 50)), FREE)
     assert feed(watch, quote(1000, symbol="USDJPY")) == []

@@ -67,6 +67,14 @@ class Accounts(Protocol):
         """Return the accounts with an open position or a working order."""
         ...
 
+    async def watched_seqs(self, tenant_id: str) -> Mapping[str, int]:
+        """Return the last event of each account with an open position or a working order."""
+        ...
+
+    async def many(self, tenant_id: str, account_ids: Sequence[str]) -> Sequence[OwnedAccount]:
+        """Return those of some accounts that exist."""
+        ...
+
     async def active_ids(self, tenant_id: str, due_before_ns: int | None) -> Sequence[str]:
         """Return accounts that are not closed, where given only those with a reset due by then."""
         ...

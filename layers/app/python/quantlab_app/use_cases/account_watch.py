@@ -25,6 +25,7 @@ RECONCILE_S: Final = 10.0
 PULSE_S: Final = 1.0
 RETRY_S: Final = 0.25
 LEAVE_S: Final = 2.0
+PAGE: Final = 200
 
 NoteDetection = Callable[[str, float], None]
 NoteWatched = Callable[[int, int], None]
@@ -152,13 +153,21 @@ class AccountWatch:
             await self._read_quotes()
         round_number = self._watch.begin_reload()
         for tenant_id in await self._ports.tenants.active():
-            for owned in await self._ports.accounts.watched(tenant_id):
-                await self._put(owned.account)
+            await self._load_tenant(tenant_id)
         self._watch.end_reload(round_number)
         if self._missed:
             self._missed = False
             await self._judge_latest()
         self._note_watched(len(self._watch.account_ids), self._watch.positions)
+
+    async def _load_tenant(self, tenant_id: str) -> None:
+        """Read accounts that have moved; page by page, so that quotes are judged in between."""
+        accounts = self._ports.accounts
+        seqs = await accounts.watched_seqs(tenant_id)
+        moved = [id_ for id_, seq in seqs.items() if not self._watch.confirm(id_, seq)]
+        for first in range(0, len(moved), PAGE):
+            for owned in await accounts.many(tenant_id, moved[first : first + PAGE]):
+                await self._put(owned.account)
 
     async def _follow_quotes(self) -> None:
         """Judge every quote; after each new start of listening judge the latest ones first."""

@@ -28,6 +28,7 @@ from quantlab.engine.watch_orders import (
 )
 from quantlab.engine.watched import (
     OBSERVE_EVERY_NS,
+    OF_A_QUOTE,
     Demand,
     Name,
     Watched,
@@ -46,7 +47,6 @@ from quantlab.rules.verdicts import judge_equity, judge_standing
 
 STOP_LOSS = "stop_loss"
 TAKE_PROFIT = "take_profit"
-_OF_A_QUOTE = (commands.PROTECT, commands.WORK_ORDER, commands.LIQUIDATE)
 
 
 class Watch:
@@ -90,6 +90,19 @@ class Watch:
         for account_id in stale:
             self._drop(account_id)
 
+    def confirm(self, account_id: str, event_seq: int) -> bool:
+        """Take an account as still standing at its last event; False where it must be put.
+
+        Its protective prices and its orders may trigger again, as when the same state is put.
+        """
+        old = self._watched.get(account_id)
+        if old is None or self._newest[account_id] < event_seq:
+            return False
+        self._put_in[account_id] = self._round
+        if self._newest[account_id] == event_seq:
+            old.ask_again()
+        return True
+
     def put(
         self,
         account: Account,
@@ -111,7 +124,7 @@ class Watch:
         self._put_in[account_id] = self._round
         old = self._watched.get(account_id)
         if old is not None and account.event_seq == newest:
-            old.demanded = {k: at for k, at in old.demanded.items() if k[0] not in _OF_A_QUOTE}
+            old.ask_again()
             return []
         leaving = [] if old is None else self._leave(old, account, now_ns)
         self._drop(account_id)
@@ -217,7 +230,7 @@ class Watch:
             watched.account = keep_peaks(watched.account, old.account)
             watched.peak_seq = old.peak_seq
             asked = old.answered | old.asked
-            watched.answered = {k: v for k, v in asked.items() if k[0] in _OF_A_QUOTE}
+            watched.answered = {k: v for k, v in asked.items() if k[0] in OF_A_QUOTE}
         self._watched[account.account_id] = watched
         self._agenda.enter(account.account_id, profile)
         for symbol in watched.heard:

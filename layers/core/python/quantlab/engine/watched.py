@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from quantlab.engine import commands
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import SECOND_NS
 from quantlab.ledger.state import Account
@@ -10,6 +11,7 @@ from quantlab.rules.terms import Profile
 
 RETRY_NS = 2 * SECOND_NS
 OBSERVE_EVERY_NS = SECOND_NS
+OF_A_QUOTE = (commands.PROTECT, commands.WORK_ORDER, commands.LIQUIDATE)
 
 Name = tuple[str | int, ...]
 
@@ -56,6 +58,10 @@ class Watched:
     demanded: dict[Name, int] = field(default_factory=dict)
     asked: dict[Name, Name] = field(default_factory=dict)
     answered: dict[Name, Name] = field(default_factory=dict)
+
+    def ask_again(self) -> None:
+        """Let everything that a quote may call for be demanded again."""
+        self.demanded = {k: at for k, at in self.demanded.items() if k[0] not in OF_A_QUOTE}
 
 
 def demand_once(

@@ -84,6 +84,11 @@ _OF_STATUS = """
  and (%(statuses)s::text[] is null or status = any (%(statuses)s))
 order by event_seq desc limit %(limit)s
 """
+_IN_THE_MARKET = """a.tenant_id = %(tenant)s and (
+  exists (select from position p where p.tenant_id = a.tenant_id and p.account_id = a.account_id)
+  or exists (select from working_order w
+    where w.tenant_id = a.tenant_id and w.account_id = a.account_id))
+"""
 _OF_ORDERS = """
  and account_id = %(account)s and order_id = any (%(orders)s::uuid[]) order by event_seq
 """
@@ -170,12 +175,20 @@ class PostgresAccounts:
             return [row["account_id"] for row in await cursor.fetchall()]
 
     async def watched(self, tenant_id: str) -> Sequence[OwnedAccount]:
+        return await self._accounts(tenant_id, f"where {_IN_THE_MARKET}")
+
+    async def watched_seqs(self, tenant_id: str) -> Mapping[str, int]:
+        rows = await self._rows(
+            f"select a.account_id::text, a.event_seq from account a where {_IN_THE_MARKET}",  # noqa: S608
+            {"tenant": tenant_id},
+        )
+        return {row["account_id"]: row["event_seq"] for row in rows}
+
+    async def many(self, tenant_id: str, account_ids: Sequence[str]) -> Sequence[OwnedAccount]:
         return await self._accounts(
             tenant_id,
-            "where a.tenant_id = %(tenant)s and (exists (select from position p"
-            " where p.tenant_id = a.tenant_id and p.account_id = a.account_id)"
-            " or exists (select from working_order w"
-            " where w.tenant_id = a.tenant_id and w.account_id = a.account_id))",
+            "where a.tenant_id = %(tenant)s and a.account_id = any(%(accounts)s::uuid[])",
+            accounts=list(account_ids),
         )
 
     async def active_ids(self, tenant_id: str, due_before_ns: int | None) -> Sequence[str]:
