@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.parametrize("running", ["aws-local"], indirect=True, scope="package"),
 ]
-ATTEMPTS, WORKERS, SEED = 1_000, 8, 20140502
+ATTEMPTS, SEED = 1_000, 20140502
 # An executor that waits for a lock longer than its timeout is killed in the middle of its turn.
 TIMEOUT_S, VISIBLE_AGAIN_S, LOCKED_S = 2, 3, 3.0
 LOCKED_ACCOUNTS = 20
@@ -51,7 +51,7 @@ async def test_disturbed_deliveries_lose_and_double_nothing(cloud: AwsPlatform) 
     with _impatient(door), _disturbed(door, bots) as disturbed:
         with _locking(cloud, bots):
             async with senders(cloud, bots, log, SEED) as sending:
-                await sending.run(ATTEMPTS, WORKERS)
+                await sending.run(ATTEMPTS, cloud.senders)
         assert await settled(cloud), cloud.last_words()
     assert disturbed["doubled"] > ATTEMPTS / 20
     assert disturbed["held back"] > 0

@@ -22,7 +22,6 @@ from tests.support.signals_load import ACCEPTED, DUPLICATE, Log
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 ATTEMPTS = 1_000
 FULL = int(os.environ.get("QUANTLAB_SOAK", "10000"))
-WORKERS = 16
 SEED = 20140501
 SABOTAGES = {
     "gap in event_seq": "delete from event where (tenant_id, stream_id, seq) ="
@@ -80,7 +79,7 @@ async def _soak(running: Platform, attempts: int) -> None:
     bots = await fifty_bots(running)
     before, log = ends_of(running), Log()
     async with senders(running, bots, log, SEED) as sending:
-        await sending.run(attempts, WORKERS)
+        await sending.run(attempts, running.senders)
     assert await triggered(running)
     assert await settled(running), running.last_words()
 

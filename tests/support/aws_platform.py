@@ -23,6 +23,9 @@ class AwsPlatform(Platform):
 
     up_wait_s = 500
     keeps_bytes = False
+    # Each request at once asks for another copy of a Lambda; copies that start together share the
+    # cores, and one that needs longer than its timeout is killed and starts anew.
+    senders = 4
 
     @property
     def endpoint(self) -> str:

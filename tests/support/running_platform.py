@@ -42,6 +42,7 @@ class Platform:
     up_wait_s = 150
     # A gateway hands bodies on as text: what is not UTF-8 arrives as something else.
     keeps_bytes = True
+    senders = 16
 
     @property
     def state(self) -> Path:
