@@ -71,7 +71,7 @@ def limiting_configs(configs: Path) -> None:
     """Besides, make the other tenant's limits so low that bots meet them however slow it goes."""
 
     def tenant(document: Document) -> None:
-        document["rateLimits"] = {"account": {"perMinute": 4, "burst": 4}}
+        document["rateLimits"] = {"account": {"perMinute": 1, "burst": 4}}
 
     load_configs(configs)
     change_json(configs / "tenants" / f"{BETA}.json", tenant)
