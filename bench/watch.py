@@ -11,12 +11,10 @@ import random
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from bench.machine import machine
-from bench.world import ROOT
-from quantlab.engine.native.compile import compiled
+from bench.world import NATIVE, ROOT
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.watch import Watch
 from quantlab.ledger.state import Account, Position
@@ -24,6 +22,7 @@ from quantlab.market.catalog import parse_catalog
 from quantlab.market.quote import Quote
 from quantlab.rules.day import open_day
 from quantlab.rules.profile import parse_profile
+from quantlab_edge.native import compiled_kernels
 
 OUT = ROOT / "bench" / "out"
 NOW = 1_773_140_400_000_000_000
@@ -100,8 +99,7 @@ def main() -> int:
     arguments = parser.parse_args()
     catalogue = (ROOT / "agent" / "configs" / "instruments.json").read_text("utf-8")
     catalog = parse_catalog(json.loads(catalogue))
-    kernels = compiled(str(Path(OUT / "native").absolute()))
-    kernels.warm()
+    kernels = compiled_kernels(NATIVE)
     cases = []
     for basis, currency in ((None, "USD"), ("equity", "USD"), (None, "EUR")):
         watch = ArrayWatch(catalog, kernels)

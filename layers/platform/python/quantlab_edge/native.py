@@ -1,9 +1,12 @@
 """The compiled core of a process that may have it: found, compiled, kept on disk."""
 
 import asyncio
+import fcntl
 import hashlib
 import time
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -41,14 +44,25 @@ def compiled_kernels(folder: Path) -> "Kernels":
     for module in (*SCALARS, loops):
         source.update(Path(str(module.__file__)).read_bytes())
     kept = folder / source.hexdigest()[:16]
-    known = kept.is_dir()
-    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not known:
-        _log.info("compiling", what="the loops over accounts and positions", once_into=str(kept))
-    found = compiled(str(kept))
-    found.warm()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(folder):
+        known = kept.is_dir()
+        kept.mkdir(mode=0o700, exist_ok=True)
+        if not known:
+            what = "the loops over accounts and positions"
+            _log.info("compiling", what=what, once_into=str(kept))
+        found = compiled(str(kept))
+        found.warm()
     _log.info("compiled", seconds=round(time.perf_counter() - started, 2), read=known)
     return found
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait while another process compiles: it takes half a minute of a core, then all may read."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class NativePorts(Composition):
