@@ -5,7 +5,7 @@ decides. It must not change accounts. An account that has had what a demand is f
 again until its state moves or RETRY_NS have passed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from quantlab.engine import commands
@@ -39,6 +39,7 @@ from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account, Position
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
+from quantlab.market.fill_model import FillModel
 from quantlab.market.quote import Quote
 from quantlab.rules.day import is_day_over
 from quantlab.rules.floors import next_high_water
@@ -110,6 +111,7 @@ class Watch:
         feed_now_ns: int,
         now_ns: int,
         trading: TradingTerms = STANDARD,
+        fill_models: Mapping[str, FillModel] | None = None,
     ) -> list[Demand]:
         """Take over an account's state unless a newer one is known; judge it at once.
 
@@ -131,7 +133,7 @@ class Watch:
         if not account.positions and not account.working:
             return leaving
         watched = self._enter(account, profile, old)
-        watched.trading = trading
+        watched.trading, watched.fill_models = trading, fill_models or {}
         return self._judge(watched, None, self._market(feed_now_ns), now_ns)
 
     def set_quotes(self, quotes: Iterable[Quote]) -> None:
