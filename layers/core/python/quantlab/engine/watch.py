@@ -10,12 +10,7 @@ from dataclasses import replace
 
 from quantlab.engine import commands
 from quantlab.engine.agenda import RELOOK_NS, Agenda
-from quantlab.engine.context import (
-    Market,
-    equity_of,
-    order_symbols,
-    symbols_of,
-)
+from quantlab.engine.context import Market, equity_of, order_symbols, symbols_of
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.stop_out import stop_out_demands
 from quantlab.engine.watch_checks import check_at_quotes, check_by_clock
