@@ -13,7 +13,7 @@ from quantlab.engine.agenda import RELOOK_NS, Agenda
 from quantlab.engine.context import Market, equity_of, order_symbols, symbols_of
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.stop_out import stop_out_demands
-from quantlab.engine.watch_checks import check_at_quotes, check_by_clock
+from quantlab.engine.watch_checks import check_at_quotes, check_by_clock, roll_day
 from quantlab.engine.watch_orders import (
     expire_orders,
     keep_peaks,
@@ -260,7 +260,7 @@ class Watch:
         elif account.status in ("locked", "disabled"):
             demands += self._liquidate(watched, quote, market, now_ns)
         if is_day_over(account, now_ns):
-            return demands + _roll_day(watched, now_ns)
+            return demands + roll_day(watched, now_ns)
         if not account.positions:
             return demands + self._observe(watched, now_ns)
         equity_minor = equity_of(account, market)
@@ -393,14 +393,6 @@ def _protection(position: Position, kind: str, quote: Quote) -> tuple[Name, dict
     }
     about = (commands.PROTECT, position.symbol, position.opened_seq, kind, price_ticks or 0)
     return about, payload
-
-
-def _roll_day(watched: Watched, now_ns: int) -> list[Demand]:
-    reset_ns = watched.account.day.next_reset_ns
-    payload: dict[str, Json] = {"resetAt": format_rfc3339(reset_ns)}
-    return demand_once(
-        watched, (commands.ROLL_DAY,), (commands.ROLL_DAY, reset_ns), payload, now_ns
-    )
 
 
 def stop_name(position: Position) -> Name:
