@@ -35,6 +35,7 @@ from quantlab.engine.native.holders import UNEXPRESSED
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import RETRY_NS, Demand
+from quantlab.ledger.orders import Order, Terms
 from quantlab.ledger.state import Position, Tally
 from quantlab.market.quote import Quote
 from quantlab.market.sessions import Calendar
@@ -257,6 +258,29 @@ def test_costs_and_payouts_move_the_floors_of_the_arrays(
         assert watch.on_quote(quote_of(ENTRY + lowest, seq=1), NOW + 1, NOW + 1) == []
         demands = watch.on_quote(quote_of(ENTRY + lowest - 1, seq=2), NOW + 2, NOW + 2)
         assert [demand.payload["rules"] for demand in demands] == [[rule_id]]
+
+
+@KERNELS
+def test_working_orders_call_alike_with_and_without_sizes(kernels: Kernels) -> None:
+    instruments = {
+        symbol: replace(item, size_required=True) for symbol, item in CATALOG.instruments.items()
+    }
+    catalog, profile = replace(CATALOG, instruments=instruments), daily_loss()
+    terms = Terms(limit_ticks=ENTRY, time_in_force="gtc")
+    order = Order("o1", "s1", None, "bot", "EURUSD", 1, "limit", LOT, 0, None, None, "working",
+                  None, 7, NOW, terms)  # fmt: skip
+    account = replace(holding(profile, position(LOT)), working={"o1": order})
+    plain, fast = Watch(catalog), ArrayWatch(catalog, kernels)
+    for watch in (plain, fast):
+        watch.put(account, profile, NOW, NOW)
+    found = []
+    for seq, size in enumerate((0, 0, 5, 0), 1):
+        now_ns = NOW + seq * RETRY_NS
+        quote = replace(quote_of(ENTRY - 100, seq=seq), ask_size_steps=size)
+        expected = plain.on_quote(quote, now_ns, now_ns)
+        assert seen(fast.on_quote(quote, now_ns, now_ns)) == seen(expected)
+        found += [one.payload["feedSeq"] for one in expected if one.name == commands.WORK_ORDER]
+    assert found == [3], "nothing can fill without a size"
 
 
 def test_the_arrays_know_every_field_of_an_account_and_a_position() -> None:

@@ -149,7 +149,9 @@ class Orders(RuleBasedStateMachine):
         outcome = execute(before, request, context)
         self.account = outcome.account
         self.check(before.event_seq, outcome)
-        self.demands += self.watch.put(self.account, RULES, self.now_ns, self.now_ns, self.trading)
+        self.demands += self.watch.put(
+            self.account, RULES, self.now_ns, self.now_ns, self.trading, dict(self.models)
+        )
         return outcome
 
     def trade(self, **payload: Any) -> Outcome:

@@ -466,6 +466,36 @@ def test_an_account_that_is_stopped_cancels_what_works() -> None:
     assert ends(outcome) == [("cancelled", "account_disabled")]
 
 
+@pytest.mark.parametrize("shown", [None, 3])
+def test_a_rule_that_flattens_cancels_what_could_open_again(shown: int | None) -> None:
+    window = {"days": ["wed"], "at": "12:30", "until": "13:00"}
+    rules = profile(rule("flat_by", "soft", timeZone="UTC", windows=[window]))
+    desk = Desk(account(rules), rules)
+    entry = desk.place(
+        orderType="limit", price="1.07000", bracket={"stopLoss": "1.06000", "takeProfit": "1.09"}
+    )
+    seller = desk.place("sell", orderType="limit", price="1.09000")
+    desk.trade(bracket={"stopLoss": "1.07000", "takeProfit": "1.09000"})
+    exits = [o.order_id for o in desk.account.working.values() if o.status == "working"][2:]
+    desk.shown = {} if shown is None else {("EURUSD", -1): shown}
+    desk.now_ns += 1800 * SECOND_NS
+    outcome = desk.give(commands.CHECK_RULES, "schedule", checkpoint="12:30")
+    assert (outcome.rejection, outcome.account.status) == (None, "active")
+    told = {e.payload["orderId"]: e.payload for e in outcome.events
+            if e.event_type == "order.cancelled"}  # fmt: skip
+    for order in (entry, seller):
+        assert (told[order.order_id]["reason"], told[order.order_id]["rule"]) == (
+            "flattened", "flat_by",
+        )  # fmt: skip
+    assert ends(outcome).count(("cancelled", "parent_ended")) == 2
+    if shown is None:
+        assert (steps(desk), desk.account.working) == (0, {})
+        assert [told[order_id]["reason"] for order_id in exits] == ["position_closed"] * 2
+    else:
+        assert steps(desk) == 7
+        assert set(desk.account.working) == set(exits), "a position that must wait is protected"
+
+
 def test_rules_judge_an_opening_order_again_when_it_fills() -> None:
     shut = rule(
         "trading_hours", "soft", reducingOrders="allowed", timeZone="UTC",

@@ -113,3 +113,74 @@ def test_orders_count_when_they_are_taken_and_exits_do_not() -> None:
     assert (waiting.account.tally.orders, waiting.account.tally.trades) == (2, 1)
     assert reason(refused) is not None
     assert refused.account.tally.orders == 2
+
+
+def changed(state: Account, rules: Profile, order_id: str, **change: str) -> Outcome:
+    context = Context(market(EURUSD), rules, frozenset({"EURUSD"}), NOW, around=QUIET)
+    return execute(state, command(action="modify", orderId=order_id, **change), context)
+
+
+@pytest.mark.parametrize(
+    ("rules", "change", "refused"),
+    [
+        (TWO, {"quantity": "0.21"}, "position_size"),
+        (TWO, {"quantity": "0.20"}, None),
+        (STOP, {"quantity": "0.11"}, "stop_loss_required"),
+        (STOP, {"price": "1.08001"}, "stop_loss_required"),
+        (STOP, {"price": "1.07999"}, None),
+        (STOP, {"quantity": "0.09"}, None),
+    ],
+)
+def test_a_change_is_judged_like_a_new_order_unless_it_lessens_risk(
+    rules: Profile, change: dict[str, str], refused: str | None
+) -> None:
+    # 0.10 lots lose all the 1,000 that may be lost between 1.08 and 0.98, which has no room left.
+    asked = {"orderType": "limit", "price": "1.08000", "stopLoss": "0.98000"}
+    placed = trade(account(rules), rules=rules, **asked)
+    assert reason(placed) is None
+    (order,) = placed.account.working.values()
+
+    outcome = changed(placed.account, rules, order.order_id, **change)
+
+    assert reason(outcome) == refused
+    (after,) = outcome.account.working.values()
+    assert (after == order) == (refused is not None)
+    assert [violation.rule for violation in outcome.violations] == ([refused] if refused else [])
+
+
+def test_the_stop_of_an_entry_that_works_moves_nearer_but_not_too_far() -> None:
+    placed = trade(
+        account(STOP), rules=STOP, orderType="limit", price="1.08000",
+        bracket={"stopLoss": "1.00000"},
+    )  # fmt: skip
+    (stop,) = (one for one in placed.account.working.values() if one.order_type == "stop")
+
+    far = changed(placed.account, STOP, stop.order_id, triggerPrice="0.90000")
+    near = changed(placed.account, STOP, stop.order_id, triggerPrice="1.07000")
+
+    assert (reason(far), reason(near)) == ("stop_loss_required", None)
+
+
+def test_a_change_outside_trading_hours_is_refused_but_a_smaller_order_is_not() -> None:
+    window = {"days": ["wed"], "open": "09:00", "close": "10:00"}
+    shut = profile(rule("trading_hours", "soft", reducingOrders="allowed", timeZone="UTC",
+                        windows=[window]))  # fmt: skip
+    placed = trade(account(), orderType="limit", price="1.08000")
+    (order_id,) = placed.account.working
+
+    assert reason(changed(placed.account, shut, order_id, price="1.08100")) == "trading_hours"
+    assert reason(changed(placed.account, shut, order_id, quantity="0.05")) is None
+
+
+def test_the_last_order_of_a_day_may_be_changed_and_fills() -> None:
+    one = profile(rule("order_limits", "soft", maxOrders=1))
+    placed = trade(account(one), rules=one, orderType="limit", price="1.08000")
+    (order_id,) = placed.account.working
+    larger = changed(placed.account, one, order_id, quantity="0.20")
+    assert reason(larger) is None
+    assert reason(trade(larger.account, rules=one)) == "order_limits"
+    at = quote("EURUSD", "1.07990", "1.07992", seq=2)
+
+    filled = reached(larger.account, order_id, at, one, QUIET)
+
+    assert filled.account.positions["EURUSD"].size_steps == 20

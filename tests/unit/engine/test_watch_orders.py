@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.fill_models import MODELS
 from tests.support.watch_cases import (
     CATALOG,
     ENTRY,
@@ -17,6 +18,8 @@ from tests.support.watch_cases import (
     watching,
 )
 
+from quantlab.engine.native.compile import INTERPRETED
+from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import OBSERVE_EVERY_NS, RETRY_NS, Demand
 from quantlab.ledger.orders import Order, Terms
@@ -129,3 +132,49 @@ def test_the_quote_that_converts_the_gain_is_recorded_too() -> None:
     quotes = demand.payload["quotes"]
     assert isinstance(quotes, list)
     assert [one["symbol"] for one in quotes if isinstance(one, dict)] == ["EURUSD", "GBPUSD"]
+
+
+SIZES = replace(
+    CATALOG,
+    instruments={
+        symbol: replace(item, size_required=True) for symbol, item in CATALOG.instruments.items()
+    },
+)
+
+
+@pytest.mark.parametrize("kind", [Watch, lambda known: ArrayWatch(known, INTERPRETED)])
+@pytest.mark.parametrize(
+    ("asked", "size", "model", "called"),
+    [
+        (order("limit", limit_ticks=ENTRY), 0, None, False),
+        (order("limit", limit_ticks=ENTRY), 1, None, True),
+        (order("limit", limit_ticks=ENTRY), 0, "unlimited none", True),
+        (order("stop", status="triggered", trigger_ticks=ENTRY), 0, None, False),
+        (order("limit", status="partially_filled", limit_ticks=ENTRY), 0, None, False),
+        # A trigger and an end need no size.
+        (order("stop", trigger_ticks=ENTRY), 0, None, True),
+        (order("limit", limit_ticks=ENTRY, time_in_force="ioc"), 0, None, True),
+        (order("market", time_in_force="ioc"), 0, None, True),
+    ],
+)
+def test_a_quote_without_the_size_it_needs_does_not_call_for_an_order(
+    kind: Any, asked: Order, size: int, model: str | None, *, called: bool
+) -> None:
+    watch = kind(SIZES)
+    models = {} if model is None else {"*": MODELS[model]}
+    watch.put(with_orders(asked), FREE, NOW, NOW, fill_models=models)
+    for seq in (2, 3, 4):
+        seen = replace(quote(ENTRY - 10, seq=seq), bid_size_steps=5, ask_size_steps=size)
+        found = feed(watch, seen, NOW + seq * RETRY_NS)
+        assert [demand.name for demand in found] == (["work_order"] if called else [])
+    shown = replace(quote(ENTRY - 10, seq=5), ask_size_steps=7)
+    assert [one.name for one in feed(watch, shown, NOW + 9 * RETRY_NS)] == ["work_order"]
+
+
+def test_an_order_waits_for_the_rate_its_gain_is_converted_at() -> None:
+    euros = replace(with_orders(order("limit", limit_ticks=ENTRY)), currency="GBP")
+    watch = Watch(CATALOG)
+    watch.put(euros, FREE, NOW, NOW)
+    assert feed(watch, quote(ENTRY - 20, seq=2)) == []
+    watch.set_quotes([quote(130_000, symbol="GBPUSD", seq=3)])
+    assert [one.name for one in feed(watch, quote(ENTRY - 20, seq=4))] == ["work_order"]

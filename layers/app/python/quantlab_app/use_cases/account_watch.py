@@ -130,8 +130,16 @@ class AccountWatch:
     async def _put(self, account: Account) -> None:
         rulebook = await self._ports.rulebooks.of(account)
         now_ns = self._ports.clock.now_ns()
-        feed_now_ns, trading = self._feed_now(now_ns), rulebook.trading
-        self._demand(self._watch.put(account, rulebook.profile, feed_now_ns, now_ns, trading))
+        self._demand(
+            self._watch.put(
+                account,
+                rulebook.profile,
+                self._feed_now(now_ns),
+                now_ns,
+                rulebook.trading,
+                rulebook.fill_models,
+            )
+        )
 
     async def _reload(self) -> None:
         """Read every account with positions or working orders, on attaching and now and then."""

@@ -143,7 +143,9 @@ class BatchRun:
 
     def _watched(self) -> list[Demand]:
         rules, now_ns = self.rules, self._now_ns
-        return self._watch.put(self._account, rules.profile, now_ns, now_ns, rules.trading)
+        return self._watch.put(
+            self._account, rules.profile, now_ns, now_ns, rules.trading, rules.fill_models
+        )
 
     def _context(self, market: Market, now_ns: int) -> Context:
         account, profile = self._account, self.rules.profile

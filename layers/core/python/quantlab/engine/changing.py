@@ -7,21 +7,25 @@ from typing import Any, Final
 from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import enforce_equity
+from quantlab.engine.guard import guard, only_reduces
 from quantlab.engine.margin import refused_orders
 from quantlab.engine.order_terms import (
     GTD,
     LIMITED,
     PERCENT_STEP,
+    STOP,
     TRAILING_STOP,
     TRIGGERED_BY_PRICE,
     is_armed,
     started,
+    trigger_of,
 )
 from quantlab.engine.orders import cancel_order, cancel_working, move_order
-from quantlab.engine.placing import Payload, misplaced, read_expiry
+from quantlab.engine.placing import Payload, entry_ticks_of, misplaced, read_expiry
+from quantlab.engine.pretrade import refused_by_rules
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import on_tick, quantity_steps
-from quantlab.engine.working import attempt
+from quantlab.engine.working import attempt, child_stop
 from quantlab.kernel.decimals import format_units, to_units
 from quantlab.ledger.orders import Order
 from quantlab.market.instrument import Instrument
@@ -72,7 +76,7 @@ def modify(draft: Draft, payload: Payload) -> Rejection | None:
     (order,) = found
     market = draft.context.market
     instrument = market.catalog.instruments[order.symbol]
-    changed = _changed(draft, order, instrument, payload)
+    changed = _allowed(draft, order, instrument, payload)
     if isinstance(changed, Rejection):
         return changed
     if order.status != lifecycle.PENDING_PARENT:
@@ -92,6 +96,47 @@ def modify(draft: Draft, payload: Payload) -> Rejection | None:
     return None
 
 
+def _lessens(order: Order, changed: Order) -> bool:
+    """Say whether a change can only lessen what an order risks, which no rule refuses.
+
+    It makes the order smaller, its limit better, its end sooner, or brings an exit's stop nearer.
+    """
+    was, now = order.terms, changed.terms
+    if changed.size_steps > order.size_steps:
+        return False
+    worse = _moved(order.side, was.limit_ticks, now.limit_ticks)
+    later = _moved(1, was.expire_at_ns, now.expire_at_ns)
+    nearer = now.reduce_only and order.order_type == STOP
+    farther = _moved(order.side, was.trigger_ticks, now.trigger_ticks)
+    same = replace(
+        now,
+        limit_ticks=was.limit_ticks,
+        expire_at_ns=was.expire_at_ns,
+        trigger_ticks=was.trigger_ticks,
+    )
+    triggers = farther <= 0 if nearer else farther == 0
+    return worse <= 0 and later <= 0 and triggers and same == was
+
+
+def _moved(side: int, before: int | None, after: int | None) -> int:
+    return side * ((after or 0) - (before or 0))
+
+
+def _refused(draft: Draft, instrument: Instrument, changed: Order) -> Rejection | None:
+    """Judge a changed order as if it were placed now; a stop, by the entry that it protects."""
+    reduces = only_reduces(draft, changed)
+    refused = guard(draft, changed.symbol, reducing=reduces)
+    if isinstance(refused, Rejection):
+        return refused
+    judged, stop_ticks = changed, child_stop(draft, changed.order_id)
+    entry = draft.account.working.get(changed.terms.parent_id or "")
+    if entry is not None and changed.order_type == STOP:
+        judged, stop_ticks = entry, trigger_of(changed)
+    entry_ticks = entry_ticks_of(draft, instrument, judged)
+    known_ticks = None if isinstance(entry_ticks, Rejection) else entry_ticks
+    return refused_by_rules(draft, judged, known_ticks, stop_ticks)
+
+
 def _answer(draft: Draft, orders: list[Order]) -> None:
     ids: list[Any] = [order.order_id for order in orders]
     draft.outcome.result = {"orderId": ids[0], "orderIds": ids}
@@ -109,6 +154,16 @@ def _named(draft: Draft, payload: Payload) -> list[Order] | Rejection:
         return found
     named = f"clientId {client_id}" if order_id is None else order_id
     return Rejection(Reason.ORDER_NOT_WORKING, f"no working order {named}")
+
+
+def _allowed(
+    draft: Draft, order: Order, instrument: Instrument, payload: Payload
+) -> Order | Rejection:
+    """Return the changed order, or why it cannot be that or the rules do not let it."""
+    changed = _changed(draft, order, instrument, payload)
+    if isinstance(changed, Rejection) or _lessens(order, changed):
+        return changed
+    return _refused(draft, instrument, changed) or changed
 
 
 def _changed(

@@ -4,7 +4,7 @@ from quantlab.engine.commands import Violation
 from quantlab.engine.context import Market, equity_of, symbols_of, write_quotes
 from quantlab.engine.draft import Draft
 from quantlab.engine.filling import fill_market_order
-from quantlab.engine.orders import cancel_working
+from quantlab.engine.orders import cancel_openers, cancel_working
 from quantlab.engine.overnight import charge_swaps
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.sizing import closing_intent
@@ -114,7 +114,7 @@ def enforce(draft: Draft, verdicts: tuple[Verdict, ...], market: Market | None =
     elif action == terms.LOCK_UNTIL_RESET:
         _end(draft, "locked", "account.locked", broken[0].rule)
     elif action == terms.FLATTEN:
-        liquidate(draft, f"rule:{broken[0].rule}")
+        _flatten(draft, next(one.rule for one in broken if one.action == action))
 
 
 def _used_quotes(draft: Draft, market: Market | None) -> dict[str, Json]:
@@ -129,6 +129,15 @@ def _end(draft: Draft, status: str, event_type: str, rule: str) -> None:
     draft.change(status=status, status_reason=rule)
     draft.emit(event_type, {"rule": rule, "balance": draft.money(draft.account.balance_minor)})
     cancel_working(draft, f"account_{status}", rule=rule)
+    liquidate(draft, f"rule:{rule}")
+
+
+def _flatten(draft: Draft, rule: str) -> None:
+    """Close every position, and first cancel what could open another.
+
+    Orders that only reduce stay until their position is gone, as it may have to wait for a quote.
+    """
+    cancel_openers(draft, "flattened", rule=rule)
     liquidate(draft, f"rule:{rule}")
 
 

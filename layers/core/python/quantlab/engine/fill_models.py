@@ -79,6 +79,11 @@ def slippage_ticks(
     return 0
 
 
+def shows_size(model: FillModel, instrument: Instrument, quote: Quote, side: int) -> bool:
+    """Say whether a quote has a size for an order of a side, or the model needs none."""
+    return model.size_rule(instrument) != DISPLAYED or quote.size_for(side) > 0
+
+
 def fill_seed(tenant_id: str, account_id: str, event_seq: int) -> int:
     """Return the seed of a fill: 63 bits of SHA-256 of what names its event."""
     return seed_of("fill", tenant_id, account_id, event_seq) >> 1

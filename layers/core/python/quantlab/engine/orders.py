@@ -139,6 +139,14 @@ def cancel_working(
     return tuple(chosen)
 
 
+def cancel_openers(draft: Draft, reason: str, **told: Json) -> None:
+    """Cancel the working orders that could open a position; those that only reduce stay."""
+    for order_id in tuple(draft.account.working):
+        order = draft.account.working.get(order_id)
+        if order is not None and not order.terms.reduce_only:
+            cancel_order(draft, order, reason, **told)
+
+
 def follow_fill(draft: Draft, order: Order, size_steps: int) -> None:
     """Do what a fill of size_steps means for other orders, the filled one being put away.
 

@@ -127,7 +127,7 @@ def _refused(draft: Draft, instrument: Instrument, plan: Plan) -> Rejection | No
     stops = (trigger_of(child) for child in plan.children if child.order_type == STOP)
     stop_ticks = next(stops, None)
     for order in plan.orders:
-        entry = _entry_ticks(draft, instrument, order)
+        entry = entry_ticks_of(draft, instrument, order)
         entry_ticks = None if isinstance(entry, Rejection) else entry
         refused = refused_by_rules(draft, order, entry_ticks, stop_ticks)
         if refused is not None:
@@ -207,7 +207,7 @@ def _with_exits(
     draft: Draft, instrument: Instrument, first: Order, bracket: Payload
 ) -> Plan | Rejection:
     """Make the exits of a bracket: a stop or trailing stop, and a limit, that only reduce."""
-    entry_ticks = _entry_ticks(draft, instrument, first)
+    entry_ticks = entry_ticks_of(draft, instrument, first)
     if isinstance(entry_ticks, Rejection):
         return entry_ticks
     checked = protective_prices(instrument, first.side, entry_ticks, bracket)
@@ -373,7 +373,7 @@ def _sized(
     draft: Draft, instrument: Instrument, order: Order, payload: Payload
 ) -> Sized | Rejection:
     needs_entry = any(key in payload for key in ("stopLoss", "takeProfit", "riskPercent"))
-    entry_ticks = _entry_ticks(draft, instrument, order)
+    entry_ticks = entry_ticks_of(draft, instrument, order)
     if isinstance(entry_ticks, Rejection):
         if needs_entry:
             return entry_ticks
@@ -386,7 +386,7 @@ def _sized(
     )
 
 
-def _entry_ticks(draft: Draft, instrument: Instrument, order: Order) -> int | Rejection:
+def entry_ticks_of(draft: Draft, instrument: Instrument, order: Order) -> int | Rejection:
     """Return the price an order would enter at: its own, or the quote's where that is better."""
     quote = draft.context.market.usable(instrument)
     model = draft.context.fill_model(instrument)

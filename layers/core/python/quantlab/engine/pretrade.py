@@ -67,12 +67,13 @@ def asked_of(
     return Asked(
         instrument=instrument,
         side=order.side,
-        size_steps=size_steps,
+        size_steps=size_steps if order.terms.reduce_only else order.size_steps,
         after_steps=after_steps,
         opened_steps=opened_steps,
         has_stop=stop_ticks is not None,
         risk_minor=_risk_minor(draft, instrument, entry_ticks, lost_ticks, opened_steps),
         now_ns=draft.context.now_ns,
+        is_new=not order.order_id,
     )
 
 

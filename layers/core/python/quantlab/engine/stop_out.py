@@ -19,7 +19,7 @@ from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import enforce_equity
 from quantlab.engine.filling import fill_market_order
 from quantlab.engine.margin import PPM, is_at_level, used_margin
-from quantlab.engine.orders import cancel_order
+from quantlab.engine.orders import cancel_openers
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import closing_intent
 from quantlab.engine.watched import Demand, Watched, demand_once
@@ -77,7 +77,7 @@ def stop_out(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         return evidence
     if evidence is None:
         return Rejection(Reason.NOT_TRIGGERED, "the margin level is above the stop-out")
-    _cancel_openers(draft)
+    cancel_openers(draft, CAUSE)
     closed: list[str] = []
     while isinstance(evidence, dict):
         loser = _largest_loser(draft, seen, closed)
@@ -120,14 +120,6 @@ def _evidence(draft: Draft, market: Market) -> dict[str, Json] | Rejection | Non
         "configVersion": account.config_version,
         "quotes": write_quotes(market.quotes[symbol] for symbol in symbols),
     }
-
-
-def _cancel_openers(draft: Draft) -> None:
-    """Cancel the working orders that could open a position; those that only reduce stay."""
-    for order_id in tuple(draft.account.working):
-        order = draft.account.working.get(order_id)
-        if order is not None and not order.terms.reduce_only:
-            cancel_order(draft, order, CAUSE)
 
 
 def _largest_loser(draft: Draft, seen: Market, closed: list[str]) -> Position | None:

@@ -5,20 +5,15 @@ decides. It must not change accounts. An account that has had what a demand is f
 again until its state moves or RETRY_NS have passed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from quantlab.engine import commands
 from quantlab.engine.agenda import RELOOK_NS, Agenda
-from quantlab.engine.context import (
-    Market,
-    equity_of,
-    order_symbols,
-    symbols_of,
-)
+from quantlab.engine.context import Market, equity_of, order_symbols, symbols_of
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.stop_out import stop_out_demands
-from quantlab.engine.watch_checks import check_at_quotes, check_by_clock
+from quantlab.engine.watch_checks import check_at_quotes, check_by_clock, roll_day
 from quantlab.engine.watch_orders import (
     expire_orders,
     keep_peaks,
@@ -39,6 +34,7 @@ from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account, Position
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
+from quantlab.market.fill_model import FillModel
 from quantlab.market.quote import Quote
 from quantlab.rules.day import is_day_over
 from quantlab.rules.floors import next_high_water
@@ -110,6 +106,7 @@ class Watch:
         feed_now_ns: int,
         now_ns: int,
         trading: TradingTerms = STANDARD,
+        fill_models: Mapping[str, FillModel] | None = None,
     ) -> list[Demand]:
         """Take over an account's state unless a newer one is known; judge it at once.
 
@@ -131,7 +128,7 @@ class Watch:
         if not account.positions and not account.working:
             return leaving
         watched = self._enter(account, profile, old)
-        watched.trading = trading
+        watched.trading, watched.fill_models = trading, fill_models or {}
         return self._judge(watched, None, self._market(feed_now_ns), now_ns)
 
     def set_quotes(self, quotes: Iterable[Quote]) -> None:
@@ -263,7 +260,7 @@ class Watch:
         elif account.status in ("locked", "disabled"):
             demands += self._liquidate(watched, quote, market, now_ns)
         if is_day_over(account, now_ns):
-            return demands + _roll_day(watched, now_ns)
+            return demands + roll_day(watched, now_ns)
         if not account.positions:
             return demands + self._observe(watched, now_ns)
         equity_minor = equity_of(account, market)
@@ -396,14 +393,6 @@ def _protection(position: Position, kind: str, quote: Quote) -> tuple[Name, dict
     }
     about = (commands.PROTECT, position.symbol, position.opened_seq, kind, price_ticks or 0)
     return about, payload
-
-
-def _roll_day(watched: Watched, now_ns: int) -> list[Demand]:
-    reset_ns = watched.account.day.next_reset_ns
-    payload: dict[str, Json] = {"resetAt": format_rfc3339(reset_ns)}
-    return demand_once(
-        watched, (commands.ROLL_DAY,), (commands.ROLL_DAY, reset_ns), payload, now_ns
-    )
 
 
 def stop_name(position: Position) -> Name:

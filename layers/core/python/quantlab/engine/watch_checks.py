@@ -1,4 +1,4 @@
-"""The demand that an account's writer judge it, with what the watch saw."""
+"""The demands that an account's writer judge it, with what the watch saw, or begin its day."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from quantlab.engine import commands
 from quantlab.engine.context import exposure_id, write_quotes
 from quantlab.engine.watched import Demand, Name, Watched, demand_once
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.market.quote import Quote
 from quantlab.rules.evidence import Verdict
 
@@ -43,6 +44,15 @@ def check_by_clock(
     seen: dict[str, Json] = {"equityMinor": None, "feedSeq": 0, "quotes": []}
     identity = (commands.CHECK_RULES, watched.account.event_seq, "clock", round_number)
     return _check(watched, verdicts, identity, seen, now_ns, None)
+
+
+def roll_day(watched: Watched, now_ns: int) -> list[Demand]:
+    """Demand the trading day that follows the one that has ended."""
+    reset_ns = watched.account.day.next_reset_ns
+    payload: dict[str, Json] = {"resetAt": format_rfc3339(reset_ns)}
+    return demand_once(
+        watched, (commands.ROLL_DAY,), (commands.ROLL_DAY, reset_ns), payload, now_ns
+    )
 
 
 def _check(

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 from quantlab.engine import commands, lifecycle
 from quantlab.engine.context import Market, write_quotes
+from quantlab.engine.fill_models import shows_size
 from quantlab.engine.order_terms import (
+    FOK,
+    IOC,
     TRAILING_STOP,
     is_armed,
     is_called,
@@ -17,6 +20,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.market.conversion import conversion_pair
+from quantlab.market.fill_model import chosen_model
 from quantlab.market.quote import Quote
 
 
@@ -84,13 +88,28 @@ def work_orders(watched: Watched, quote: Quote | None, market: Market, now_ns: i
             watched.account, watched.peak_seq = trailing, max(watched.peak_seq, seen.seq)
         for order in trailing.working.values():
             waiting = order.symbol != symbol or order.status == lifecycle.PENDING_PARENT
-            if not waiting and is_called(order, seen):
+            if not waiting and is_called(order, seen) and _can_act(watched, order, seen, market):
                 payload = work_payload(order, trailing, seen, market)
                 about = (commands.WORK_ORDER, order.order_id)
                 tick_ts_ns = None if quote is None else quote.ts_ns
                 identity = (*about, seen.seq)
                 demands += demand_once(watched, about, identity, payload, now_ns, tick_ts_ns)
     return demands
+
+
+def _can_act(watched: Watched, order: Order, quote: Quote, market: Market) -> bool:
+    """Say whether a quote at an order's price triggers it, ends it, or may fill some of it.
+
+    A price without a size that the fill model asks for, or without a rate for the gain, leaves an
+    order as it is: it waits for another quote.
+    """
+    if is_armed(order) or order.terms.time_in_force in (IOC, FOK):
+        return True
+    instrument = market.catalog.instruments[order.symbol]
+    default = market.catalog.fill_models[order.symbol]
+    model = chosen_model(watched.fill_models, order.symbol, default)
+    rate = market.rate(instrument, watched.account.currency, order.side)
+    return shows_size(model, instrument, quote, order.side) and not isinstance(rate, Rejection)
 
 
 def expire_orders(watched: Watched, now_ns: int) -> list[Demand]:

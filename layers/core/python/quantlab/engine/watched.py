@@ -1,5 +1,6 @@
 """What is kept of an account under watch, and the commands that are demanded for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quantlab.engine import commands
@@ -7,6 +8,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import SECOND_NS
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
+from quantlab.market.fill_model import FillModel
 from quantlab.rules.terms import Profile
 
 RETRY_NS = 2 * SECOND_NS
@@ -41,7 +43,7 @@ class Watched:
     stored_peaks those its writer knows of; touched holds the stops that were reached: they stay so
     until the position is gone. asked has the last identity demanded of each thing, answered those
     the account has moved after: a rest waits for the next quote. symbols are those its equity rests
-    on, heard those of its orders as well.
+    on, heard those of its orders as well. fill_models are its tenant's own, by symbol.
     """
 
     account: Account
@@ -51,6 +53,7 @@ class Watched:
     stored_mark_minor: int
     stored_peaks: dict[str, int]
     trading: TradingTerms = STANDARD
+    fill_models: Mapping[str, FillModel] = field(default_factory=dict)
     peak_seq: int = 0
     mark_seq: int = 0
     observed_ns: int = 0

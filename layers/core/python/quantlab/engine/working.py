@@ -83,11 +83,11 @@ def _refused_now(
         return refused
     if reduces:
         return None
-    stop_ticks = _child_stop(draft, order.order_id)
+    stop_ticks = child_stop(draft, order.order_id)
     return refused_by_rules(draft, order, planned.fill.price_ticks, stop_ticks)
 
 
-def _child_stop(draft: Draft, order_id: str) -> int | None:
+def child_stop(draft: Draft, order_id: str) -> int | None:
     """Return the trigger of a stop that waits for an order to be filled."""
     children = (one for one in draft.account.working.values() if one.terms.parent_id == order_id)
     return next((trigger_of(one) for one in children if one.order_type == STOP), None)

@@ -24,7 +24,7 @@ class Asked:
     """An order as rules see it; sizes in steps, after_steps is the signed position after it.
 
     risk_minor is what it loses at its stop-loss, None when that is unknown. now_ns is the instant
-    it is judged at.
+    it is judged at. is_new says that the orders of the day do not count it yet.
     """
 
     instrument: Instrument
@@ -35,6 +35,7 @@ class Asked:
     has_stop: bool
     risk_minor: int | None
     now_ns: int
+    is_new: bool = True
 
     @property
     def symbol(self) -> str:
@@ -166,7 +167,7 @@ def _order_limits(rule: terms.OrderLimits, account: Account, asked: Asked) -> An
     tally, nano = account.tally, lots_nano(asked.instrument, asked.opened_steps)
     begins = abs(asked.after_steps) == asked.opened_steps
     counted = (
-        ("orders", rule.max_orders, tally.orders, 1, str),
+        ("orders", rule.max_orders, tally.orders, int(asked.is_new), str),
         ("trades", rule.max_trades, tally.trades, int(begins), str),
         ("lots", rule.max_nano, tally.opened_nano, nano, lots),
     )

@@ -1,6 +1,6 @@
 """Watch with its hot pass compiled: only holders that a quote may concern are judged in Python."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from quantlab.engine.context import Market
@@ -11,6 +11,7 @@ from quantlab.engine.watched import Demand, Watched
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
+from quantlab.market.fill_model import FillModel
 from quantlab.market.quote import Quote
 from quantlab.rules.terms import Profile
 
@@ -45,13 +46,14 @@ class ArrayWatch(Watch):
         feed_now_ns: int,
         now_ns: int,
         trading: TradingTerms = STANDARD,
+        fill_models: Mapping[str, FillModel] | None = None,
     ) -> list[Demand]:
         """Take over an account's state as Watch does."""
         self._now_ns = now_ns
         known = self._watched.get(account.account_id)
         if known is not None:
             self._pull(known)
-        demands = super().put(account, profile, feed_now_ns, now_ns, trading)
+        demands = super().put(account, profile, feed_now_ns, now_ns, trading, fill_models)
         watched = self._watched.get(account.account_id)
         if watched is not None and watched is not known:
             self._push(watched)
