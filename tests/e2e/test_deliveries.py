@@ -30,6 +30,7 @@ from tests.support.signals_load import LoadBot, Log
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.e2e,
+    pytest.mark.timeout(900),
     pytest.mark.parametrize("running", ["aws-local"], indirect=True, scope="package"),
 ]
 ATTEMPTS, SEED = 1_000, 20140502

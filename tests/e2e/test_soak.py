@@ -19,7 +19,7 @@ from tests.support.load_house import (
 from tests.support.running_platform import Platform
 from tests.support.signals_load import ACCEPTED, DUPLICATE, Log
 
-pytestmark = [pytest.mark.stack, pytest.mark.e2e]
+pytestmark = [pytest.mark.stack, pytest.mark.e2e, pytest.mark.timeout(900)]
 ATTEMPTS = 1_000
 FULL = int(os.environ.get("QUANTLAB_SOAK", "10000"))
 SEED = 20140501
