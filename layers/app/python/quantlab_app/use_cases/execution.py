@@ -125,7 +125,7 @@ async def _turn(ports: Ports, batch: Batch, read_linked: ReadLinked) -> Turn:
         account_id: await ports.rulebooks.of(account)
         for account_id, account in batch.accounts.items()
     }
-    outside = await read_outside(batch, rulebooks, read_linked, ports.clock.now_ns())
+    outside = await read_outside(ports, batch, rulebooks, read_linked)
     return Turn(batch, rulebooks, outside)
 
 

@@ -1,37 +1,51 @@
-"""What rules look at outside the accounts of a turn: linked accounts.
+"""What rules look at outside the accounts of a turn: linked accounts, and releases of news.
 
 Most profiles look at nothing outside: for them nothing is read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from quantlab.engine.commands import LOOK_AROUND, MOVE_CONFIG, Command, Outcome
-from quantlab.rules.limits import WITHIN_MS_MAX
+from quantlab.kernel.instants import SECOND_NS
+from quantlab.rules.limits import MINUTES_MAX, WITHIN_MS_MAX
 from quantlab.rules.surroundings import (
     NO_REACH,
     NOTHING_KNOWN,
     LinkedAccount,
     LinkedFill,
     LinkedOrder,
+    NewsCalendar,
+    Reach,
     Surroundings,
     opening_orders,
     reach_of,
 )
 from quantlab.rules.terms import Profile
+from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_app.ports.accounts import Rulebook
+from quantlab_app.ports.container import Ports
 from quantlab_app.ports.execution import Batch, ReadLinked
 
-MILLISECOND_NS = 1_000_000
+MILLISECOND_NS: Final = 1_000_000
+DECIDED_WITHIN_NS: Final = 60 * SECOND_NS
+FURTHEST: Final = Reach(
+    60 * MINUTES_MAX * SECOND_NS,
+    60 * MINUTES_MAX * SECOND_NS,
+    linked=True,
+    orders_ago_ns=WITHIN_MS_MAX * MILLISECOND_NS,
+)
 
 
 @dataclass(slots=True)
 class Outside:
     """What is known outside the accounts of a batch, kept current while the batch is decided.
 
-    linked is what was committed before, by account.
+    linked is what was committed before, by account; news is None while there is no calendar.
     """
 
+    news: NewsCalendar | None = None
     linked: Mapping[str, Sequence[LinkedAccount]] = field(default_factory=dict)
     _positions: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     _orders: dict[str, tuple[LinkedOrder, ...]] = field(default_factory=dict)
@@ -43,7 +57,8 @@ class Outside:
             return NOTHING_KNOWN
         linked = self.linked.get(account_id)
         known = None if linked is None else tuple(self._now(one) for one in linked)
-        return reach.within(Surroundings(linked=known), now_ns)
+        news = None if self.news is None else self.news.known(reach, now_ns)
+        return reach.within(Surroundings(news, known), now_ns)
 
     def note(self, outcome: Outcome) -> None:
         """Take up what a command of the batch has changed."""
@@ -67,21 +82,54 @@ class Outside:
 
 
 async def read_outside(
-    batch: Batch, rulebooks: Mapping[str, Rulebook], read_linked: ReadLinked, now_ns: int
+    ports: Ports, batch: Batch, rulebooks: Mapping[str, Rulebook], read_linked: ReadLinked
 ) -> Outside:
     """Read what the commands of a batch may look at; of accounts that change rules in it, all."""
-    orders_ago_ns: dict[str, int] = {}
+    reaches: dict[str, Reach] = {}
     for command in batch.commands:
-        reach = reach_of(rulebooks[account_of(command)].profile)
+        account_id = account_of(command)
         if command.name == MOVE_CONFIG:
-            orders_ago_ns[account_of(command)] = WITHIN_MS_MAX * MILLISECOND_NS
-        elif reach.linked and command.name in LOOK_AROUND:
-            orders_ago_ns.setdefault(account_of(command), reach.orders_ago_ns)
-    if not orders_ago_ns:
-        return Outside()
-    since_ns = now_ns - max(orders_ago_ns.values())
-    found = await read_linked(batch.tenant_id, list(orders_ago_ns), since_ns)
-    return Outside({account_id: found.get(account_id, ()) for account_id in orders_ago_ns})
+            reaches[account_id] = FURTHEST
+        elif command.name in LOOK_AROUND and account_id not in reaches:
+            reaches[account_id] = reach_of(rulebooks[account_id].profile)
+    linked = await _linked(ports, batch, reaches, read_linked)
+    return Outside(await _news(ports, batch.tenant_id, reaches.values()), linked)
+
+
+async def _linked(
+    ports: Ports, batch: Batch, reaches: Mapping[str, Reach], read_linked: ReadLinked
+) -> dict[str, Sequence[LinkedAccount]]:
+    ago_ns = {one: reach.orders_ago_ns for one, reach in reaches.items() if reach.linked}
+    if not ago_ns:
+        return {}
+    since_ns = ports.clock.now_ns() - max(ago_ns.values())
+    found = await read_linked(batch.tenant_id, list(ago_ns), since_ns)
+    return {account_id: found.get(account_id, ()) for account_id in ago_ns}
+
+
+async def _news(ports: Ports, tenant_id: str, reaches: Iterable[Reach]) -> NewsCalendar | None:
+    looking = [reach for reach in reaches if reach.news_ago_ns is not None]
+    if not looking:
+        return None
+    now_ns = ports.clock.now_ns()
+    ago_ns = max(reach.news_ago_ns or 0 for reach in looking)
+    ahead_ns = max(reach.news_ahead_ns for reach in looking) + DECIDED_WITHIN_NS
+    scope = system_scope(tenant_id, "surroundings", "")
+    return await ports.news_calendars.near(scope, now_ns - ago_ns, now_ns + ahead_ns)
+
+
+async def present_surroundings(
+    ports: Ports, scope: Scope, account_id: str, profile: Profile
+) -> Surroundings:
+    """Return what the rules of one account look at now, to be shown."""
+    reach, now_ns = reach_of(profile), ports.clock.now_ns()
+    news, linked = None, None
+    if calendar := await _news(ports, scope.tenant_id, (reach,)):
+        news = calendar.known(reach, now_ns)
+    if reach.linked:
+        since_ns = now_ns - reach.orders_ago_ns
+        linked = tuple(await ports.account_links.standing(scope, account_id, since_ns))
+    return Surroundings(news, linked)
 
 
 def account_of(command: Command) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from quantlab.kernel.instants import SECOND_NS, parse_rfc3339
+from quantlab.kernel.canonical import Json
+from quantlab.kernel.instants import SECOND_NS, format_rfc3339, parse_rfc3339
 from quantlab.market.instrument import Instrument
 from quantlab.rules.forms import SYMBOL
 from quantlab.rules.limits import NEWS_MAX, SYMBOLS_MAX
@@ -167,24 +168,76 @@ def release_near(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class NewsCalendar:
+    """Releases in order of time, complete until an instant: what comes later is not known."""
+
+    events: tuple[NewsEvent, ...]
+    until_ns: int
+
+    def known(self, reach: Reach, now_ns: int) -> tuple[NewsEvent, ...] | None:
+        """Return the releases; None where rules look further ahead than the calendar goes."""
+        return self.events if now_ns + reach.news_ahead_ns <= self.until_ns else None
+
+
 def parse_news(document: Mapping[str, Any]) -> tuple[NewsEvent, ...]:
-    """Read a calendar of releases, sorted by time; ProfileError names what is wrong and where."""
+    """Read releases, sorted by time; ProfileError names what is wrong and where."""
+    problems: list[Problem] = []
+    return _whole(Reader(document, "", problems), problems, least=1)
+
+
+def parse_news_calendar(document: Mapping[str, Any]) -> NewsCalendar:
+    """Read releases that are complete until an instant; ProfileError names what is wrong."""
     problems: list[Problem] = []
     reader = Reader(document, "", problems)
+    until_ns = _instant(reader, "until")
+    return NewsCalendar(_whole(reader, problems, least=0), until_ns)
+
+
+def write_news_calendar(calendar: NewsCalendar) -> dict[str, Json]:
+    """Write a calendar as it is read: the same calendar, the same document."""
+    return {
+        "format": 1,
+        "until": format_rfc3339(calendar.until_ns),
+        "events": [
+            {
+                "at": format_rfc3339(event.at_ns),
+                "name": event.name,
+                "impact": event.impact,
+                **{
+                    name: sorted(found)
+                    for name, found in (
+                        ("currencies", event.currencies),
+                        ("symbols", event.symbols),
+                    )
+                    if found
+                },
+            }
+            for event in calendar.events
+        ],
+    }
+
+
+def _whole(reader: Reader, problems: list[Problem], *, least: int) -> tuple[NewsEvent, ...]:
     reader.whole("format", 1, 1)
-    events = [_event(item) for item in reader.objects("events", NEWS_MAX)]
+    events = [_event(item) for item in reader.objects("events", NEWS_MAX, least)]
     reader.finish()
     if problems:
         raise ProfileError(problems)
     return tuple(sorted(events, key=lambda event: (event.at_ns, event.name)))
 
 
-def _event(reader: Reader) -> NewsEvent:
+def _instant(reader: Reader, key: str) -> int:
     expected = "a time as RFC 3339 with its offset"
-    at = reader.plain("at", expected)
-    at_ns = parse_rfc3339(at)
-    if at and at_ns is None:
-        reader.refuse("at", expected)
+    written = reader.plain(key, expected)
+    at_ns = parse_rfc3339(written)
+    if written and at_ns is None:
+        reader.refuse(key, expected)
+    return at_ns or 0
+
+
+def _event(reader: Reader) -> NewsEvent:
+    at_ns = _instant(reader, "at")
     name = reader.plain("name", "the name of the release")
     impact = reader.choice("impact", _IMPACTS)
     named = [
@@ -196,4 +249,4 @@ def _event(reader: Reader) -> NewsEvent:
     if not any(named):
         reader.refuse("currencies", "at least one of currencies, symbols")
     reader.finish()
-    return NewsEvent(at_ns or 0, name, impact, named[0], named[1])
+    return NewsEvent(at_ns, name, impact, named[0], named[1])
