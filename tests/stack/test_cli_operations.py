@@ -185,3 +185,21 @@ def test_without_a_state_folder_there_is_one_sentence(
         assert (ended.value.code, said.out) == (1, "")
         assert len(said.err.strip().splitlines()) == 1
         assert str(tmp_path) in said.err
+
+
+def test_a_news_calendar_is_brought_from_a_file(desk: Desk, tmp_path: Path) -> None:
+    desk.do(_traded)
+    file = tmp_path / "news.json"
+    release = {"at": "2026-03-06T13:30:00Z", "name": "NFP", "impact": "high", "currencies": ["USD"]}
+    calendar = {"format": 1, "until": "2026-03-07T00:00:00Z", "events": [release]}
+    file.write_text(json.dumps(calendar))
+    words = ("tenant", "news", str(file), "--tenant", ALPHA)
+    code, found = desk.cli(*words, "--json")
+    assert (code, found["events"], found["changed"]) == (0, 1, True)
+    assert desk.cli(*words, "--json")[1] == {**found, "changed": False}
+    file.write_text(json.dumps({**calendar, "events": [{**release, "at": "noon"}]}))
+    code, said = desk.cli(*words)
+    assert (code, "/events/0/at: expected a time" in said) == (1, True)
+    file.write_text("{")
+    assert desk.cli(*words)[0] == 1
+    assert desk.cli("tenant", "news", str(file), "--tenant", "nobody")[0] == 1

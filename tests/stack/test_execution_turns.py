@@ -8,7 +8,7 @@ from tests.support.stack import Stack, fresh_database
 from tests.support.world import ALPHA, BETA, Bot, World, world
 
 from quantlab.engine.commands import Outcome
-from quantlab_app.ports.execution import Batch, BatchFailed
+from quantlab_app.ports.execution import Batch, BatchFailed, ReadLinked
 from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.use_cases import execution
 from quantlab_app.use_cases.execution import ATTEMPTS_MAX, execute_pending
@@ -99,9 +99,10 @@ async def test_what_would_be_written_under_another_tenant_is_not_written(small: 
     bots = await _bots(small)
     await _sent(small, bots[ALPHA], "one")
 
-    async def decide(batches: Sequence[Batch]) -> list[list[Outcome]]:
+    async def decide(batches: Sequence[Batch], linked: ReadLinked) -> list[list[Outcome]]:
         market, now_ns = await execution.market_now(small.ports)
-        decided = [await execution._decide(small.ports, one, market, now_ns) for one in batches]
+        turns = [await execution._turn(small.ports, one, linked) for one in batches]
+        decided = [await execution._decide(small.ports, one, market, now_ns) for one in turns]
         object.__setattr__(batches[0], "tenant_id", BETA)
         return decided
 

@@ -75,6 +75,7 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
         ("post", tenant + "/approvals/{approvalId}/approve"): {"reason": "probe"},
         ("post", tenant + "/approvals/{approvalId}/reject"): {"reason": "probe"},
         ("put", tenant + "/link-groups/{groupId}"): {"accountIds": [theirs["accountId"]]},
+        ("put", tenant + "/news-calendar"): CALENDAR,
         ("post", tenant + "/what-if"): {"configVersion": theirs["configVersion"]},
         ("post", tenant + "/api-keys"): {"name": "probe", "role": "viewer"},
         ("post", tenant + "/bots"): {"name": "probe", "accountId": theirs["accountId"]},
@@ -102,6 +103,13 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
     }
 
 
+CALENDAR = {
+    "format": 1,
+    "until": "2030-01-01T00:00:00Z",
+    "events": [
+        {"at": "2029-12-07T13:30:00Z", "name": "Payrolls", "impact": "high", "currencies": ["USD"]}
+    ],
+}
 FORMS = {
     "/oauth2/revoke": {"token": JUNK},
     "/oauth2/token": {"grant_type": "password", "username": "a@b.example", "password": JUNK},

@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 
 from quantlab.webhooks.signature import sign
 from tests.support.probe import (
+    CALENDAR,
     PUBLIC_BY_DESIGN,
     Objects,
     Probe,
@@ -82,7 +83,7 @@ def _trade(running: Platform, bot: Document) -> None:
 
 
 def _ask(running: Platform, tenant: Document) -> None:
-    """Ask for what takes two people, and link two accounts."""
+    """Ask for what takes two people, link two accounts, and bring a calendar of news."""
     headers = {"X-Api-Key": tenant["apiKey"]}
     accounts = [one["accountId"] for one in tenant["accounts"]]
     base = f"{running.url}/tenants/{tenant['tenantId']}"
@@ -93,6 +94,8 @@ def _ask(running: Platform, tenant: Document) -> None:
     group = f"{base}/link-groups/pair-{tenant['tenantId'][0]}"
     linked = httpx.put(group, json={"accountIds": accounts[:2]}, headers=headers)
     assert linked.status_code == 200, linked.text
+    told = httpx.put(f"{base}/news-calendar", json=CALENDAR, headers=headers)
+    assert told.status_code == 200, told.text
 
 
 @pytest.mark.parametrize("mine", TENANTS)

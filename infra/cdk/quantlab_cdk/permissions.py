@@ -90,6 +90,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "login_attempts": IN_STORES,
     "mail": (MAIL,),
     "metrics_board": IN_STORES,
+    "news_calendars": IN_STORES,
     "note_quote_refusals": (STORES, ORDERS),
     "one_time_codes": NOTHING,
     "open_tick_source": NOTHING,

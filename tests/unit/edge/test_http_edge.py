@@ -13,12 +13,13 @@ import pytest
 import structlog
 from pydantic import Field
 
+from quantlab.engine.rejections import Reason
 from quantlab_app.ports.errors import Conflict, NotFound, StoreUnavailable
 from quantlab_edge import observe
 from quantlab_edge.asgi import BODY_BYTES_MAX
 from quantlab_edge.http import ApiModel, loads_exact, router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, encode_cursor, page
-from quantlab_edge.problems import FieldError, ProblemError
+from quantlab_edge.problems import PROBLEMS, FieldError, ProblemError
 from quantlab_server.app import create_app
 
 FAULTS: dict[str, Exception] = {
@@ -111,6 +112,10 @@ async def test_bug_leaks_nothing_and_is_logged(client: httpx.AsyncClient) -> Non
     assert "hunter2" not in response.text
     logged = [line for line in lines if line["event"] == "unhandled"]
     assert [line["correlation_id"] for line in logged] == [problem(response)["correlationId"]]
+
+
+def test_every_reason_of_the_engine_has_its_problem() -> None:
+    assert {str(reason) for reason in Reason} - set(PROBLEMS) == set()
 
 
 async def test_unknown_route_and_method(client: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
 from quantlab_app.ports.approvals import Approvals
 from quantlab_app.ports.links import AccountLinks
+from quantlab_app.ports.news import NewsCalendars
 from quantlab_app.ports.recordings import Recordings
 from quantlab_edge.composition import Composition, part
 
@@ -60,6 +61,12 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.links import PostgresAccountLinks
 
         return PostgresAccountLinks(await self.database())
+
+    @part
+    async def news_calendars(self) -> NewsCalendars:
+        from quantlab_adapters.postgres.news import PostgresNewsCalendars
+
+        return PostgresNewsCalendars(await self.database())
 
     @part
     async def approvals(self) -> Approvals:

@@ -1,6 +1,7 @@
 """`quantlab tenant`: check tenant files, list them, and make one current."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,14 +9,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from quantlab.kernel.instants import format_rfc3339
+from quantlab.rules.reader import ProfileError
 from quantlab.tenancy.permissions import Role
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Misconfigured
 from quantlab_app.use_cases.api_keys import create_api_key
+from quantlab_app.use_cases.news import put_calendar
 from quantlab_app.use_cases.provisioning import provision
 from quantlab_edge.tenant_files import Configs, TenantFile, read_configs, read_tenant, read_tenants
-from quantlab_server.cli.connecting import State, operator, with_ports
-from quantlab_server.cli.printing import print_facts
+from quantlab_server.cli.connecting import State, every_tenant, operator, with_ports
+from quantlab_server.cli.printing import print_facts, refuse
 from quantlab_server.refusal import Refusal
 
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenant configurations.")
@@ -91,6 +95,41 @@ def apply_tenant(
         return facts
 
     print_facts(with_ports(state, act), as_json=as_json)
+
+
+@tenant_app.command()
+def news(
+    file: Annotated[Path, typer.Argument(help="The JSON file of a calendar of releases.")],
+    tenant: Annotated[str, typer.Option(help="The tenant whose calendar it is.")],
+    state: State = Path(".state"),
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a tenant's news calendar: say field, expected and got of every problem in it."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        refuse(f"{file}: {error.strerror}.")
+    except ValueError as error:
+        refuse(f"{file}: expected JSON: {error}.")
+
+    async def act(ports: Ports) -> dict[str, Any]:
+        await every_tenant(ports, tenant)
+        stored, changed = await put_calendar(ports, operator(tenant), document)
+        return {
+            "tenantId": tenant,
+            "version": stored.version,
+            "events": len(stored.calendar.events),
+            "until": format_rfc3339(stored.calendar.until_ns),
+            "changed": changed,
+        }
+
+    try:
+        facts = with_ports(state, act)
+    except ProfileError as refused:
+        for one in refused.problems:
+            typer.echo(f"{file}: {one.pointer or '/'}: expected {one.expected}, got {one.got}")
+        raise typer.Exit(1) from refused
+    print_facts(facts, as_json=as_json)
 
 
 @tenant_app.command("list")

@@ -85,6 +85,9 @@ CORNERS: Final = """## Corners
   loss of the day.
 - A target or least amount given as a percent is rounded up to a whole minor unit. A floor is
   rounded so that comparing whole units decides as comparing fractions would.
-- What cannot be known refuses: no calendar, no linked accounts, no risk at the stop. The engine
-  takes calendar and linked accounts as values (`quantlab.rules.surroundings`); where a deployment
-  hands in none, `news_window`, `hedging` and `copy_trading` refuse every order that opens."""
+- What cannot be known refuses: no calendar of releases, or one that ends before the window does;
+  no risk at the stop. An account that nothing is linked to has nobody to hedge with or to copy.
+- Releases come from the tenant's news calendar, linked accounts are those of the same user and of
+  the same link group (docs/accounts.md); what was looked at is recorded with each decision.
+- What copies is a fill that opens or adds to a position, at the moment it is filled; an order that
+  waits in the book copies nobody yet."""

@@ -36,6 +36,7 @@ from quantlab_app.ports.market import (
     TickSource,
 )
 from quantlab_app.ports.metrics import MetricsBoard, Probe
+from quantlab_app.ports.news import NewsCalendars
 from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
 from quantlab_app.ports.recordings import Recordings
 from quantlab_app.ports.secrets import Keys, Secrets, Vault
@@ -60,6 +61,7 @@ class Ports:
     mail: Mail
     accounts: Accounts
     account_links: AccountLinks
+    news_calendars: NewsCalendars
     approvals: Approvals
     recordings: Recordings
     bots: Bots

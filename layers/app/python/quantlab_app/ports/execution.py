@@ -1,11 +1,12 @@
 """The one writer of accounts: claim, load, decide, write, all in one transaction."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from quantlab.engine.commands import Command, Event, Outcome
 from quantlab.ledger.state import Account
+from quantlab.rules.surroundings import LinkedAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,22 @@ class Notes:
     reasons: tuple[str | None, ...]
 
 
-Decide = Callable[[Sequence[Batch]], Awaitable[Sequence[Sequence[Outcome]]]]
+class ReadLinked(Protocol):
+    """Reads, within the transaction of the order path, what trades together with some accounts."""
+
+    async def __call__(
+        self, tenant_id: str, account_ids: Sequence[str], since_ns: int
+    ) -> Mapping[str, Sequence[LinkedAccount]]:
+        """Return by account what is linked to it, with the orders since an instant.
+
+        Until the transaction ends nobody else reads it for any account linked to one of these. So
+        of two that are decided at once, the later one sees what the earlier one has done. Tenants
+        are to be asked for in order of identifier, each once.
+        """
+        ...
+
+
+Decide = Callable[[Sequence[Batch], ReadLinked], Awaitable[Sequence[Sequence[Outcome]]]]
 Record = Callable[[Notes], Sequence[Event]]
 
 
@@ -65,7 +81,8 @@ class Execution(Protocol):
         """Carry out up to limit pending commands a tenant, of accounts nobody else holds.
 
         With accounts named only theirs, after waiting for whoever holds those; no notes then.
-        decide gets a batch for every tenant that has some, and answers in the same order. Raises
+        decide gets a batch for every tenant that has some, in order of tenant, and answers in the
+        same order. Raises
         BatchFailed when a command cannot be decided or written: nothing was written, for nobody.
         """
         ...

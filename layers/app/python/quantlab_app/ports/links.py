@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from quantlab.rules.surroundings import LinkedAccount
 from quantlab.tenancy.scope import Scope
 
 
@@ -28,4 +29,10 @@ class AccountLinks(Protocol):
 
     async def linked_to(self, scope: Scope, account_id: str) -> Sequence[str]:
         """Return the other accounts that are not closed, of the same user or the same group."""
+        ...
+
+    async def standing(
+        self, scope: Scope, account_id: str, since_ns: int
+    ) -> Sequence[LinkedAccount]:
+        """Return what the accounts linked to one hold, and what they ordered since an instant."""
         ...

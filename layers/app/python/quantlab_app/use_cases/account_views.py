@@ -25,6 +25,7 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.accounts import OwnedAccount, Row
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound
+from quantlab_app.use_cases.surroundings import present_surroundings
 from quantlab_app.use_cases.visibility import visible_account
 
 UNKNOWN: Final = "unknown"
@@ -103,11 +104,13 @@ async def read_rules(ports: Ports, scope: Scope, account_id: str) -> RulesView:
     view = await read_account(ports, scope, account_id)
     account, now_ns = view.owned.account, ports.clock.now_ns()
     instruments = ports.catalog.instruments
+    around = await present_surroundings(ports, scope, account_id, view.profile)
     if view.equity_minor is not None:
-        known = rule_status(view.profile, account, view.equity_minor, now_ns, instruments)
+        known = rule_status(view.profile, account, view.equity_minor, now_ns, instruments, around)
         return RulesView(view, known)
     # The high-water mark stands for the equity: it moves no floor; what it says is not shown.
-    marked = rule_status(view.profile, account, account.high_water_minor, now_ns, instruments)
+    stand_in_minor = account.high_water_minor
+    marked = rule_status(view.profile, account, stand_in_minor, now_ns, instruments, around)
     return RulesView(view, tuple(_without_equity(status, account.raised) for status in marked))
 
 

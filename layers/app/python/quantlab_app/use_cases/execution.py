@@ -1,8 +1,8 @@
 """The queue of orders: pending commands of a tenant become outcomes, in one transaction a batch."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -12,7 +12,7 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import MOVE_CONFIG, REFUSE_SIGNAL, Event, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
-from quantlab.engine.inputs import inputs_of, with_reset
+from quantlab.engine.inputs import Inputs, Recorded, inputs_of, with_reset
 from quantlab.engine.life_records import Opened
 from quantlab.engine.opening import Start
 from quantlab.kernel.canonical import Json
@@ -21,9 +21,12 @@ from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
 from quantlab.rules.calendar import day_of
+from quantlab.rules.surroundings import NOTHING_KNOWN
+from quantlab_app.ports.accounts import Rulebook
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound, StoreUnavailable
-from quantlab_app.ports.execution import Batch, BatchFailed, Notes, Ran
+from quantlab_app.ports.execution import Batch, BatchFailed, Notes, Ran, ReadLinked
+from quantlab_app.use_cases.surroundings import Outside, account_of, read_outside
 
 BATCH_MAX: Final = 64
 ATTEMPTS_MAX: Final = 3
@@ -79,9 +82,10 @@ async def _one_by_one(
 async def _run(
     ports: Ports, tenant_ids: Sequence[str], limit: int, account_ids: Sequence[str] | None
 ) -> Sequence[Ran]:
-    async def decide(batches: Sequence[Batch]) -> list[list[Outcome]]:
+    async def decide(batches: Sequence[Batch], read_linked: ReadLinked) -> list[list[Outcome]]:
+        turns = [await _turn(ports, batch, read_linked) for batch in batches]
         market, now_ns = await market_now(ports)
-        return [await _decide(ports, batch, market, now_ns) for batch in batches]
+        return [await _decide(ports, turn, market, now_ns) for turn in turns]
 
     rans = await ports.execution.run(tenant_ids, limit, decide, account_ids)
     await asyncio.gather(
@@ -107,32 +111,63 @@ async def market_now(ports: Ports) -> tuple[Market, int]:
     return market.suspended() if clock.is_silent(now_ns) else market, now_ns
 
 
-async def _decide(ports: Ports, batch: Batch, market: Market, now_ns: int) -> list[Outcome]:
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A batch with all that its decisions look at besides the market."""
+
+    batch: Batch
+    rulebooks: Mapping[str, Rulebook]
+    outside: Outside
+
+
+async def _turn(ports: Ports, batch: Batch, read_linked: ReadLinked) -> Turn:
+    rulebooks = {
+        account_id: await ports.rulebooks.of(account)
+        for account_id, account in batch.accounts.items()
+    }
+    outside = await read_outside(ports, batch, rulebooks, read_linked)
+    return Turn(batch, rulebooks, outside)
+
+
+async def _decide(ports: Ports, turn: Turn, market: Market, now_ns: int) -> list[Outcome]:
     """Carry out the commands in order, each account's state carried on."""
-    accounts = dict(batch.accounts)
+    accounts, rulebooks, outside = dict(turn.batch.accounts), dict(turn.rulebooks), turn.outside
     contexts: dict[str, Context] = {}
     read = inputs_of(market, now_ns)
     recorded = read.recorded()
     outcomes = []
-    for command in batch.commands:
-        account = accounts[command.account_id or ""]
-        context = contexts.get(account.account_id)
+    for command in turn.batch.commands:
+        account_id = account_of(command)
+        account = accounts[account_id]
+        context = contexts.get(account_id)
         if context is None:
-            context = await _context(ports, account, market, now_ns)
-            contexts[account.account_id] = context
+            rulebook = rulebooks.pop(account_id, None) or await ports.rulebooks.of(account)
+            context = await _context(ports, account, rulebook, market, now_ns)
+            contexts[account_id] = context
         if command.name == MOVE_CONFIG:
-            del contexts[account.account_id]
+            del contexts[account_id]
             context = await _with_target(ports, account, context, command.payload["version"])
+        around = outside.of(account_id, command, context.profile, now_ns)
+        if around is not NOTHING_KNOWN:
+            context = replace(context, around=around)
         outcome = execute(account, command, context)
-        reset = context.reset_market
-        outcome.inputs = recorded if reset is None else with_reset(read, reset).recorded()
-        accounts[account.account_id] = outcome.account
+        outside.note(outcome)
+        outcome.inputs = _recorded(read, context) or recorded
+        accounts[account_id] = outcome.account
         outcomes.append(outcome)
     return outcomes
 
 
-async def _context(ports: Ports, account: Account, market: Market, now_ns: int) -> Context:
-    rulebook = await ports.rulebooks.of(account)
+def _recorded(read: Inputs, context: Context) -> Recorded | None:
+    """Write what a command alone was decided on; None where it is what all were decided on."""
+    if context.reset_market is None and context.around is NOTHING_KNOWN:
+        return None
+    return with_reset(replace(read, around=context.around), context.reset_market).recorded()
+
+
+async def _context(
+    ports: Ports, account: Account, rulebook: Rulebook, market: Market, now_ns: int
+) -> Context:
     reset_market = None
     if now_ns >= account.day.next_reset_ns and account.positions:
         day = rulebook.profile.day

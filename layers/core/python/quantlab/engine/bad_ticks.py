@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from quantlab.engine.batch import BatchRun, given_commands
+from quantlab.engine.batch import BatchRun, given_commands, surroundings_seen
 from quantlab.engine.commands import Fill, Outcome, Violation
 from quantlab.engine.replay import Recording, outcomes, rules_for
 from quantlab.ledger.state import Account
@@ -87,7 +87,8 @@ def _run(
     rules = rules_for(recording, recording.opening)
     keeps_hours = any(one.inputs.keeps_hours for one in recording.decided)
     opening, catalog = recording.opening, recording.catalog
-    run = BatchRun(opening, catalog, rules, ticks, after_seq, keeps_hours)
+    seen = surroundings_seen(recording.decided)
+    run = BatchRun(opening, catalog, rules, ticks, after_seq, keeps_hours, seen)
     led_to = list(run.run(given_commands(recording.decided)))
     return run.account, led_to
 

@@ -5,6 +5,7 @@ live path adds by itself is made here by the same code: Watch judges every tick,
 rules are checked every five minutes, and execute decides. Time is that of the ticks.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
 from quantlab.rules.calendar import day_of
 from quantlab.rules.day import is_day_over
+from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings
 
 CHECKPOINT_NS: Final = 300 * SECOND_NS
 OWN_SOURCES: Final = frozenset(("watch", "schedule"))
@@ -37,12 +39,20 @@ def given_commands(decided: Iterable[Decided]) -> list[Decided]:
     return [one for one in decided if one.command.source_kind not in OWN_SOURCES]
 
 
+def surroundings_seen(decided: Iterable[Decided]) -> list[tuple[int, Surroundings]]:
+    """Return what was recorded of the world outside the account, and when it was looked at."""
+    looked = (one.inputs for one in decided if one.command.name in commands.LOOK_AROUND)
+    return [(inputs.now_ns, inputs.around) for inputs in looked]
+
+
 @dataclass(slots=True)
 class BatchRun:
     """One account from its opening over all ticks; outcomes come in the order they are decided.
 
     A run may begin later: opening is then the account after the tick after_seq, and the ticks up to
     there are only what the market was. With keeps_hours markets are shut outside their sessions.
+    seen is what was known outside the account, in order of time: what the platform commands by
+    itself is judged by the last of it, what is given by its own.
     """
 
     opening: Account
@@ -51,6 +61,7 @@ class BatchRun:
     ticks: Sequence[Quote]
     after_seq: int = 0
     keeps_hours: bool = False
+    seen: Sequence[tuple[int, Surroundings]] = ()
     _account: Account = field(init=False)
     _watch: Watch = field(init=False)
     _tape: Tape = field(init=False)
@@ -109,7 +120,8 @@ class BatchRun:
         inputs = decided.inputs
         self._now_ns = max(self._now_ns, inputs.now_ns)
         market = inputs.market(self.catalog, self._tape)
-        yield from self._carry_out([decided.command], self._context(market, inputs.now_ns))
+        context = self._context(market, inputs.now_ns, inputs.around)
+        yield from self._carry_out([decided.command], context)
 
     def _on_schedule(self) -> Iterator[Outcome]:
         """Check the rules once in five minutes, and roll a day that no tick has rolled."""
@@ -130,7 +142,8 @@ class BatchRun:
         if pending:
             quotes = self._tape.latest(self._feed_seq)
             market = Market(self.catalog, quotes, self._now_ns, self.keeps_hours)
-            yield from self._carry_out(pending, self._context(market, self._now_ns))
+            context = self._context(market, self._now_ns, self._around())
+            yield from self._carry_out(pending, context)
 
     def _carry_out(self, pending: list[Command], context: Context) -> Iterator[Outcome]:
         while pending:
@@ -139,7 +152,7 @@ class BatchRun:
                 self._account = outcome.account
                 yield outcome
             pending = self._demanded(self._watched())
-            context = self._context(context.market, context.now_ns)
+            context = self._context(context.market, context.now_ns, self._around())
 
     def _watched(self) -> list[Demand]:
         rules, now_ns = self.rules, self._now_ns
@@ -147,13 +160,17 @@ class BatchRun:
             self._account, rules.profile, now_ns, now_ns, rules.trading, rules.fill_models
         )
 
-    def _context(self, market: Market, now_ns: int) -> Context:
+    def _around(self) -> Surroundings:
+        place = bisect_right(self.seen, self._now_ns, key=_moment)
+        return self.seen[place - 1][1] if place else NOTHING_KNOWN
+
+    def _context(self, market: Market, now_ns: int, around: Surroundings) -> Context:
         account, profile = self._account, self.rules.profile
         reset_market = None
         if now_ns >= account.day.next_reset_ns and account.positions:
             reset_ns = day_of(now_ns, profile.day.reset, profile.day.time_zone).started_ns
             reset_market = Market(self.catalog, self._tape.before(reset_ns), reset_ns)
-        return context_of(self.rules, market, now_ns, reset_market)
+        return context_of(self.rules, market, now_ns, reset_market, around)
 
     def _demanded(self, demands: Iterable[Any]) -> list[Command]:
         return [
@@ -176,6 +193,10 @@ class BatchRun:
                 *(0, signal_id, account_id, source_kind, account_id, name, payload, self._now_ns)
             )
         ]
+
+
+def _moment(seen: tuple[int, Surroundings]) -> int:
+    return seen[0]
 
 
 def _feed_seq(decided: Decided) -> int:

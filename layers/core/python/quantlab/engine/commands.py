@@ -30,6 +30,9 @@ OVERRIDE = "override_breach"
 MOVE_CONFIG = "move_config_version"
 REFUSE_SIGNAL = "refuse_signal"
 
+# Those by which an order may open, or a stop fire: only they look outside the account.
+LOOK_AROUND = frozenset((TRADE, WORK_ORDER, PROTECT))
+
 STATUS_EVENTS = frozenset(
     (
         "account.disabled",

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from quantlab.engine.around import read_surroundings, write_surroundings
 from quantlab.engine.context import Market, read_market, write_quotes
 from quantlab.engine.tape import Tape
 from quantlab.kernel.canonical import Json
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
+from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings
 
 Recorded = dict[str, Json]
 
@@ -23,7 +25,8 @@ class Inputs:
     """The moment, in wall-clock nanoseconds, and what the market was then.
 
     feed_seq is the newest of the quotes read. reset_quotes are the last quotes before reset_ns,
-    where the command could open a new trading day of an account with positions.
+    where the command could open a new trading day of an account with positions. around is what its
+    rules may look at outside the account; nothing where none of them does.
     """
 
     now_ns: int
@@ -34,6 +37,7 @@ class Inputs:
     keeps_hours: bool = False
     reset_ns: int | None = None
     reset_quotes: tuple[Quote, ...] = ()
+    around: Surroundings = NOTHING_KNOWN
 
     def recorded(self) -> Recorded:
         """Write them as they are recorded, without the moment, which the command has."""
@@ -43,6 +47,7 @@ class Inputs:
                 written[name] = sorted(symbols)
         if self.keeps_hours:
             written["keepsHours"] = True
+        written |= write_surroundings(self.around)
         if self.reset_ns is None:
             return written
         reset: Recorded = {
@@ -101,4 +106,5 @@ def read_inputs(recorded: Mapping[str, Any], now_ns: int, catalog: Catalog) -> I
         keeps_hours=recorded.get("keepsHours", False) is True,
         reset_ns=None if reset is None else int(reset),
         reset_quotes=tuple(quotes.values()),
+        around=read_surroundings(recorded),
     )

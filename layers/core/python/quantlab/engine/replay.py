@@ -30,6 +30,7 @@ from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
+from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings
 from quantlab.tenancy.config import AccountType
 
 ABSENT = "nothing"
@@ -127,7 +128,11 @@ def rules_for(recording: Recording, account: Account) -> Rules:
 
 
 def context_of(
-    rules: Rules, market: Market, now_ns: int, reset_market: Market | None = None
+    rules: Rules,
+    market: Market,
+    now_ns: int,
+    reset_market: Market | None = None,
+    around: Surroundings = NOTHING_KNOWN,
 ) -> Context:
     """Return what a command is decided on."""
     return Context(
@@ -137,6 +142,7 @@ def context_of(
         now_ns,
         reset_market,
         fill_models=rules.fill_models,
+        around=around,
         course=rules.course,
         trading=rules.trading,
     )
@@ -152,7 +158,8 @@ def _context(recording: Recording, tape: Tape, account: Account, decided: Decide
         if kind is not None:
             target = start_of(kind, account.initial_balance_minor)
             rules = replace(rules, course=replace(rules.course, target=target))
-    return context_of(rules, market, inputs.now_ns, inputs.reset_market(recording.catalog))
+    reset_market = inputs.reset_market(recording.catalog)
+    return context_of(rules, market, inputs.now_ns, reset_market, inputs.around)
 
 
 def verify(recording: Recording) -> Report:

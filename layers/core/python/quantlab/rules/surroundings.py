@@ -3,16 +3,24 @@
 What is None is unknown, and a rule that needs it refuses.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from quantlab.kernel.instants import parse_rfc3339
+from quantlab.kernel.canonical import Json
+from quantlab.kernel.instants import SECOND_NS, format_rfc3339, parse_rfc3339
 from quantlab.market.instrument import Instrument
 from quantlab.rules.forms import SYMBOL
 from quantlab.rules.limits import NEWS_MAX, SYMBOLS_MAX
 from quantlab.rules.reader import Problem, ProfileError, Reader
-from quantlab.rules.terms import ANY_OWNER, SAME_OWNER, NewsWindow
+from quantlab.rules.terms import (
+    ANY_OWNER,
+    SAME_OWNER,
+    CopyTrading,
+    Hedging,
+    NewsWindow,
+    Profile,
+)
 
 _IMPACTS = ("high", "medium", "low")
 
@@ -67,12 +75,87 @@ class Surroundings:
 NOTHING_KNOWN = Surroundings()
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the rules of a profile look: releases from so long ago to so far ahead, and orders.
+
+    news_ago_ns is None where no rule looks at releases; orders_ago_ns is 0 where linked accounts
+    are looked at for what they hold alone.
+    """
+
+    news_ago_ns: int | None = None
+    news_ahead_ns: int = 0
+    linked: bool = False
+    orders_ago_ns: int = 0
+
+    def within(self, around: Surroundings, now_ns: int) -> Surroundings:
+        """Return what of the surroundings the rules look at: the same is decided by it."""
+        news, linked = None, None
+        if self.news_ago_ns is not None and around.news is not None:
+            earliest_ns, latest_ns = now_ns - self.news_ago_ns, now_ns + self.news_ahead_ns
+            news = tuple(one for one in around.news if earliest_ns <= one.at_ns <= latest_ns)
+        if self.linked and around.linked is not None:
+            trimmed = [self._recent(one, now_ns) for one in around.linked]
+            linked = tuple(one for one in trimmed if one.positions or one.orders)
+        return Surroundings(news, linked)
+
+    def _recent(self, one: LinkedAccount, now_ns: int) -> LinkedAccount:
+        if not one.orders:
+            return one
+        since_ns = now_ns - self.orders_ago_ns
+        orders = one.orders if self.orders_ago_ns else ()
+        return replace(one, orders=tuple(order for order in orders if order.at_ns >= since_ns))
+
+
+NO_REACH = Reach()
+
+
+def reach_of(profile: Profile) -> Reach:
+    """Return how far an account's rules look beyond it."""
+    windows = [rule for rule in profile.asked_rules if isinstance(rule, NewsWindow)]
+    copying = [rule.within_ns for rule in profile.asked_rules if isinstance(rule, CopyTrading)]
+    hedging = any(isinstance(rule, Hedging) for rule in profile.asked_rules)
+    if not (windows or copying or hedging):
+        return NO_REACH
+    return Reach(
+        max((rule.after_s * SECOND_NS for rule in windows), default=None),
+        max((rule.before_s * SECOND_NS for rule in windows), default=0),
+        linked=hedging or bool(copying),
+        orders_ago_ns=max(copying, default=0),
+    )
+
+
+class LinkedFill(NamedTuple):
+    """A fill of a linked account: side is 1 or -1, size in steps."""
+
+    symbol: str
+    side: int
+    size_steps: int
+    at_ns: int
+
+
+def opening_orders(
+    positions: Mapping[str, int], newest_first: Iterable[LinkedFill]
+) -> tuple[LinkedOrder, ...]:
+    """Return which of an account's last fills opened or added to a position, oldest first.
+
+    positions are the signed sizes after the newest fill: what was held before each follows.
+    """
+    held, found = dict(positions), []
+    for fill in newest_first:
+        after = held.get(fill.symbol, 0)
+        before = after - fill.side * fill.size_steps
+        if abs(after) > abs(before) or after * before < 0:
+            found.append(LinkedOrder(fill.symbol, fill.side, fill.at_ns))
+        held[fill.symbol] = before
+    return tuple(reversed(found))
+
+
 def release_near(
     rule: NewsWindow, news: Sequence[NewsEvent], instrument: Instrument, now_ns: int
 ) -> NewsEvent | None:
     """Return the first release whose window holds this instant for the instrument."""
-    second_ns = 1_000_000_000
-    earliest_ns, latest_ns = now_ns - rule.after_s * second_ns, now_ns + rule.before_s * second_ns
+    earliest_ns, latest_ns = now_ns - rule.after_s * SECOND_NS, now_ns + rule.before_s * SECOND_NS
     return next(
         (
             event
@@ -85,24 +168,76 @@ def release_near(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class NewsCalendar:
+    """Releases in order of time, complete until an instant: what comes later is not known."""
+
+    events: tuple[NewsEvent, ...]
+    until_ns: int
+
+    def known(self, reach: Reach, now_ns: int) -> tuple[NewsEvent, ...] | None:
+        """Return the releases; None where rules look further ahead than the calendar goes."""
+        return self.events if now_ns + reach.news_ahead_ns <= self.until_ns else None
+
+
 def parse_news(document: Mapping[str, Any]) -> tuple[NewsEvent, ...]:
-    """Read a calendar of releases, sorted by time; ProfileError names what is wrong and where."""
+    """Read releases, sorted by time; ProfileError names what is wrong and where."""
+    problems: list[Problem] = []
+    return _whole(Reader(document, "", problems), problems, least=1)
+
+
+def parse_news_calendar(document: Mapping[str, Any]) -> NewsCalendar:
+    """Read releases that are complete until an instant; ProfileError names what is wrong."""
     problems: list[Problem] = []
     reader = Reader(document, "", problems)
+    until_ns = _instant(reader, "until")
+    return NewsCalendar(_whole(reader, problems, least=0), until_ns)
+
+
+def write_news_calendar(calendar: NewsCalendar) -> dict[str, Json]:
+    """Write a calendar as it is read: the same calendar, the same document."""
+    return {
+        "format": 1,
+        "until": format_rfc3339(calendar.until_ns),
+        "events": [
+            {
+                "at": format_rfc3339(event.at_ns),
+                "name": event.name,
+                "impact": event.impact,
+                **{
+                    name: sorted(found)
+                    for name, found in (
+                        ("currencies", event.currencies),
+                        ("symbols", event.symbols),
+                    )
+                    if found
+                },
+            }
+            for event in calendar.events
+        ],
+    }
+
+
+def _whole(reader: Reader, problems: list[Problem], *, least: int) -> tuple[NewsEvent, ...]:
     reader.whole("format", 1, 1)
-    events = [_event(item) for item in reader.objects("events", NEWS_MAX)]
+    events = [_event(item) for item in reader.objects("events", NEWS_MAX, least)]
     reader.finish()
     if problems:
         raise ProfileError(problems)
     return tuple(sorted(events, key=lambda event: (event.at_ns, event.name)))
 
 
-def _event(reader: Reader) -> NewsEvent:
+def _instant(reader: Reader, key: str) -> int:
     expected = "a time as RFC 3339 with its offset"
-    at = reader.plain("at", expected)
-    at_ns = parse_rfc3339(at)
-    if at and at_ns is None:
-        reader.refuse("at", expected)
+    written = reader.plain(key, expected)
+    at_ns = parse_rfc3339(written)
+    if written and at_ns is None:
+        reader.refuse(key, expected)
+    return at_ns or 0
+
+
+def _event(reader: Reader) -> NewsEvent:
+    at_ns = _instant(reader, "at")
     name = reader.plain("name", "the name of the release")
     impact = reader.choice("impact", _IMPACTS)
     named = [
@@ -114,4 +249,4 @@ def _event(reader: Reader) -> NewsEvent:
     if not any(named):
         reader.refuse("currencies", "at least one of currencies, symbols")
     reader.finish()
-    return NewsEvent(at_ns or 0, name, impact, named[0], named[1])
+    return NewsEvent(at_ns, name, impact, named[0], named[1])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
@@ -15,6 +16,7 @@ from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab_adapters.postgres import execution_writes as writes
 from quantlab_adapters.postgres.columns import Column, uuids
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
+from quantlab_adapters.postgres.links import read_linked
 from quantlab_adapters.postgres.order_rows import order_of
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
@@ -92,12 +94,12 @@ class PostgresExecution:
     ) -> Sequence[Ran]:
         with translated():
             connection, claims = await self._claim(tenant_ids, limit, account_ids)
-        batches = [batch for batch, _ in claims.values() if batch is not None]
+        batches = [batch for _, (batch, _) in sorted(claims.items()) if batch is not None]
         outcomes: dict[str, Sequence[Outcome]] = {}
         try:
             with translated():
                 if batches:
-                    decided = await decide(batches)
+                    decided = await decide(batches, partial(read_linked, connection))
                     outcomes = {
                         batch.tenant_id: found
                         for batch, found in zip(batches, decided, strict=True)
