@@ -47,7 +47,8 @@ insert into quantlab.account (tenant_id, account_id, user_id, status, account_ty
   event_seq, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
   day_start_equity_minor)
 select tenant_id, md5(tenant_id || g)::uuid, user_id, status, account_type, config_version,
-  currency, currency_digits, initial_balance_minor, initial_balance_minor, 0, high_water_minor + 400000,
+  currency, currency_digits, initial_balance_minor, initial_balance_minor, 0,
+  high_water_minor + 400000,
   0, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
   day_start_equity_minor
 from quantlab.account, generate_series(1, %(count)s) g where account_id = %(like)s
