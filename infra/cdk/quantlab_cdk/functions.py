@@ -65,7 +65,7 @@ class Functions(Construct):
             code=_uploaded(asset),
             layers=self._layers,
             memory_size=manifest.memory_mb,
-            timeout=Duration.seconds(manifest.timeout_s),
+            timeout=Duration.seconds(stage.timeout_s(manifest.timeout_s)),
             reserved_concurrent_executions=reserved,
             environment=self._environment | {"QUANTLAB_FUNCTION": identity(manifest)},
             role=self._role(place, name, manifest),

@@ -20,6 +20,8 @@ AWS_PLATFORM: Final = "aarch64-manylinux_2_28"
 LOCAL_ENDPOINT: Final = "http://127.0.0.1:4566"
 LOCAL_ACCOUNT: Final = "000000000000"
 LOCAL_REGION: Final = "us-east-1"
+# Where all functions share one machine, those that start together must not be killed while they do.
+LOCAL_TIMEOUT_S: Final = 60
 MAIL_SENDER: Final = "QuantLab <no-reply@quantlab.example>"
 
 
@@ -63,6 +65,10 @@ class Stage:
         if not self.is_local:
             return None
         return Environment(account=LOCAL_ACCOUNT, region=LOCAL_REGION)
+
+    def timeout_s(self, stated_s: int) -> int:
+        """Return how long a function may take whose manifest states so many seconds."""
+        return max(stated_s, LOCAL_TIMEOUT_S) if self.is_local else stated_s
 
     @property
     def removal(self) -> RemovalPolicy:
