@@ -2,8 +2,8 @@
 
 The whole group runs on a replayed file of 2,000 ticks a second of one symbol, which 10,000 accounts
 hold. Prices fall slowly, so that one account after another meets its floor. Afterwards the tick log
-says which tick was the first under each floor; the account's own events must name that tick. High
-water lies above what the market reaches: keeping new peaks is another load than finding breaches.
+says which tick was the first under each floor; the account's own events must name that tick. The
+drawdown trails equity: every second thousands of accounts reach new peaks beside it.
 """
 
 import argparse
@@ -47,8 +47,7 @@ insert into quantlab.account (tenant_id, account_id, user_id, status, account_ty
   event_seq, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
   day_start_equity_minor)
 select tenant_id, md5(tenant_id || g)::uuid, user_id, status, account_type, config_version,
-  currency, currency_digits, initial_balance_minor, initial_balance_minor, 0,
-  high_water_minor + 400000,
+  currency, currency_digits, initial_balance_minor, initial_balance_minor, 0, high_water_minor,
   0, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
   day_start_equity_minor
 from quantlab.account, generate_series(1, %(count)s) g where account_id = %(like)s

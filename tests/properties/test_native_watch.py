@@ -32,7 +32,7 @@ from quantlab.engine import commands
 from quantlab.engine.native.compile import INTERPRETED, Kernels, compiled
 from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.holders import UNEXPRESSED
-from quantlab.engine.native.watch import ArrayWatch
+from quantlab.engine.native.watch import PEAKS_AT_ONCE, ArrayWatch
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import RETRY_NS, Demand
 from quantlab.ledger.orders import Order, Terms
@@ -179,6 +179,24 @@ def test_a_trailing_floor_follows_a_peak_that_only_the_arrays_saw(kernels: Kerne
     demands = watch.on_quote(quote_of(ENTRY + 999, seq=4), NOW + 4, NOW + 4)
     (demand,) = (one for one in demands if one.name == commands.CHECK_RULES)
     assert demand.payload["peakMinor"] == str(10_000_000 + 500_000)
+
+
+def test_peaks_of_a_large_shard_are_handed_on_in_turns() -> None:
+    profile, watch = trailing(), ArrayWatch(CATALOG, COMPILED)
+    names = [f"account-{number:04d}" for number in range(PEAKS_AT_ONCE * 2 + 50)]
+    watch.on_quote(quote_of(ENTRY, seq=1), NOW + 1, NOW + 1)
+    for name in names:
+        watch.put(replace(holding(profile, position(LOT)), account_id=name), profile, NOW, NOW)
+    watch.on_quote(quote_of(ENTRY + 50, seq=2), NOW + 2, NOW + 2)
+    rounds = []
+    for second in (2, 4, 6):
+        now_ns = NOW + second * SECOND
+        watch.on_quote(quote_of(ENTRY + 50 + second, seq=2 + second), now_ns, now_ns)
+        rounds.append([one.account_id for one in watch.unstored_peaks(now_ns)])
+    assert [len(one) for one in rounds] == [PEAKS_AT_ONCE] * 3
+    assert set(names) == {name for one in rounds for name in one}
+    everyone = watch.unstored_peaks(NOW + 8 * SECOND, leaving=True)
+    assert {one.account_id for one in everyone} == set(names)
 
 
 @KERNELS

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from heapq import nsmallest
+from typing import Final
 
 from quantlab.engine.context import Market
 from quantlab.engine.native.compile import Kernels
@@ -14,6 +16,9 @@ from quantlab.market.catalog import Catalog
 from quantlab.market.fill_model import FillModel
 from quantlab.market.quote import Quote
 from quantlab.rules.terms import Profile
+
+# What one executor carries out of them beside everything else in the second until the next pulse.
+PEAKS_AT_ONCE: Final = 200
 
 
 class ArrayWatch(Watch):
@@ -83,10 +88,15 @@ class ArrayWatch(Watch):
         return demands
 
     def unstored_peaks(self, now_ns: int, *, leaving: bool = False) -> list[Demand]:
-        """Return peaks that the accounts' writer does not know yet; all of them when leaving."""
+        """Return peaks that the accounts' writer does not know yet; all of them when leaving.
+
+        Each is a command: of a large shard those that wait longest, so that breaches need not.
+        """
+        waiting = [self._watched[account_id] for account_id in self._holders.unstored()]
+        if len(waiting) > PEAKS_AT_ONCE and not leaving:
+            waiting = nsmallest(PEAKS_AT_ONCE, waiting, key=lambda one: one.observed_ns)
         demands: list[Demand] = []
-        for account_id in self._holders.unstored():
-            watched = self._watched[account_id]
+        for watched in waiting:
             self._pull(watched)
             demands += self._observe(watched, now_ns, leaving=leaving)
         return demands
