@@ -430,8 +430,12 @@ class Orders(RuleBasedStateMachine):
         outcome = self.trade(action=action, symbol=symbol)
         whole = all(order.reason != "not_filled" for order in outcome.orders)
         if action == "flat" and outcome.rejection is None and whole:
-            assert self.account.position(symbol) is None
-            assert not [o for o in self.account.working.values() if o.symbol == symbol]
+            held = self.account.position(symbol)
+            waiting = [o for o in self.account.working.values() if o.symbol == symbol]
+            # With a latency, what closes the position waits for its moment.
+            closing = [] if held is None else [-held.size_steps]
+            assert [o.side * o.size_steps for o in waiting] == closing
+            assert all(o.terms.active_ns > self.now_ns for o in waiting)
 
     @invariant()
     def money_and_sizes(self) -> None:
