@@ -42,6 +42,8 @@ class ArrayWatch(Watch):
         for watched in quick._watched.values():
             quick._holders.enter(watched, watched.account.day.started_ns)
             quick._look_for_margin(watched)
+            if watched.demanded:
+                quick._holders.look_always(watched.account.account_id)
         return quick
 
     def put(
