@@ -213,7 +213,8 @@ def main() -> int:
     (OUT / "detection.json").write_text(json.dumps(report, indent=2), "utf-8")
     print(json.dumps(report, indent=2))
     whole = report["ended_flat_and_disabled"] == report["violations"] == report["expected"]
-    return 0 if whole and report["ticks_late"]["most"] == 0 else 1
+    exact = report["ticks_late"] == {"most": 0, "least": 0} and not report["of_other_accounts"]
+    return 0 if whole and exact else 1
 
 
 if __name__ == "__main__":
