@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.engine_cases import NOW, account, catalog, command, market, profile, quote
+from tests.support.fill_models import MODELS
 
 from quantlab.engine import commands
 from quantlab.engine.commands import Outcome
@@ -28,6 +29,7 @@ from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import TradingTerms, read_trading_terms
+from quantlab.market.fill_model import FillModel
 from quantlab.market.quote import Quote
 
 EURUSD = quote("EURUSD", "1.10000", "1.10000")
@@ -48,10 +50,16 @@ def give(
     *quotes: Quote,
     name: str = commands.TRADE,
     source: str = "bot",
+    late: dict[str, FillModel] | None = None,
     **payload: Any,
 ) -> Outcome:
     context = Context(
-        market(*quotes), FREE_RULES, frozenset(catalog().instruments), NOW, trading=trading
+        market(*quotes),
+        FREE_RULES,
+        frozenset(catalog().instruments),
+        NOW,
+        fill_models=late or {},
+        trading=trading,
     )
     return execute(state, command(name, source, **payload), context)
 
@@ -189,6 +197,26 @@ def test_working_orders_reserve_margin_and_give_it_back() -> None:
     order_id = next(iter(both.working))
     cancelled = give(both, terms(), EURUSD, action="cancel", orderId=order_id).account
     assert known(cancelled, market(EURUSD), terms()).reserved_minor == 5_000_000
+
+
+def test_what_orders_reserve_pays_for_no_position() -> None:
+    stop = {"orderType": "stop", "triggerPrice": "1.20000", "timeInForce": "gtc"}
+    state = held(account(), terms(), EURUSD, quantity="25", **stop)
+    assert known(state, market(EURUSD), terms()).reserved_minor == 10_000_000
+    sell = {"action": "sell", "quantity": "20"}  # uses 73,333.34, and then 20,000.00 is reserved
+    poor = order(replace(state, balance_minor=7_000_000), terms(), EURUSD, **sell)
+    assert rejected(poor).reason == "margin_insufficient"
+    assert "3,333.34 USD short" in rejected(poor).detail
+    richer = held(replace(state, balance_minor=7_333_334), terms(), EURUSD, **sell)
+    assert known(richer, market(EURUSD), terms()) == Margin(7_333_334, 7_333_334, 2_000_000)
+
+
+def test_a_market_order_that_waits_for_its_moment_needs_its_margin_at_once() -> None:
+    late = {"EURUSD": MODELS["late"]}
+    over = rejected(order(account(), terms(), EURUSD, late=late, quantity="27.28"))
+    assert over.reason == "margin_insufficient"
+    state = held(account(), terms(), EURUSD, late=late, quantity="27.27")
+    assert known(state, market(EURUSD), terms()) == Margin(10_000_000, 0, 9_999_000)
 
 
 def test_a_working_order_cannot_be_made_larger_than_the_margin() -> None:

@@ -225,7 +225,8 @@ def refused_orders(
 def _refused(draft: Draft, before: Account, after: Account, fee_micro: int) -> Rejection | None:
     """Refuse what needs more margin than before and more than is free, at the present quotes.
 
-    Where an account cannot be valued now, that is the reason of the refusal.
+    Positions must be covered without what orders reserve, which may be more than there is. Where
+    an account cannot be valued now, that is the reason of the refusal.
     """
     context = draft.context
     now = margin_of(before, context.market, context.trading)
@@ -237,8 +238,12 @@ def _refused(draft: Draft, before: Account, after: Account, fee_micro: int) -> R
     reserved_minor = reserved_margin(after, context.market, context.trading)
     if isinstance(reserved_minor, Rejection):
         return reserved_minor
-    more_minor = used_minor + reserved_minor - now.required_minor
-    needed_minor = more_minor + minor_above(fee_micro)
+    after_minor, fee_minor = used_minor + reserved_minor, minor_above(fee_micro)
+    if after_minor <= now.required_minor:
+        # What others reserve may shrink by what this one uses: that alone pays for no position.
+        now, after_minor = replace(now, reserved_minor=0), used_minor
+    more_minor = after_minor - now.required_minor
+    needed_minor = more_minor + fee_minor
     if more_minor <= 0 or needed_minor <= now.free_minor:
         return None
     return Rejection(Reason.MARGIN_INSUFFICIENT, _short(draft, now, needed_minor))

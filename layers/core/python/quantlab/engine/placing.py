@@ -82,7 +82,7 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         planned = plan_fill(draft, first, draft.context.market, events_before=accepts)
     if isinstance(planned, Rejection):
         return planned
-    waiting = [order for order in plan.orders if order.order_type != MARKET]
+    waiting = [order for order in plan.orders if _waits(order)]
     refused = refused_orders(draft, instrument, waiting)
     if refused is not None:
         return refused
