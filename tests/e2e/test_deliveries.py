@@ -50,10 +50,9 @@ def cloud(running: Platform) -> AwsPlatform:
 async def test_disturbed_deliveries_lose_and_double_nothing(cloud: AwsPlatform) -> None:
     door, bots = BackDoor(cloud), await fifty_bots(cloud)
     before, log = ends_of(cloud), Log()
-    with _impatient(door), _disturbed(door, bots) as disturbed:
-        with _locking(cloud, bots):
-            async with senders(cloud, bots, log, SEED) as sending:
-                await sending.run(ATTEMPTS, cloud.senders)
+    with _impatient(door), _disturbed(door, bots) as disturbed, _locking(cloud, bots):
+        async with senders(cloud, bots, log, SEED) as sending:
+            await sending.run(ATTEMPTS, cloud.senders)
     assert await settled(cloud), cloud.last_words()
     assert disturbed["doubled"] > ATTEMPTS / 20
     assert disturbed["held back"] > 0
