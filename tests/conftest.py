@@ -5,9 +5,14 @@ from collections.abc import Generator, Iterator
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from tests.support import stack as stacks
 from tests.support.groups import group_of, place_of
+
+# How long an example takes says something of the machine only.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -37,7 +37,7 @@ def clean_run(symbol: str, count: int) -> Trading:
 
 
 @pytest.mark.data
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     symbol=st.sampled_from(sorted(FILES)),
     seed=st.integers(0, 1 << 32),

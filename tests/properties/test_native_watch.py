@@ -97,7 +97,7 @@ def peaks(watch: Watch, now_ns: int) -> set[tuple[Any, ...]]:
     return {(one.account_id, one.payload["equityMinor"]) for one in demands}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(accounts, tallies, ticks, st.booleans(), st.integers(0, 3))
 def test_the_same_demands_as_in_python(
     drawn: list[tuple[Profile, list[Position], str]],

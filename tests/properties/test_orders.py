@@ -605,7 +605,6 @@ for machine in (Orders, CostlyOrders):
     machine.TestCase.settings = settings(
         max_examples=SEQUENCES,
         stateful_step_count=30,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
 TestOrders = Orders.TestCase

@@ -81,7 +81,7 @@ def accounts_of(
     return built
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(accounts, ticks)
 def test_whatever_is_violated_or_touched_is_demanded(
     drawn: list[tuple[Profile, list[Position], str]], moves: list[tuple[str, int, int, bool]]

@@ -228,7 +228,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ACTIONS)
 def test_any_sequence_conserves_money_and_size(actions: list[tuple[str, int, int, int]]) -> None:
     """The ledger sums to the balance, positions to the fills; seqs are gapless."""

@@ -18,7 +18,7 @@ from quantlab_edge.tenant_files import (
     read_tenant,
     read_tenants,
 )
-from quantlab_server.cli.tenant import tenant_app
+from quantlab_server.cli.tenant import app
 
 CONFIGS = Path(__file__).parents[3] / "agent" / "configs"
 SECRET = "9f86d081884c7d659a2feaa0c55ad015"
@@ -275,7 +275,7 @@ def test_the_schema_itself_is_valid_and_describes_what_people_fill_in(configs: C
 
 def test_the_command_prints_every_problem_and_exits_1(tmp_path: Path) -> None:
     path = _write(tmp_path, VALID.replace("17:00", "5pm").replace('"NOPE"', '"x"'))
-    result = CliRunner().invoke(tenant_app, ["validate", str(path), "--configs", str(CONFIGS)])
+    result = CliRunner().invoke(app, ["validate", str(path), "--configs", str(CONFIGS)])
     assert result.exit_code == 1
     assert result.stdout == (
         f"{path}: line 5: dayReset: expected a time of day as HH:MM from 00:00 to 23:59, "
@@ -286,7 +286,7 @@ def test_the_command_prints_every_problem_and_exits_1(tmp_path: Path) -> None:
 def test_the_command_prints_problems_as_json(tmp_path: Path) -> None:
     path = _write(tmp_path, VALID.replace("17:00", "5pm"))
     arguments = ["validate", str(path), "--json", "--configs", str(CONFIGS)]
-    result = CliRunner().invoke(tenant_app, arguments)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {
         "file": str(path),
@@ -308,29 +308,29 @@ def test_the_command_says_ok_and_the_version(configs: Configs) -> None:
     path = CONFIGS / "tenants" / "blue-harbor.json"
     config = read_tenant(path, configs).config
     assert config is not None
-    result = CliRunner().invoke(tenant_app, ["validate", str(path)])
+    result = CliRunner().invoke(app, ["validate", str(path)])
     assert (result.exit_code, result.stdout) == (0, f"ok: blue-harbor version {config.version}\n")
 
 
 def test_the_command_says_what_is_missing_and_exits_2(tmp_path: Path) -> None:
     arguments = ["validate", str(tmp_path / "acme.json"), "--configs", str(CONFIGS)]
-    result = CliRunner().invoke(tenant_app, arguments)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "expected a file at" in result.stderr
     arguments = ["list", "--configs", str(tmp_path)]
-    result = CliRunner().invoke(tenant_app, arguments)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "instruments.json" in result.stderr
 
 
 def test_the_list_names_every_tenant(configs: Configs) -> None:
-    result = CliRunner().invoke(tenant_app, ["list", "--json", "--configs", str(CONFIGS)])
+    result = CliRunner().invoke(app, ["list", "--json", "--configs", str(CONFIGS)])
     assert result.exit_code == 0
     listed = {item["tenantId"]: item["version"] for item in json.loads(result.stdout)}
     expected = {
         file.config.tenant_id: file.config.version for file in read_tenants(configs) if file.config
     }
     assert listed == expected
-    table = CliRunner().invoke(tenant_app, ["list", "--configs", str(CONFIGS)])
+    table = CliRunner().invoke(app, ["list", "--configs", str(CONFIGS)])
     assert table.exit_code == 0
     assert "Blue Harbor" in table.stdout

@@ -14,16 +14,13 @@ import uvloop
 
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Fault
-from quantlab_edge import compose_aws, observe
-from quantlab_edge.compose import build
+from quantlab_edge import observe
 from quantlab_edge.settings import Settings
-from quantlab_edge.settings_aws import read_aws_settings
 from quantlab_manifest import Manifest, QueueWake, ScheduleWake
-from quantlab_server import app, plan
+from quantlab_server import plan
 from quantlab_server.queue_runner import QueueRunner
 from quantlab_server.refusal import Refusal
 from quantlab_server.role_logs import configure_logs
-from quantlab_server.schedule_runner import Job, run_schedules
 
 UNHURRIED: Final = 5
 GARBAGE_THRESHOLD: Final = 20_000
@@ -35,6 +32,8 @@ _log = structlog.get_logger("quantlab.role")
 
 def run_server(settings: Settings) -> None:
     """Serve the HTTP and socket functions."""
+    from quantlab_server import app
+
     functions = plan.manifests()
 
     async def body(ports: Ports, stop: asyncio.Event) -> None:
@@ -80,6 +79,8 @@ def run_queue(settings: Settings, name: str) -> None:
 
 def run_scheduler(settings: Settings) -> None:
     """Run every schedule function."""
+    from quantlab_server.schedule_runner import Job, run_schedules
+
     found = [
         (function, function.wake.every_ms, handler(function, "handle"))
         for function in plan.manifests()
@@ -103,6 +104,9 @@ def run_worker(settings: Settings, name: str) -> None:
 
 def run_worker_on_aws(name: str) -> None:
     """Run one worker function with the ports that its manifest names, and the board of numbers."""
+    from quantlab_edge import compose_aws
+    from quantlab_edge.settings_aws import read_aws_settings
+
     manifest = plan.one(plan.manifests(), "worker", name)
     role = f"worker:{name}"
     try:
@@ -178,6 +182,8 @@ def _bound(
 
 
 def _run(settings: Settings, role: str, body: Body) -> None:
+    from quantlab_edge.compose import build
+
     configure_logs(settings)
     _live_through(role, lambda: build(settings), body)
 

@@ -1,28 +1,44 @@
-"""The `quantlab` command: registers the commands, turns refusals into one sentence."""
+"""The `quantlab` command: finds the commands, turns refusals into one sentence."""
 
 import sys
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from quantlab_server.cli import (
-    audit,
-    aws_local,
-    calendars,
-    db,
-    demo,
-    inbox,
-    keys,
-    openapi,
-    replay,
-    role,
-    rules,
-    signal,
-    tenant,
-    up,
-    watch,
-)
 from quantlab_server.refusal import Refusal
+
+# Each command lives in a module of its name, as a group `app` or as a function of that name.
+# A module is imported when its command is asked for: every process of the platform starts here.
+GROUPS: Final = (
+    "aws-local", "calendars", "db", "role", "tenant", "keys", "signal", "audit", "inbox", "rules",
+    "replay",
+)  # fmt: skip
+COMMANDS: Final = {"up": "up", "down": "up", "watch": "watch", "demo": "demo", "openapi": "openapi"}
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return [*COMMANDS, *GROUPS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        del ctx
+        if cmd_name in COMMANDS:
+            single = typer.Typer(add_completion=False)
+            single.command(cmd_name)(getattr(_module(COMMANDS[cmd_name]), cmd_name))
+            return get_command(single)
+        if cmd_name in GROUPS:
+            group = get_group(_module(cmd_name.replace("-", "_")).app)
+            group.name = cmd_name
+            return group
+        return None
+
+
+def _module(name: str) -> Any:
+    return import_module(f"quantlab_server.cli.{name}")
 
 
 class _Cli(typer.Typer):
@@ -35,24 +51,13 @@ class _Cli(typer.Typer):
 
 
 app = _Cli(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Run and look after QuantLabEngine.",
 )
-app.command("up")(up.up)
-app.command("down")(up.down)
-app.add_typer(aws_local.app, name="aws-local")
-app.command("watch")(watch.watch)
-app.command("demo")(demo.demo)
-app.add_typer(calendars.app, name="calendars")
-app.add_typer(db.app, name="db")
-app.add_typer(role.app, name="role")
-app.add_typer(tenant.tenant_app, name="tenant")
-app.command("openapi")(openapi.openapi)
-app.add_typer(keys.app, name="keys")
-app.add_typer(signal.app, name="signal")
-app.add_typer(audit.app, name="audit")
-app.add_typer(inbox.app, name="inbox")
-app.add_typer(rules.app, name="rules")
-app.add_typer(replay.app, name="replay")
+
+
+@app.callback()
+def _quantlab() -> None:
+    """Run and look after QuantLabEngine."""

@@ -22,7 +22,7 @@ from quantlab_server.cli.connecting import State, every_tenant, operator, with_p
 from quantlab_server.cli.printing import print_facts, refuse
 from quantlab_server.refusal import Refusal
 
-tenant_app = typer.Typer(no_args_is_help=True, help="Tenant configurations.")
+app = typer.Typer(no_args_is_help=True, help="Tenant configurations.")
 
 DEFAULT_CONFIGS = Path("agent/configs")
 SCHEMA = "tenant.schema.json"
@@ -39,7 +39,7 @@ ConfigsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@tenant_app.command()
+@app.command()
 def validate(
     file: Annotated[Path, typer.Argument(help="A tenant file.")],
     configs: ConfigsOption = None,
@@ -63,7 +63,7 @@ def validate(
         raise typer.Exit(1)
 
 
-@tenant_app.command("apply")
+@app.command("apply")
 def apply_tenant(
     file: Annotated[Path, typer.Argument(help="A tenant file.")],
     configs: ConfigsOption = None,
@@ -97,7 +97,7 @@ def apply_tenant(
     print_facts(with_ports(state, act), as_json=as_json)
 
 
-@tenant_app.command()
+@app.command()
 def news(
     file: Annotated[Path, typer.Argument(help="The JSON file of a calendar of releases.")],
     tenant: Annotated[str, typer.Option(help="The tenant whose calendar it is.")],
@@ -132,7 +132,7 @@ def news(
     print_facts(facts, as_json=as_json)
 
 
-@tenant_app.command("list")
+@app.command("list")
 def list_tenants(configs: ConfigsOption = None, as_json: JsonOption = False) -> None:
     """List the tenant files of the configuration folder with their versions."""
     try:
