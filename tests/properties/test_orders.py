@@ -605,7 +605,7 @@ for machine in (Orders, CostlyOrders):
     machine.TestCase.settings = settings(
         max_examples=SEQUENCES,
         stateful_step_count=30,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        suppress_health_check=[HealthCheck.filter_too_much],
     )
 TestOrders = Orders.TestCase
 TestCostlyOrders = CostlyOrders.TestCase

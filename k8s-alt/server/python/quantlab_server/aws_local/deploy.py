@@ -22,8 +22,10 @@ TENANTS: Final = "Tenants"
 OUTPUTS_FILE: Final = "cdk-outputs.json"
 DEFAULT_STAGE: Final = "/$default"
 OUTPUTS: Final = ("HttpUrl", "SocketUrl", "Environment")
+# What the templates are worth, `make synth` and the tests judge: not every start of a local cloud.
 QUIET: Final = {
     "CDK_DISABLE_CLI_TELEMETRY": "true",
+    "CDK_VALIDATION": "false",
     "NO_COLOR": "1",
     "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
     "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
@@ -67,7 +69,8 @@ class Cdk:
         """Say how the stacks are written down; a report of an earlier run would be believed."""
         shutil.rmtree(self._assembly, ignore_errors=True)
         context = (word for pair in self._context.items() for word in ("-c", "=".join(pair)))
-        return self._program("synth", "synth", "--quiet", "--output", str(self._assembly), *context)
+        written = ("--quiet", "--no-staging", "--output", str(self._assembly))
+        return self._program("synth", "synth", *written, *context)
 
     def deploy_spine(self) -> Program:
         """Say how functions, gateways and queues are deployed."""
