@@ -104,8 +104,9 @@ clean: ## Remove what tools leave behind; the environment and the state stay
 	$(UV) sync --quiet --frozen --compile-bytecode $$groups
 	@touch .venv/.run $@
 
+# Compiling all of it takes longer than what tests import of it ever costs.
 .venv/.dev: pyproject.toml uv.lock $(UV)
-	@$(UV) sync --quiet --frozen --compile-bytecode
+	@$(UV) sync --quiet --frozen
 	@touch .venv/.run .venv/.aws $@
 
 aws-environments: .venv/.aws .venv/.ministack .venv/.cdk
@@ -114,7 +115,7 @@ aws-environments: .venv/.aws .venv/.ministack .venv/.cdk
 .venv/.ministack: infra/aws_local/pyproject.toml infra/aws_local/uv.lock $(UV)
 	@echo "installing MiniStack in .venv/aws-local"
 	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/.venv/aws-local" \
-	  $(UV) sync --quiet --frozen --compile-bytecode --project infra/aws_local --python "$(CURDIR)/$(BIN)/python"
+	  $(UV) sync --quiet --frozen --project infra/aws_local --python "$(CURDIR)/$(BIN)/python"
 	@touch $@
 
 .venv/.cdk: infra/cdk/package.json infra/cdk/package-lock.json $(UV)
