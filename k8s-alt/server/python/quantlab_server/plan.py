@@ -10,6 +10,8 @@ from quantlab_server.refusal import Refusal
 
 SERVER: Final = "server"
 SCHEDULER: Final = "scheduler"
+# What the server does the work of: also that of the gateway's authorizer.
+SERVED: Final = ("http", "socket", "gateway")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from quantlab_server.role_logs import configure_logs
 
 UNHURRIED: Final = 5
 GARBAGE_THRESHOLD: Final = 20_000
+HOSTING: Final = frozenset({"metrics_board", "wakes"})
 Body = Callable[[Ports, asyncio.Event], Awaitable[None]]
 Make = Callable[[], Awaitable[Ports]]
 
@@ -45,7 +46,7 @@ def run_server(settings: Settings) -> None:
         stopping.cancel()
         await serving
 
-    _run(settings, plan.SERVER, body)
+    _run(settings, plan.SERVER, _of_kinds(functions, plan.SERVED), body)
 
 
 def run_queue(settings: Settings, name: str) -> None:
@@ -74,16 +75,17 @@ def run_queue(settings: Settings, name: str) -> None:
             os.nice(UNHURRIED)  # nobody waits for it, others may wait for the core
         await runner.run(ports.wakes, stop)
 
-    _run(settings, f"queue:{name}", body)
+    _run(settings, f"queue:{name}", (manifest,), body)
 
 
 def run_scheduler(settings: Settings) -> None:
     """Run every schedule function."""
     from quantlab_server.schedule_runner import Job, run_schedules
 
+    scheduled = _of_kinds(plan.manifests(), ("schedule",))
     found = [
         (function, function.wake.every_ms, handler(function, "handle"))
-        for function in plan.manifests()
+        for function in scheduled
         if isinstance(function.wake, ScheduleWake)
     ]
 
@@ -94,12 +96,13 @@ def run_scheduler(settings: Settings) -> None:
         )
         await run_schedules(jobs, stop)
 
-    _run(settings, plan.SCHEDULER, body)
+    _run(settings, plan.SCHEDULER, scheduled, body)
 
 
 def run_worker(settings: Settings, name: str) -> None:
     """Run one worker function."""
-    _run(settings, f"worker:{name}", _working(plan.one(plan.manifests(), "worker", name)))
+    manifest = plan.one(plan.manifests(), "worker", name)
+    _run(settings, f"worker:{name}", (manifest,), _working(manifest))
 
 
 def run_worker_on_aws(name: str) -> None:
@@ -116,7 +119,7 @@ def run_worker_on_aws(name: str) -> None:
     configure_logs(settings)
 
     def make() -> Awaitable[Ports]:
-        return compose_aws.build(settings, {*manifest.ports, "metrics_board"})
+        return compose_aws.build(settings, {*manifest.ports, *HOSTING})
 
     _live_through(role, make, _working(manifest))
 
@@ -181,11 +184,17 @@ def _bound(
     return run
 
 
-def _run(settings: Settings, role: str, body: Body) -> None:
+def _of_kinds(functions: Sequence[Manifest], kinds: Sequence[str]) -> Sequence[Manifest]:
+    return [one for one in functions if one.kind in kinds]
+
+
+def _run(settings: Settings, role: str, hosted: Sequence[Manifest], body: Body) -> None:
+    """Live with the ports that the functions of this role name, and those that hosting takes."""
     from quantlab_edge.compose import build
 
     configure_logs(settings)
-    _live_through(role, lambda: build(settings), body)
+    names = {name for manifest in hosted for name in manifest.ports} | HOSTING
+    _live_through(role, lambda: build(settings, names), body)
 
 
 def _live_through(role: str, make: Make, body: Body) -> None:

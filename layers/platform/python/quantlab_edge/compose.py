@@ -1,6 +1,7 @@
 """The ports of self-hosting: settings in, ports out."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,11 +17,16 @@ from quantlab_edge.store_ports import StorePorts
 AWS_ONLY = frozenset({"pushes", "vault"})
 
 
-async def build(settings: Settings) -> Ports:
-    """Connect the self-hosted family; the caller awaits `ports.close()` at the end."""
-    return await SelfHosted(settings).ports(
-        PORT_NAMES - AWS_ONLY, lambda name: f"self-hosting has no port {name}"
-    )
+async def build(settings: Settings, names: Collection[str] | None = None) -> Ports:
+    """Make the named ports, all for None; the caller awaits `ports.close()` at the end."""
+    wanted = PORT_NAMES if names is None else names
+    return await SelfHosted(settings).ports(set(wanted) - AWS_ONLY, _refusal)
+
+
+def _refusal(name: str) -> str:
+    if name in AWS_ONLY:
+        return f"self-hosting has no port {name}"
+    return f"the manifests of this process do not name the port {name}"
 
 
 def key_administration(state: Path) -> KeyAdministration:
