@@ -18,7 +18,7 @@ from quantlab_app.use_cases.api_keys import create_api_key
 from quantlab_app.use_cases.bots import create_bot
 from quantlab_app.use_cases.provisioning import provision
 from quantlab_app.use_cases.users import create_user
-from quantlab_edge.compose import build
+from quantlab_edge.compose import OPERATING, build
 from quantlab_edge.settings import Settings
 from quantlab_edge.tenant_files import read_configs, read_tenants
 from quantlab_server.private_files import write_private
@@ -58,7 +58,7 @@ async def _seed(urls: StoreUrls, state: Path) -> dict[str, Any]:
     settings = Settings(
         database_url=urls.app_dsn, redis_url=urls.redis_url, state=state, configs=_folder()
     )
-    ports = await build(settings)
+    ports = await build(settings, OPERATING)
     try:
         for config in _configs():
             await provision(ports, provisioning_scope(config), config)

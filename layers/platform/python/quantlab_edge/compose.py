@@ -15,6 +15,8 @@ from quantlab_edge.settings import Settings
 from quantlab_edge.store_ports import StorePorts
 
 AWS_ONLY = frozenset({"pushes", "vault"})
+# What an operator's command may use: checkpoints bring a compiler along, for the scheduler only.
+OPERATING = PORT_NAMES - AWS_ONLY - {"checkpoints"}
 
 
 async def build(settings: Settings, names: Collection[str] | None = None) -> Ports:

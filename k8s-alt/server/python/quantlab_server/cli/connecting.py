@@ -14,7 +14,7 @@ from quantlab.kernel.instants import format_rfc3339
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Fault, StoreUnavailable
-from quantlab_edge.compose import build
+from quantlab_edge.compose import OPERATING, build
 from quantlab_edge.settings import Settings
 from quantlab_server.cli.printing import refuse
 from quantlab_server.refusal import Refusal
@@ -52,7 +52,7 @@ def moment(ts_ns: int | None) -> str | None:
 
 
 async def _connected(settings: Settings, act: Callable[[Ports], Awaitable[Result]]) -> Result:
-    ports = await build(settings)
+    ports = await build(settings, OPERATING)
     try:
         return await act(ports)
     finally:
