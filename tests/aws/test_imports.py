@@ -1,16 +1,42 @@
 """What a cold start imports: little, and the same entry that the runtime calls."""
 
-import pytest
+import json
+import os
+import subprocess
+import sys
 
+from quantlab_cdk.lambda_python import ENVIRONMENT
 from tests.support.gateway import MANIFESTS
-from tests.support.imports import import_ms
 
 FUNCTIONS = [f"{m.kind}/{m.name}" for m in MANIFESTS if m.kind != "worker"]
+# What a Lambda may never load, and stores and services, which the first call imports that needs
+# them.
+HEAVY = {"llvmlite", "numba", "numpy", "pandas", "polars", "pyarrow"}
+LATE = {"psycopg", "redis", "boto3", "cryptography"}
+START_EACH = """
+import importlib, json, os, sys
+found = {}
+for function in sys.argv[1:]:
+    os.environ["QUANTLAB_FUNCTION"] = function
+    if "quantlab_edge.lambdas" in sys.modules:
+        importlib.reload(sys.modules["quantlab_edge.lambdas"])
+    else:
+        importlib.import_module("quantlab_edge.lambdas")
+    found[function] = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps(found))
+"""
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_nothing_heavy_is_imported(function: str) -> None:
-    cost = import_ms(function, runs=1)
-    assert cost.heavy == ()
-    # Stores and services are imported by the first call that needs them.
-    assert not {"psycopg", "redis", "boto3", "cryptography"} & set(cost.packages)
+def test_no_function_imports_what_is_heavy_or_only_needed_later() -> None:
+    """Each starts after the others: the first one that imports too much is the first named."""
+    done = subprocess.run(
+        [sys.executable, "-c", START_EACH, *FUNCTIONS],
+        env={"PATH": os.environ["PATH"], **ENVIRONMENT},
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert list(found) == FUNCTIONS
+    assert {name: (HEAVY | LATE) & set(packages) for name, packages in found.items()} == {
+        name: set() for name in FUNCTIONS
+    }
+    assert all("pydantic" in packages for packages in found.values())
