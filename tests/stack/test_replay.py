@@ -23,7 +23,7 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.replay import read_recording
 
 pytestmark = [pytest.mark.stack, pytest.mark.data]
-TICKS = 500
+TICKS = 350
 CASES = {
     "EURUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.5", "2", "5"), 60),
     "XAUUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.3", "1", "3"), 900),
@@ -66,7 +66,7 @@ def without_limits(document: dict[str, Any]) -> None:
 
 
 async def trade_over(
-    live: LivePath, symbol: str, seed: int, *, ticks: int = TICKS, often: float = 0.06
+    live: LivePath, symbol: str, seed: int, *, ticks: int = TICKS, often: float = 0.08
 ) -> list[str]:
     """Trade some accounts at random over a file's ticks; return the accounts."""
     kinds, lots, reach = CASES[symbol]
