@@ -29,7 +29,7 @@ def build(app: App) -> tuple[Spine, Tenants]:
 
 
 def synthesize() -> None:
-    """Write the assembly; cdk-nag judges it on the way, unless it is for a local cloud that runs."""
+    """Write the assembly; cdk-nag judges it, but not each start of a local cloud."""
     app = App()
     build(app)
     if app.node.try_get_context("local_endpoint") is None:
