@@ -1,5 +1,8 @@
 """Calls of the strategy's functions and the library's, which are inlined, and of built-in ones."""
 
+from collections.abc import Callable
+from typing import Final
+
 from quantlab.qls import limits, tree
 from quantlab.qls.assigned import assigned_in
 from quantlab.qls.context import Binding, Context, Scope, at_of
@@ -12,41 +15,45 @@ from quantlab.qls.outputs import OUTPUTS
 from quantlab.qls.reads import read_value
 from quantlab.qls.values import BOOL, ERROR, FLOAT, INT, SPOKEN, TEXT, WORD_TYPES, WRONG, Value
 
-_KINDS = {"float": FLOAT, "int": INT, "bool": BOOL, "text": TEXT}
+_KINDS: Final = {"float": FLOAT, "int": INT, "bool": BOOL, "text": TEXT}
 
 
 def call(ctx: Context, node: tree.Call) -> Value:
-    """Return the value of a call."""
+    """Return the value of a call; the library cannot see the strategy's functions and verbs."""
     name = node.name
     ctx.image.at = ctx.called_at if ctx.trusted else node.at
     if not ctx.trusted and name in ctx.functions:
         ctx.used_functions.add(name)
         return _own(ctx, name, node)
-    if name in INTRINSICS and (ctx.trusted or name not in LIBRARY_ONLY):
-        return INTRINSICS[name](ctx, node)
-    if not ctx.trusted and name in VERBS:
-        return VERBS[name](ctx, node)
-    if not ctx.trusted and name in OUTPUTS:
-        return OUTPUTS[name](ctx, node)
+    built_in = _built_in(ctx, name)
+    if built_in is not None:
+        return built_in(ctx, node)
     if name in LIBRARY and (ctx.trusted or is_public(name)):
-        if is_derived(name):
-            return derived(ctx, name, node.args, node.at)
-        return _library(ctx, name, node.args, node.at)
+        lowered = derived if is_derived(name) else _library
+        return lowered(ctx, name, node.args, node.at)
     if name in READABLES:
         return read_value(ctx, name, node.args, node.at)
+    return _unknown(ctx, node)
+
+
+def _built_in(ctx: Context, name: str) -> Callable[[Context, tree.Call], Value] | None:
+    if ctx.trusted:
+        return INTRINSICS.get(name)
+    if name in LIBRARY_ONLY:
+        return None
+    return INTRINSICS.get(name) or VERBS.get(name) or OUTPUTS.get(name)
+
+
+def _unknown(ctx: Context, node: tree.Call) -> Value:
     for arg in node.args:
         ctx.expression(ctx, arg.value)
-    known = {
-        *ctx.functions,
-        *(one for one in LIBRARY if is_public(one)),
-        *READABLES,
-        *VERBS,
-        *OUTPUTS,
-    }
-    known |= set(INTRINSICS) - LIBRARY_ONLY
-    return ctx.error(
-        node.at, "unknown-function", f"There is no function {name}.", did_you_mean(name, known)
-    )
+    if ctx.findings.broken:
+        return ERROR
+    library = {name for name in LIBRARY if is_public(name)}
+    built_in = {*INTRINSICS, *VERBS, *OUTPUTS} - LIBRARY_ONLY
+    hint = did_you_mean(node.name, {*ctx.functions, *library, *built_in, *READABLES})
+    message = f"There is no function {node.name}."
+    return ctx.error(node.at, "unknown-function", message, hint)
 
 
 def _own(ctx: Context, name: str, node: tree.Call) -> Value:

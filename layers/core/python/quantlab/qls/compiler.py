@@ -38,6 +38,7 @@ def compile_source(source: str, texts: Mapping[str, str] | None = None) -> Compi
     try:
         check_text(source)
         items = parse(tokens_of(source, findings), findings)
+        findings.broken = findings.failed
         program = _Lowering(source, findings, dict(texts or {})).program(items)
     except LimitReached as limit:
         _say_limit(findings, limit)
@@ -159,7 +160,7 @@ class _Lowering:
         if cost > limits.COST_PER_EVENT_MAX:
             self.findings.error(
                 draft.at, "limit:COST_PER_EVENT_MAX",
-                f"One event may cost {cost} instructions; at most {limits.COST_PER_EVENT_MAX} are allowed.",
+                f"One event may cost {cost} instructions; at most {limits.COST_PER_EVENT_MAX} may.",
                 "Make loops and lengths shorter.",
             )  # fmt: skip
         return ir.Handler(

@@ -112,35 +112,33 @@ def _input(
 
 def _problem(kind: str, default: Any, given: dict[str, Any]) -> str:
     """Say what is wrong with an input's default or settings; "" where nothing is."""
-    wanted = {
-        "int": (int,),
-        "float": (int, float),
-        "bool": (bool,),
-        "choice": (str,),
-        "string": (str,),
-    }
-    if (
-        default is None
-        or not isinstance(default, wanted[kind])
-        or (isinstance(default, bool) != (kind == "bool"))
-    ):
-        return f"{kind} begins with its default, {SPOKEN[_TYPES[kind]] if kind != 'choice' else 'one of its options'}."
-    if kind == "choice":
-        options = given.get("options", ())
-        if not isinstance(options, tuple) or not options or default not in options:
-            return 'choice takes its default and its options: choice("a", ["a", "b"]).'
-    for key in ("min", "max", "step"):
-        if key in given and (
-            isinstance(given[key], (bool, str))
-            or (kind == "int" and not isinstance(given[key], int))
-        ):
-            return f"{key} must be a number of the input's type."
-    low, high = given.get("min", default), given.get("max", default)
-    if kind in {"int", "float"} and not low <= default <= high:
-        return f"The default {default} does not lie in {low}..{high}."
+    if not _is_of(kind, default):
+        what = "one of its options" if kind == "choice" else SPOKEN[_TYPES[kind]]
+        return f"{kind} begins with its default, {what}."
     for key in ("label", "unit"):
         if not isinstance(given.get(key, ""), str):
             return f"{key} must be a text."
+    if kind == "choice":
+        options = given.get("options", ())
+        fits = isinstance(options, tuple) and default in options
+        return "" if fits else 'choice takes its default and options: choice("a", ["a", "b"]).'
+    return _out_of_range(kind, default, given)
+
+
+def _is_of(kind: str, value: Any) -> bool:
+    if kind in {"int", "float"}:
+        wanted = int if kind == "int" else (int, float)
+        return isinstance(value, wanted) and not isinstance(value, bool)
+    return isinstance(value, bool if kind == "bool" else str)
+
+
+def _out_of_range(kind: str, default: Any, given: dict[str, Any]) -> str:
+    for key in ("min", "max", "step"):
+        if key in given and not _is_of(kind, given[key]):
+            return f"{key} must be {SPOKEN[_TYPES[kind]]}."
+    low, high = given.get("min", default), given.get("max", default)
+    if kind in {"int", "float"} and not low <= default <= high:
+        return f"The default {default} does not lie in {low}..{high}."
     return ""
 
 
@@ -163,7 +161,7 @@ def read_var(ctx: Context, item: tree.Var) -> None:
         if value.type != WRONG:
             ctx.error(
                 at_of(item.value), "var",
-                "The first value of a var at the top must be a number or bool known before the first event.",
+                "A var at the top begins with a number or bool known before the first event.",
                 "Begin it with 0.0 or na and set it in a handler.",
             )  # fmt: skip
         declare(ctx, item.name, ERROR)

@@ -56,7 +56,8 @@ class Findings:
 
     source: str
     _found: dict[tuple[int, str], Diagnostic] = field(default_factory=dict)
-    muted: int = 0
+    broken: bool = False
+    """The syntax has errors: what is missing may stand in what could not be read."""
 
     def error(
         self, at: int, code: str, message: str, suggestion: str = "", length: int = 0

@@ -42,7 +42,7 @@ def lower(ctx: Context, node: tree.Expr) -> Value:
         ctx.depth -= 1
 
 
-def _compound(ctx: Context, node: tree.Expr) -> Value:
+def _compound(ctx: Context, node: tree.Expr) -> Value:  # noqa: PLR0911 - one for each kind of node
     if isinstance(node, tree.Binary):
         return _binary(ctx, node)
     if isinstance(node, tree.Call):
@@ -81,6 +81,8 @@ def _name(ctx: Context, node: tree.Name) -> Value:
 
 def unknown(ctx: Context, name: str, at: int) -> Value:
     """Report a name that nothing bears."""
+    if ctx.findings.broken:
+        return ERROR
     known = {*READABLES, *_CONSTANTS, *(one for one in LIBRARY if is_derived(one))}
     scope = ctx.scope
     while True:
@@ -133,7 +135,7 @@ def _choice(ctx: Context, node: tree.Choice) -> Value:
         return ctx.error(
             at_of(node.test),
             "type",
-            f"The condition of ? must be a bool, but this is {SPOKEN[test.type]}.",
+            f"What stands before ? must be a bool, but is {SPOKEN[test.type]}.",
         )
     return select(ctx, test, then, other, node.at)
 
@@ -168,7 +170,7 @@ def _index_problem(index: Value) -> tuple[str, str, str] | None:
     if index.low is not None and index.low < 0:
         return (
             "look-ahead",
-            "This looks ahead: x[1] is the value before, and a negative number would be the future.",
+            "This looks ahead: x[1] is the value before, a negative number would be the future.",
             "No strategy can read the future; use a number of at least 0.",
         )
     if index.high is None or index.low is None:

@@ -10,54 +10,58 @@ Registers of `consts` and `reads` hold their value from the start of the handler
 
 Operations, `out = op(args)`; a and b are the arguments:
 
-  fadd fsub fmul        IEEE double, round to nearest even; never fused or reordered
-  fdiv                  na where b is 0 (either sign), else a / b
-  fneg fabs             sign bit flipped, cleared
-  fsqrt                 correctly rounded; na where a < 0; -0 stays -0
-  ffloor                largest integral double <= a; na, inf and -0 stay
-  fmin fmax             na if either is na; else a < b ? a : b, and a > b ? a : b
-  flt fle fgt fge feq fne   b; all false where either side is na, fne too
-  fisna                 b; true where a is na (any NaN)
-  iadd isub imul        trap `int_overflow` where the exact result leaves 64 bits
-  wadd wsub wmul        wrap modulo 2**64 (ring indexes and other code that is proved)
-  idiv imod             floor division and its remainder (sign of b); trap `division_by_zero` where
-                        b is 0, `int_overflow` for -2**63 idiv -1 (imod gives 0)
-  ilt ile igt ige ieq ine   b, signed
-  band bor bxor bnot    b
-  select                args (c, x, y): c ? x : y; both are computed before
-  i2f                   nearest double, ties to even
-  f2i                   toward zero; na gives 0; beyond 64 bits the nearest end (saturates)
-  b2i                   1 or 0
-  pow2                  exact 2.0**n for n clamped to -1022..1023
-  exponent              i; the biased exponent bits of a less 1023: floor(log2|a|) of a normal number,
-                        -1023 for 0 and subnormals, 1024 for inf and na
-  load                  the state word `imm`; store writes args[0] to it; both by the type of the
-                        register, b as 0 or 1
-  rget                  imm (base, capacity), args (index,): the word base + index; an index outside
-                        0..capacity-1 (signed) reads and writes word base
-  rput                  imm (base, capacity), args (index, value)
-  hpush                 imm (head, base, capacity), args (value,): a history, capacity a power of two.
-                        Word head becomes (head + 1) mod capacity; the value goes to base + it
-  hget                  args (k,): the value of k pushes before the last; base + ((head - k) mod
-                        capacity). k outside 0..capacity-1 gives na, 0 or false
-  lget lset             the mutable local `imm` of the handler, of type `Handler.slots[imm]`; zero (0.0,
-                        0, false) at the start of the handler
-  if                    args (c,); imm (then, otherwise), two tuples of Ins; `then` where c, otherwise
-                        the other
-  loop                  args (low, high); out is the loop's register; imm is a `Loop`. Turns low, low+1,
-                        ..., high (none where low > high), at most `turns_max`: further turns trap
-                        `loop_limit`. Each turn first charges `Loop.cost` of fuel.
-  order                 imm an `OrderSpec`, args in the order of ORDER_ARGS; out is the order's id, the
-                        strategy's running number from 1. Traps `order_limit` at the 17th of an event.
-  output                imm an `OutputSpec`, args f or i or b. Traps `output_limit` at the 65th.
+  fadd fsub fmul          IEEE double, round to nearest even; never fused or reordered
+  fdiv                    na where b is 0 (either sign), else a / b
+  fneg fabs               sign bit flipped, cleared
+  fsqrt                   correctly rounded; na where a < 0; -0 stays -0
+  ffloor                  largest integral double <= a; na, inf and -0 stay
+  fmin fmax               na if either is na; else a < b ? a : b, and a > b ? a : b
+  flt fle fgt fge feq fne b; all false where either side is na, fne too
+  fisna                   b; true where a is na (any NaN)
+  iadd isub imul          trap `int_overflow` where the exact result leaves 64 bits
+  wadd wsub wmul          wrap modulo 2**64 (ring indexes and other code that is proved)
+  idiv imod               floor division and its remainder (sign of b); trap `division_by_zero`
+                          where b is 0, `int_overflow` for -2**63 idiv -1 (imod gives 0)
+  ilt ile igt ige ieq ine b, signed
+  band bor bxor bnot      b
+  select                  args (c, x, y): c ? x : y; both are computed before
+  i2f                     nearest double, ties to even
+  f2i                     toward zero; na gives 0; beyond 64 bits the nearest end (saturates)
+  b2i                     1 or 0
+  pow2                    exact 2.0**n for n clamped to -1022..1023
+  exponent                i; the biased exponent bits of a less 1023: floor(log2|a|) of a normal
+                          number, -1023 for 0 and subnormals, 1024 for inf and na
+  load                    the state word `imm`; store writes args[0] to it; both by the type of
+                          the register, b as 0 or 1
+  rget                    imm (base, capacity), args (index,): the word base + index; an index
+                          outside 0..capacity-1 (signed) reads and writes word base
+  rput                    imm (base, capacity), args (index, value)
+  hpush                   imm (head, base, capacity), args (value,): a history, capacity a power
+                          of two. Word head becomes (head + 1) mod capacity; the value goes to
+                          base + it
+  hget                    args (k,): the value of k pushes before the last; base + ((head - k) mod
+                          capacity). k outside 0..capacity-1 gives na, 0 or false
+  lget lset               the mutable local `imm` of the handler, of type `Handler.slots[imm]`;
+                          zero (0.0, 0, false) at the start of the handler
+  if                      args (c,); imm (then, otherwise), two tuples of Ins; `then` where c,
+                          otherwise the other
+  loop                    args (low, high); out is the loop's register; imm is a `Loop`. Turns
+                          low, low+1, ..., high (none where low > high), at most `turns_max`:
+                          further turns trap `loop_limit`. Each turn first charges `Loop.cost` of
+                          fuel.
+  order                   imm an `OrderSpec`, args in the order of ORDER_ARGS; out is the order's
+                          id, the strategy's running number from 1. Traps `order_limit` at the
+                          17th of an event.
+  output                  imm an `OutputSpec`, args f or i or b. Traps `output_limit` at the 65th.
 
-A NaN may have any sign and payload in a register; no operation shows them. Whoever writes a double
-out (state image, order, output, hash) writes NaN as 0x7ff8000000000000 (`bits_of`).
+A NaN may have any sign and payload in a register; no operation shows them. Whoever writes a
+double out (state image, order, output, hash) writes NaN as 0x7ff8000000000000 (`bits_of`).
 
-A handler charges `Handler.entry_cost` of fuel when it starts and each turn of a loop charges its
-own. Fuel below 0 traps `fuel`. `Handler.cost` is the most one event can charge, known at compile
-time. An `if` charges for the longer of its sides, whichever is taken. After a trap the strategy has stopped: the state is as the
-trapping instruction found it, and orders and outputs of that event are dropped.
+A handler charges `Handler.entry_cost` of fuel when it starts and each turn of a loop charges
+its own. Fuel below 0 traps `fuel`. `Handler.cost` is the most one event can charge, known at
+compile time. An `if` charges for the longer of its sides, whichever is taken. After a trap the
+strategy has stopped: the state is as the trapping instruction found it, and orders and outputs
+of that event are dropped.
 """
 
 import struct
@@ -68,7 +72,8 @@ CANONICAL_NAN_BITS: Final = 0x7FF8000000000000
 
 ORDER_VERBS: Final = ("place", "cancel", "cancel_all", "close", "flatten", "reverse")
 ORDER_TYPES: Final = (
-    "market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched", "limit_if_touched",
+    "market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched",
+    "limit_if_touched",
 )  # fmt: skip
 TIMES: Final = ("default", "gtc", "day", "gtd", "ioc", "fok")
 SIZE_UNITS: Final = ("lots", "risk_percent", "equity_percent")
@@ -127,7 +132,7 @@ class OrderSpec(NamedTuple):
 
 
 class OutputSpec(NamedTuple):
-    """A plot, marker, alert or log line; text indexes Program.strings, {} in it takes an argument."""
+    """A plot, marker, alert or log line; text indexes Program.strings, {} takes an argument."""
 
     kind: str
     text: int
@@ -138,7 +143,7 @@ class Read(NamedTuple):
 
     scope and field name it (`names.py` has them all with units), type is "f" or "i". symbol indexes
     Program.symbols. A read of scope "bar" is of the last closed bar of `stream`, which indexes
-    Program.streams, -1 for none. rule is the slug of a floor. What is not known is na, or 0 for "i".
+    Program.streams, -1 for none. rule is the slug of a floor. What is not known is na, 0 for "i".
     """
 
     scope: str
@@ -157,7 +162,7 @@ class Stream(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """Words from start that begin with a value other than zero bits; type says how it is written."""
+    """Words from start that do not begin as zero bits; type says how the value is written."""
 
     start: int
     words: int
@@ -166,7 +171,7 @@ class Fill(NamedTuple):
 
 
 class Input(NamedTuple):
-    """An input. Its value is state word `word`: a choice as the index of its options, a bool as 0 or 1.
+    """An input. Its value is state word `word`: a choice as an index of its options, a bool 0 or 1.
 
     kind is int, float, bool, choice or string; a string has word -1: it is fixed when compiled.
     """

@@ -12,6 +12,7 @@ Token: TypeAlias = tuple[str, str, int]
 
 END: Final = "$END"
 _CLOSED: Final = {"(": ("RPAR", ")"), "[": ("RSQB", "]")}
+_BRACKETS: Final = frozenset(("LPAR", "RPAR", "LSQB", "RSQB"))
 _LAYOUT: Final = r"(?:[ ]*(?://[^\n]*)?\r?\n)+[ ]*"
 _START: Final = re.compile(r"(?:[ ]*(?://[^\n]*)?\r?\n)*[ ]*")
 _FORBIDDEN: Final = re.compile(
@@ -107,15 +108,18 @@ class _Lines:
                 append((words.get(word, "NAME"), word, at))
             elif kind == "BAD" or kind is None:
                 self._bad(word, at)
-                continue
             else:
                 append((kind, word, at))
-                if word in _CLOSED:
-                    opened.append((word, at))
-                    self._count(at, len(opened))
-                elif word in {")", "]"} and opened:
-                    opened.pop()
+                if kind in _BRACKETS:
+                    self._bracket(opened, word, at)
         self._count(len(self.text) - 1, 0)
+
+    def _bracket(self, opened: list[tuple[str, int]], sign: str, at: int) -> None:
+        if sign in _CLOSED:
+            opened.append((sign, at))
+        elif opened:
+            opened.pop()
+        self._count(at, len(opened))
 
     def _is_left_open(self, opened: list[tuple[str, int]], width: int, end: int) -> bool:
         """Close brackets by force where a line begins that cannot belong into them."""

@@ -71,7 +71,7 @@ READABLES: Final[dict[str, Readable]] = {
         "account", "working_orders", "i", "orders", "How many orders of the strategy work."
     ),
     "tick_size": Readable("instrument", "tick_size", "f", "price", "The price step.", "symbol"),
-    "lot_step": Readable("instrument", "lot_step", "f", "lots", "The smallest size step.", "symbol"),
+    "lot_step": Readable("instrument", "lot_step", "f", "lots", "The size step.", "symbol"),
     "floor": Readable(
         "rule", "floor", "f", "account currency", "The equity below which a rule is broken.", "rule"
     ),

@@ -29,8 +29,11 @@ def combine(ctx: Context, op: str, left: Value, right: Value, at: int) -> Value:
         return ERROR
     if op in {"and", "or"}:
         return _logic(ctx, op, left, right, at)
-    if op in _COMPARE:
-        return _compare(ctx, op, left, right, at)
+    lowered = _compare if op in _COMPARE else _calculate
+    return lowered(ctx, op, left, right, at)
+
+
+def _calculate(ctx: Context, op: str, left: Value, right: Value, at: int) -> Value:
     if left.type not in {FLOAT, INT} or right.type not in {FLOAT, INT}:
         wrong = left if left.type not in {FLOAT, INT} else right
         return ctx.error(
@@ -86,7 +89,7 @@ def _logic(ctx: Context, op: str, left: Value, right: Value, at: int) -> Value:
     for side in (left, right):
         if side.type != BOOL:
             return ctx.error(
-                at, "type", f"`{op}` needs conditions on both sides, but one is {SPOKEN[side.type]}.",
+                at, "type", f"`{op}` needs a bool on both sides, but one is {SPOKEN[side.type]}.",
                 "Compare it: x != 0.",
             )  # fmt: skip
     return ctx.code.pure("band" if op == "and" else "bor", left, right)
@@ -103,7 +106,7 @@ def _compare(ctx: Context, op: str, left: Value, right: Value, at: int) -> Value
     if left.type not in {FLOAT, INT} or right.type not in {FLOAT, INT}:
         return ctx.error(
             at, "type",
-            f"{SPOKEN[left.type]} and {SPOKEN[right.type]} cannot be compared with {op}.".capitalize(),
+            f"{op} cannot compare {SPOKEN[left.type]} with {SPOKEN[right.type]}.",
         )  # fmt: skip
     if left.type == right.type == INT:
         _always(ctx, op, left, right, at)
@@ -158,7 +161,7 @@ def select(ctx: Context, test: Value, then: Value, other: Value, at: int) -> Val
     if then.type != other.type or then.type not in WORD_TYPES:
         return ctx.error(
             at, "type",
-            f"Both sides of : must be of one type, but they are {SPOKEN[then.type]} and {SPOKEN[other.type]}.",
+            f"The sides of : differ: {SPOKEN[then.type]} and {SPOKEN[other.type]}.",
         )  # fmt: skip
     if test.const is not None:
         return then if test.const else other

@@ -10,8 +10,8 @@ from quantlab.qls.semantics import NA
 from quantlab.qls.values import BOOL, ERROR, FLOAT, INT, TEXT, WRONG, Value, constant
 
 _NUMBERS: Final = {
-    "limit": "price", "stop": "trigger", "touch": "trigger", "trail": "trail", "trail_percent": "trail",
-    "sl": "stop_loss", "tp": "take_profit", "exit_trail": "trail",
+    "limit": "price", "stop": "trigger", "touch": "trigger", "trail": "trail",
+    "trail_percent": "trail", "sl": "stop_loss", "tp": "take_profit", "exit_trail": "trail",
 }  # fmt: skip
 _SIZES: Final = {"lots": 0, "risk": 1, "equity_percent": 2}
 _FLAGS: Final = {"reduce_only": ir.REDUCE_ONLY, "post_only": ir.POST_ONLY}
@@ -241,8 +241,7 @@ _TERMS: Final = ", ".join(name for name in _ENTRY if name not in _SIZES)
 VERB_DOCS: Final = {
     "buy": (
         "buy(lots, ...)",
-        "Place a buy order and return its id. Its size is lots, risk (percent of equity lost at sl) "
-        f"or equity_percent. Its terms: {_TERMS}.",
+        f"Place a buy order and return its id. Sizes: {', '.join(_SIZES)}. Terms: {_TERMS}.",
     ),
     "sell": ("sell(lots, ...)", "Place a sell order and return its id; it takes what buy takes."),
     "cancel": (

@@ -50,7 +50,8 @@ def _message(ctx: Context, node: tree.Call) -> Value:
     if text.count("{}") != len(values) or len(values) > VALUES_MAX:
         return ctx.error(
             node.at, "arguments",
-            f"The text has {text.count('{}')} places {{}}, and {len(values)} values follow it; at most {VALUES_MAX}.",
+            f"The text has {text.count('{}')} places {{}} for {len(values)} values.",
+            f"Give each place a value, {VALUES_MAX} at most.",
         )  # fmt: skip
     return _emit(ctx, node, text, values)
 

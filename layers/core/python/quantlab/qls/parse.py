@@ -20,6 +20,17 @@ _VALUES: Final = frozenset(
 )
 _CONTINUED: Final = frozenset(("BINARY", "MINUS", "QUESTION", "LSQB"))
 
+_HINTS: Final = {
+    "INDENT": "Only the lines under `on`, `def`, `if`, `else` and `for` are indented.",
+    "COLON": "A block begins on the next line, without a colon.",
+    "while": "Loops have fixed bounds: for i in 0..9.",
+    "to": "Write the bounds of a loop as low..high.",
+    "elif": "Write `else if`.",
+    "elseif": "Write `else if`.",
+    "function": "Write def name(x).",
+    "fn": "Write def name(x).",
+}
+
 
 def _tables() -> tuple[list[dict[str, int]], list[tuple[str, int, Any]], list[str]]:
     states: list[dict[str, int]] = []
@@ -53,15 +64,13 @@ def parse(tokens: list[Token], findings: Findings) -> tuple[Item, ...]:
     """Return the items of a source; those with errors in them are reported and left out."""
     states: list[int] = [0]
     values: list[Any] = []
-    place, last = 0, len(tokens) - 1
+    place, count = 0, len(tokens)
     tables, rules = _STATES, _RULES
-    while True:
+    while place < count:
         token = tokens[place]
         target = tables[states[-1]].get(token[0])
         if target is None:
             place = _recover(tokens, place, states, values, findings)
-            if place > last:
-                return _items(states, values)
         elif target >= 0:
             states.append(target)
             values.append(token)
@@ -83,6 +92,7 @@ def parse(tokens: list[Token], findings: Findings) -> tuple[Item, ...]:
             else:
                 values.append(())
             states.append(tables[states[-1]][name])
+    return _items(states, values)
 
 
 def _items(states: list[int], values: list[Any]) -> tuple[Item, ...]:
@@ -95,11 +105,24 @@ def _recover(
 ) -> int:
     """Report what stands wrong, skip its line and the block under it, and return where to go on."""
     _report(tokens, place, _STATES[states[-1]], findings)
+    place = _after_statement(tokens, place)
     last = len(tokens) - 1
-    while place < last and tokens[place][0] not in {"NL", "DEDENT"}:
-        if tokens[place][0] == "INDENT":
-            place = _after_block(tokens, place)
-            break
+    while place <= last:
+        top = states[-1]
+        if tokens[place][0] in _STATES[top] and (top in _RESUMED or len(states) == 1):
+            return place
+        if len(states) == 1 or _SYMBOLS[top] == "items":
+            place += 1
+        else:
+            states.pop()
+            values.pop()
+    return place
+
+
+def _after_statement(tokens: list[Token], place: int) -> int:
+    """Return where the next statement begins: blocks and branches of the broken one are skipped."""
+    last = len(tokens) - 1
+    while place < last and tokens[place][0] not in {"NL", "INDENT", "DEDENT"}:
         place += 1
     while place < last and tokens[place][0] == "NL":
         place += 1
@@ -107,25 +130,7 @@ def _recover(
         place = _after_block(tokens, place)
     while place < last and tokens[place][0] == "ELSE":
         place = _after_else(tokens, place)
-    while len(states) > 1 and not (
-        states[-1] in _RESUMED and tokens[place][0] in _STATES[states[-1]]
-    ):
-        states.pop()
-        values.pop()
-    if len(states) > 1:
-        return place
-    if tokens[place][0] in _STATES[0] and place < last:
-        return place
-    return _next_item(tokens, place, findings, states, values)
-
-
-def _next_item(
-    tokens: list[Token], place: int, findings: Findings, states: list[int], values: list[Any]
-) -> int:
-    """Skip to a line at the margin; the end of the source when there is none."""
-    while place < len(tokens) - 1 and tokens[place][0] in {"DEDENT", "NL", "INDENT", "ELSE"}:
-        place += 1
-    return place if place < len(tokens) - 1 else len(tokens)
+    return place
 
 
 def _after_else(tokens: list[Token], place: int) -> int:
@@ -172,16 +177,6 @@ def _expected(names: Iterable[str]) -> str:
 def _hint(tokens: list[Token], place: int) -> str:
     kind, text, _ = tokens[place]
     before = tokens[place - 1] if place else ("", "", 0)
-    if kind == "INDENT":
-        return "Only the lines under `on`, `def`, `if`, `else` and `for` are indented."
-    if kind == "COLON":
-        return "A block begins on the next line, without a colon."
     if kind == "ASSIGN" and before[0] == "ASSIGN":
         return "Compare with ==."
-    if text in {"while", "loop"}:
-        return "Loops have fixed bounds: for i in 0..9."
-    if text == "to" or before[1] == "to":
-        return "Write the bounds of a loop as low..high."
-    if before[1] in {"elif", "elseif"}:
-        return "Write `else if`."
-    return ""
+    return _HINTS.get(kind) or _HINTS.get(before[1]) or _HINTS.get(text, "")

@@ -45,6 +45,22 @@ def _read(
         return _rule(ctx, name, readable, args, at)
     if not readable.of and args:
         return ctx.error(at, "arguments", f"{name} takes no arguments.")
+    picked = _picked(ctx, name, readable, args)
+    if isinstance(picked, Value):
+        return picked
+    symbol, period_ns = picked
+    if readable.of != "bars":
+        return ir.Read(readable.scope, readable.field, readable.type, max(symbol, 0))
+    stream = _stream(ctx, name, args, symbol, period_ns, at)
+    if isinstance(stream, Value):
+        return stream
+    return ir.Read("bar", readable.field, readable.type, _symbol_of(ctx, stream), stream)
+
+
+def _picked(
+    ctx: Context, name: str, readable: Readable, args: tuple[tree.Arg, ...]
+) -> tuple[int, int] | Value:
+    """Return the symbol and the timeframe that arguments name, 0 where they name none."""
     symbol, period_ns = ctx.event.symbol, 0
     for arg in args:
         value = ctx.expression(ctx, arg.value)
@@ -55,16 +71,9 @@ def _read(
         elif value.type == INT and value.const is not None and readable.of == "bars":
             period_ns = value.const
         else:
-            wanted = (
-                "a symbol" if readable.of == "symbol" else "a symbol and a timeframe such as 5m"
-            )
-            return ctx.error(at_of(arg.value), "arguments", f"{name} takes {wanted}.")
-    if readable.of != "bars":
-        return ir.Read(readable.scope, readable.field, readable.type, max(symbol, 0))
-    stream = _stream(ctx, name, args, symbol, period_ns, at)
-    if isinstance(stream, Value):
-        return stream
-    return ir.Read("bar", readable.field, readable.type, _symbol_of(ctx, stream), stream)
+            takes = "a symbol" if readable.of == "symbol" else "a symbol and a timeframe such as 5m"
+            return ctx.error(at_of(arg.value), "arguments", f"{name} takes {takes}.")
+    return symbol, period_ns
 
 
 def _symbol_of(ctx: Context, stream: int) -> int:

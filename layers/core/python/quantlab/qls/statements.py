@@ -305,7 +305,7 @@ def _turns(ctx: Context, node: tree.For, low: Value, high: Value) -> int:
             return 0
         if value.low is None or value.high is None or not value.fixed:
             ctx.error(
-                at_of(bound), "unbounded", "The bounds of a loop must be known when the strategy is compiled.",
+                at_of(bound), "unbounded", "The bounds of a loop are known when it is compiled.",
                 "Use numbers, or inputs with min and max.",
             )  # fmt: skip
             return 0

@@ -116,8 +116,8 @@ def zlema(float x, length n)
 def rolling_vwap(length n)
     return sum(hlc3() * volume, n) / sum(volume, n)
 
-// The volume-weighted average price of `x` since `restart` was last true; restart with new_day() for
-// the session's VWAP.
+// The volume-weighted average price of `x` since `restart` was last true; restart with new_day
+// for the session's VWAP.
 // warm-up: 0
 def vwap(float x, bool restart)
     var traded = 0.0

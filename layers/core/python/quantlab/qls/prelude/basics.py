@@ -3,26 +3,26 @@
 from typing import Final
 
 TEXT: Final = r"""
-// The sum of the last n values; na while one of them is na. Two running sums, one begun anew each
-// n values, keep the rounding error from growing.
+// The sum of the last n values; na while one of them is na. A second sum, begun anew each n values,
+// takes the place of the first then: rounding errors never grow, and na is forgotten.
 // warm-up: n - 1
 def sum(float x, length n)
     ring kept(n)
     var at = 0
-    var run = 0
-    var total = 0.0
+    var total = na
     var fresh = 0.0
-    good = finite(x)
-    value = good ? x : 0.0
-    run := good ? min(run + 1, n) : 0
-    total += value - get(kept, at)
-    fresh += value
+    gap = x - x
+    value = x + gap
+    bad = not (gap == 0)
+    next = at + 1
+    wraps = next >= n
+    grown = fresh + value
+    moved = total + (value - get(kept, at))
     put(kept, at, value)
-    wraps = at + 1 >= n
-    total := wraps ? fresh : total
-    fresh := wraps ? 0.0 : fresh
-    at := wraps ? 0 : at + 1
-    return run >= n ? total : na
+    total := wraps ? grown : moved
+    fresh := wraps or bad ? 0.0 : grown
+    at := wraps or bad ? 0 : next
+    return total
 
 // The running total of all values; na counts as 0.
 // warm-up: 0

@@ -78,7 +78,8 @@ def new_day()
     seen := today
     return is_new
 
-// Whether the local time of day lies from hour:minute up to, not including, another; it may span midnight.
+// Whether the local time of day lies from hour:minute up to, not including, another; it may span
+// midnight.
 // warm-up: 0
 def in_session(int from_hour, int from_minute, int to_hour, int to_minute)
     now = minute_of_day()

@@ -28,7 +28,8 @@ def trunc(float x)
 def sign(float x)
     return na(x) ? na : x > 0 ? 1.0 : x < 0 ? -1.0 : 0.0
 
-// e to the power x: x is cut into k ln 2 + r, |r| <= ln 2 / 2; a Taylor polynomial of degree 13 for r.
+// e to the power x: x is cut into k ln 2 + r, |r| <= ln 2 / 2; a Taylor polynomial of degree 13
+// for r.
 // warm-up: 0
 def exp(float x)
     bounded = max(min(x, 710.0), -746.0)
@@ -48,7 +49,8 @@ def exp(float x)
     p := 1 + r * 0.5 * p
     p := 1 + r * p
     half = idiv(int(k), 2)
-    return x > 709.782712893384 ? 1e308 * 10 : x < -745.2 ? 0.0 : na(x) ? na : p * pow2(half) * pow2(int(k) - half)
+    value = na(x) ? na : p * pow2(half) * pow2(int(k) - half)
+    return x > 709.782712893384 ? 1e308 * 10 : x < -745.2 ? 0.0 : value
 
 // Natural logarithm; na below 0, negative infinity at 0. The mantissa m in sqrt(1/2)..sqrt 2 by the
 // series of 2 artanh((m - 1) / (m + 1)) to the 21st power.
@@ -81,7 +83,8 @@ def ln(float x)
 def log10(float x)
     return ln(x) * 0.4342944819032518
 
-// x to the power y. A whole y of at most 64 multiplies, by squaring; else exp(y ln x), na for x < 0.
+// x to the power y. A whole y of at most 64 multiplies, by squaring; else exp(y ln x), na for
+// x < 0.
 // warm-up: 0
 def pow(float x, float y)
     whole = floor(y) == y and abs(y) <= 64

@@ -77,9 +77,19 @@ def linreg_intercept(float x, length n)
 def tsf(float x, length n)
     return sma(x, n) + linreg_slope(x, n) * ((n + 1) / 2.0)
 
-// Standard error of x around its least-squares line over n values (divisor n - 2).
+// Standard error of the mean of the last n values: stdev / sqrt n.
 // warm-up: n - 1
 def stderr(float x, length n)
+    return stdev(x, n) / sqrt(n)
+
+// Forecast oscillator: 100 (x - the forecast of the bar before) / x.
+// warm-up: n
+def fosc(float x, length n)
+    return 100 * (x - tsf(x, n)[1]) / x
+
+// Standard error of x around its least-squares line over n values (divisor n - 2).
+// warm-up: n - 1
+def linreg_stderr(float x, length n)
     slope = linreg_slope(x, n)
     newest = sma(x, n) + slope * ((n - 1) / 2.0)
     far = x - newest

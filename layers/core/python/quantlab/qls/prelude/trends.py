@@ -3,7 +3,8 @@
 from typing import Final
 
 TEXT: Final = r"""
-// True range: the greatest of high - low, |high - last close| and |low - last close|; na on the first bar.
+// True range: the greatest of high - low, |high - last close| and |low - last close|; na on the
+// first bar.
 // warm-up: 1
 def tr()
     past = close[1]
@@ -107,7 +108,8 @@ def supertrend(float factor = 3, length n = 10)
     lower := bottom > old_lower or past < old_lower ? bottom : old_lower
     upper := top < old_upper or past > old_upper ? top : old_upper
     was_up = line == old_upper
-    direction := na(reach[1]) ? 1.0 : was_up ? (close > upper ? -1.0 : 1.0) : (close < lower ? 1.0 : -1.0)
+    turned = was_up ? (close > upper ? -1.0 : 1.0) : (close < lower ? 1.0 : -1.0)
+    direction := na(reach[1]) ? 1.0 : turned
     line := na(reach) ? na : direction == -1 ? lower : upper
     return [line, direction]
 
@@ -185,8 +187,8 @@ def pivot_low(length left, length right)
     after = lowest(low, right + 1)
     return centre <= before and centre <= after ? centre : na
 
-// Annualised volatility of daily bars: the sample deviation of n returns times sqrt 252.
+// Annualised volatility of daily bars: the standard deviation of n returns times sqrt 252.
 // warm-up: n
 def volatility(float x, length n)
-    return stdev_sample(x / x[1] - 1, n) * sqrt(252)
+    return stdev(x / x[1] - 1, n) * sqrt(252)
 """

@@ -29,6 +29,12 @@ def ad()
     total += reach == 0 ? 0.0 : (close - low - (high - close)) / reach * volume
     return total
 
+// Chaikin oscillator: ema(ad, fast) - ema(ad, slow).
+// warm-up: slow - 1
+def adosc(length fast = 3, length slow = 10)
+    line = ad()
+    return ema(line, fast) - ema(line, slow)
+
 // Chaikin money flow: the sums over n of volume times the close's place, and of volume.
 // warm-up: n - 1
 def cmf(length n = 20)
@@ -83,6 +89,8 @@ def vosc(length fast, length slow)
 def wad()
     var total = 0.0
     past = close[1]
-    total += na(past) ? 0.0 : close > past ? close - min(low, past) : close < past ? close - max(high, past) : 0.0
+    rise = close - min(low, past)
+    fall = close - max(high, past)
+    total += na(past) ? 0.0 : close > past ? rise : close < past ? fall : 0.0
     return na(past) ? na : total
 """
