@@ -36,7 +36,16 @@ class Image:
     indicators: dict[str, None] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
     instructions: int = 0
+    inlined: int = 0
     at: int = 0
+
+    def count_call(self, at: int) -> None:
+        """Count an inlined call."""
+        self.inlined += 1
+        if self.inlined > limits.CALLS_MAX:
+            raise LimitReached(
+                at, "CALLS_MAX", f"More than {limits.CALLS_MAX} calls of functions are inlined."
+            )
 
     def words_for(self, count: int) -> int:
         """Reserve words of state and return the first."""

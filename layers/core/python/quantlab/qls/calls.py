@@ -132,6 +132,7 @@ def inline(
             at, "recursion", f"{name} calls itself; functions are inlined and cannot.",
             "Use a loop with fixed bounds.",
         )  # fmt: skip
+    ctx.image.count_call(ctx.called_at if ctx.trusted else at)
     given = _bind(ctx, function, args, at)
     if given is None:
         return ERROR

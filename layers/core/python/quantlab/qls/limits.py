@@ -21,6 +21,9 @@ STREAMS_MAX: Final = 64
 INSTRUCTIONS_MAX: Final = 60_000
 """Instructions of a whole program after inlining: it bounds compile time and code size."""
 
+CALLS_MAX: Final = 10_000
+"""Inlined calls of a whole program: functions that call one another double with each level."""
+
 STATE_WORDS_MAX: Final = 131_072
 """Eight-byte words of state: one MiB a strategy."""
 

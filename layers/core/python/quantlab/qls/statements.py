@@ -155,6 +155,11 @@ def _bind(ctx: Context, name: tree.Name, value: Value) -> None:
 def _assign(ctx: Context, node: tree.Assign) -> None:
     binding = ctx.scope.find(node.name)
     value = ctx.expression(ctx, node.value)
+    if binding is None and (node.name in READABLES or is_derived(node.name)):
+        ctx.error(
+            node.at, "assign", f"{node.name} is a name of the language and cannot be changed."
+        )
+        return
     if binding is None:
         names: set[str] = set()
         scope: Scope | None = ctx.scope
