@@ -13,6 +13,7 @@ from quantlab.qls.names import READABLES
 from quantlab.qls.orders import VERBS
 from quantlab.qls.outputs import OUTPUTS
 from quantlab.qls.reads import read_value
+from quantlab.qls.templates import copied, template
 from quantlab.qls.values import BOOL, ERROR, FLOAT, INT, SPOKEN, TEXT, WORD_TYPES, WRONG, Value
 
 _KINDS: Final = {"float": FLOAT, "int": INT, "bool": BOOL, "text": TEXT}
@@ -132,16 +133,30 @@ def inline(
             at, "recursion", f"{name} calls itself; functions are inlined and cannot.",
             "Use a loop with fixed bounds.",
         )  # fmt: skip
-    ctx.image.count_call(ctx.called_at if ctx.trusted else at)
     given = _bind(ctx, function, args, at)
-    if given is None:
+    if given is None or any(value.type == WRONG for value in given):
         return ERROR
+    if trusted and not ctx.trusted:
+        made = template(ctx, function, given, _lower_library)
+        if made is not None:
+            return copied(ctx, made, given, at)
+    return _lower_body(ctx, function, given, at, trusted=trusted)
+
+
+def _lower_library(ctx: Context, function: tree.Function, given: list[Value], at: int) -> Value:
+    return _lower_body(ctx, function, given, at, trusted=True)
+
+
+def _lower_body(
+    ctx: Context, function: tree.Function, given: list[Value], at: int, *, trusted: bool
+) -> Value:
+    ctx.image.count_call(ctx.called_at if ctx.trusted else at)
     scope = Scope(None if trusted else ctx.top, assigned_in(function.body))
     outer = (ctx.scope, ctx.called_at)
     if trusted and not ctx.trusted:
         ctx.called_at = at
     ctx.trusted += trusted
-    ctx.calls.append(name)
+    ctx.calls.append(function.name.name)
     ctx.scope = scope
     ctx.deeper(at)
     try:
