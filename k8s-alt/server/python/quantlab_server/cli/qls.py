@@ -12,6 +12,7 @@ from quantlab.qls.diagnostics import show
 from quantlab.qls.explain import explain as explained
 from quantlab.qls.formatter import format_source
 from quantlab.qls.limits import SOURCE_BYTES_MAX
+from quantlab.qls.reference import with_reference
 from quantlab_server.cli.printing import Json, print_facts, print_json, refuse
 
 app = typer.Typer(no_args_is_help=True, help="Check, format and explain QLS strategies.")
@@ -120,3 +121,14 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         refuse(f"{file}: {error.strerror}.")
+
+
+@app.command()
+def doc(file: Annotated[Path, typer.Argument(help="The language's page.")]) -> None:
+    """Make the reference tables of docs/qls.md anew."""
+    try:
+        _write(file, with_reference(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        refuse(f"{file}: {error.strerror}.")
+    except ValueError as error:
+        refuse(f"{file}: {error}.")
