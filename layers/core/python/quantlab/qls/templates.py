@@ -134,13 +134,15 @@ class _Copy:
         return regs
 
     def block(self, block: list[Ins]) -> list[Ins]:
-        regs = self.regs
+        regs, made, kind = self.regs, tuple.__new__, Ins
         out = []
         for op, to, args, imm in block:
-            if imm is not None:
-                imm = self._imm(op, imm)  # noqa: PLW2901 - the copy's own
-            to = regs[to] if to >= 0 else -1  # noqa: PLW2901 - the copy's own
-            out.append(Ins(op, to, tuple([regs[arg] for arg in args]), imm))
+            moved = imm if imm is None else self._imm(op, imm)
+            if len(args) == 2:
+                mine = (regs[args[0]], regs[args[1]])
+            else:
+                mine = tuple([regs[arg] for arg in args])  # type: ignore[assignment]
+            out.append(made(kind, (op, regs[to] if to >= 0 else -1, mine, moved)))
         return out
 
     def _imm(self, op: str, imm: Any) -> Any:
