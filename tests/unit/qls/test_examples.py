@@ -26,7 +26,9 @@ class _Book:
     """One position that market orders change; gives what a strategy reads."""
 
     def __init__(self) -> None:
-        self.values: dict[str, float | int] = {"size": 0.0, "tick_size": 0.00001}
+        self.values: dict[str, float | int] = {
+            "size": 0.0, "tick_size": 0.00001, "equity": 1_000_000.0,
+        }  # fmt: skip
 
     def read(self, read: ir.Read) -> float | int:
         return self.values.get(read.field, 0 if read.type == "i" else float("nan"))
@@ -37,8 +39,11 @@ class _Book:
 
     def take(self, order: Order) -> float:
         """Carry out a market order; return the change of the position."""
-        verb = ir.ORDER_VERBS[order.spec.verb]
-        change = -self.position if verb == "close" else order.args["side"] * order.args["quantity"]
+        quantity = order.args["quantity"]
+        if ir.SIZE_UNITS[order.spec.size_unit] == "equity_percent":
+            quantity = self.values["equity"] * quantity / 100 / self.values["open"]
+        closes = ir.ORDER_VERBS[order.spec.verb] in {"close", "flatten"}
+        change = -self.position if closes else order.args["side"] * quantity
         self.values["size"] = self.position + change
         return change
 
@@ -96,6 +101,28 @@ def test_macd_enters_when_trading_view_did() -> None:
     assert len(theirs) == 1808
     assert [one[:2] for one in ours] == [one[:2] for one in theirs]
     assert [one[2] for one in ours] == pytest.approx([one[2] for one in theirs], abs=1e-9)
+
+
+@pytest.mark.data
+def test_barupdn_enters_when_trading_view_did() -> None:
+    """No day of the list loses as much as its limit: the stop of a day is not in it."""
+    ours = _entries("barupdn.qls", _csv("ohlcv.csv.gz"))
+    theirs = sorted(_listed("barupdn_trades.csv.gz"))
+    assert len(theirs) == 5550
+    assert [one[:2] for one in ours] == [one[:2] for one in theirs]
+    assert [one[2] for one in ours] == pytest.approx([one[2] for one in theirs], abs=1e-9)
+
+
+def test_barupdn_stops_for_the_day_at_its_loss() -> None:
+    interpreter, book = Interpreter(_program("barupdn.qls")), _Book()
+    rising = {"open": 1.1, "high": 1.3, "low": 1.0, "close": 1.2}
+    verbs = []
+    for hour, equity in ((0, 100.0), (1, 100.0), (2, 98.9), (3, 98.9), (24, 98.9)):
+        book.values |= {**rising, "equity": equity, "time": hour * 3600 * 10**9}
+        rising = {key: value + 1 for key, value in rising.items()}
+        orders = interpreter.run("bar", book, stream=0).orders
+        verbs.append([ir.ORDER_VERBS[one.spec.verb] for one in orders])
+    assert verbs == [[], ["place"], ["flatten"], ["flatten"], ["place"]]
 
 
 @pytest.mark.data
