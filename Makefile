@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-aws clean openapi functions-doc rules-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-aws clean openapi functions-doc rules-doc qls-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ functions-doc: .venv/.dev ## Write docs/functions.md from the manifests, and mea
 
 rules-doc: .venv/.dev ## Write docs/rules.md and its pictures from the vectors and the code
 	$(BIN)/quantlab rules doc
+
+qls-doc: .venv/.dev ## Make the tables of the grammar of QLS and the reference in docs/qls.md
+	$(BIN)/python -m quantlab_server.qls_tables
+	$(BIN)/quantlab qls doc docs/qls.md
 
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench
