@@ -1,24 +1,26 @@
 """The ports of tenants and their accounts: all on PostgreSQL, whatever the profile."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
-from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
-from quantlab_app.ports.approvals import Approvals
-from quantlab_app.ports.links import AccountLinks
-from quantlab_app.ports.news import NewsCalendars
-from quantlab_app.ports.recordings import Recordings
 from quantlab_edge.composition import Composition, part
 
 if TYPE_CHECKING:
     from quantlab_adapters.postgres.configs import PostgresTenantConfigs
     from quantlab_adapters.postgres.database import Database
+    from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
+    from quantlab_app.ports.approvals import Approvals
+    from quantlab_app.ports.links import AccountLinks
+    from quantlab_app.ports.news import NewsCalendars
+    from quantlab_app.ports.recordings import Recordings
 
 
 class AccountPorts(Composition):
     """One method a port, by the name of the container."""
 
     @part
-    async def database(self) -> "Database":
+    async def database(self) -> Database:
         from quantlab_adapters.postgres.database import Database
 
         database = Database(
@@ -39,7 +41,7 @@ class AccountPorts(Composition):
         return PostgresTenants(await self.database())
 
     @part
-    async def tenant_configs(self) -> "PostgresTenantConfigs":
+    async def tenant_configs(self) -> PostgresTenantConfigs:
         from quantlab_adapters.postgres.configs import PostgresTenantConfigs
 
         return PostgresTenantConfigs(await self.database())
