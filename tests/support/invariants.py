@@ -152,7 +152,7 @@ def check(connection: Connection, catalog: Catalog) -> Findings:
     orders = _orders(connection)
     _check_orders(findings, orders, fills)
     _check_links(connection, findings, orders)
-    _check_books(connection, findings, catalog, fills, _swaps(events))
+    _check_books(connection, findings, catalog, fills, _booked_events(events))
     _check_quotes(connection, findings, fills)
     _check_prices(findings, catalog, fills, orders, events)
     return findings
@@ -381,9 +381,9 @@ def _check_books(
     findings: Findings,
     catalog: Catalog,
     fills: Mapping[Key, list[Row]],
-    swaps: Mapping[Key, list[Row]],
+    others: Mapping[Key, list[Row]],
 ) -> None:
-    """Replay each account's fills and nights: positions, gains, fees, swaps, ledger, balance."""
+    """Replay each account's fills, nights and approved amounts: positions, ledger, balance."""
     entries: defaultdict[Key, list[Row]] = defaultdict(list)
     for row in connection.execute(
         "select *, account_id::text as account from ledger_entry"
@@ -401,9 +401,9 @@ def _check_books(
         found = entries[key]
         booked = sum(entry["amount_minor"] for entry in found)
         findings.expect(booked == row["balance_minor"], "ledger and balance", (key, booked))
-        nights = Counter((one["symbol"], one["rollover"]) for one in swaps.get(key, []))
-        findings.expect(max(nights.values(), default=1) == 1, "a night charged twice", nights)
-        moves = sorted([*fills.get(key, []), *swaps.get(key, [])], key=lambda m: m["event_seq"])
+        once = Counter(one["once"] for one in others.get(key, []))
+        findings.expect(max(once.values(), default=1) == 1, "booked twice", once)
+        moves = sorted([*fills.get(key, []), *others.get(key, [])], key=lambda m: m["event_seq"])
         expected, positions = _replayed(row, moves, catalog, books, findings)
         said = [
             (e["event_seq"], e["kind"], e["amount_minor"], e["carry_micro"], e["balance_minor"])
@@ -447,6 +447,13 @@ def _replayed(
     balance, carry = account["initial_balance_minor"], 0
     ordered: dict[str, int] = {}
     for fill in moves:
+        if "amount_of" in fill:
+            amount = _minor(fill["amount"], account["currency_digits"]) * fill["sign"]
+            balance += amount
+            entries.append((fill["event_seq"], fill["amount_of"], amount, carry, balance))
+            told = _minor(fill["balance"], account["currency_digits"])
+            findings.expect(told == balance, "balance that an event tells", (fill, balance))
+            continue
         instrument = catalog.instruments[fill["symbol"]]
         terms = books[account["tenant_id"], fill["config_version"], account["account_type"]]
         if "rollover" in fill:
@@ -480,21 +487,35 @@ def _replayed(
     return entries, {symbol: (p.size_steps, p.cost) for symbol, p in positions.items()}
 
 
-def _swaps(events: Mapping[Key, list[Row]]) -> dict[Key, list[Row]]:
-    """Return the nights charged to each account; nobody is charged twice for one."""
+def _booked_events(events: Mapping[Key, list[Row]]) -> dict[Key, list[Row]]:
+    """Return what events say was booked besides fills: nights, payouts, approved corrections.
+
+    `once` names what may be booked only once.
+    """
     return {
-        key: [
-            {
-                **row["payload"],
-                "event_seq": row["seq"],
-                "config_version": row["payload"]["configVersion"],
-                "rollover": row["payload"]["rolloverAt"],
-            }
-            for row in rows
-            if row["event_type"] == "position.swap_charged"
-        ]
+        key: [move for row in rows if (move := _booked_event(row)) is not None]
         for key, rows in events.items()
     }
+
+
+def _booked_event(row: Row) -> Row | None:
+    payload, kind = row["payload"], row["event_type"]
+    move = {**payload, "event_seq": row["seq"], "sign": 1}
+    if kind == "position.swap_charged":
+        nights = {"config_version": payload["configVersion"], "rollover": payload["rolloverAt"]}
+        return {**move, **nights, "once": (payload["symbol"], payload["rolloverAt"])}
+    if kind == "payout.paid":
+        return {**move, "amount_of": "payout", "sign": -1, "once": payload["payoutId"]}
+    if kind == "account.updated" and Decimal(payload.get("adjustment") or 0):
+        adjusted = {"amount_of": "adjustment", "amount": payload["adjustment"]}
+        return {**move, **adjusted, "once": payload["approvalId"]}
+    if kind == "account.corrected" and Decimal(payload["amount"]):
+        return {**move, "amount_of": "correction", "once": payload["rangeId"]}
+    return None
+
+
+def _minor(text: str, digits: int) -> int:
+    return int(Decimal(text).scaleb(digits))
 
 
 def _swap_micro(

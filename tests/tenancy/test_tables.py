@@ -32,6 +32,8 @@ CHANGING = {
     "app_user": "status, password, second factor",
     "approval": "decided once, then carried out",
     "audit_head": "the end of each chain moves",
+    "bad_tick_difference": "recomputed until a correction rests on it",
+    "bad_tick_range": "withdrawn",
     "bot": "status and secrets",
     "directory": "keys and tokens end",
     "inbox": "done, duplicates counted, forgotten after the key's time",

@@ -73,6 +73,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "api_keys": IN_STORES,
     "approvals": IN_STORES,
     "audit_log": IN_STORES,
+    "bad_tick_ranges": IN_STORES,
     "bars": IN_STORES,
     "bots": IN_STORES,
     "catalog": NOTHING,

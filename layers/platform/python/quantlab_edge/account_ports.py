@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
 from quantlab_app.ports.approvals import Approvals
+from quantlab_app.ports.bad_ticks import BadTickRanges
 from quantlab_app.ports.links import AccountLinks
 from quantlab_app.ports.news import NewsCalendars
 from quantlab_app.ports.recordings import Recordings
@@ -73,6 +74,12 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.approvals import PostgresApprovals
 
         return PostgresApprovals(await self.database())
+
+    @part
+    async def bad_tick_ranges(self) -> BadTickRanges:
+        from quantlab_adapters.postgres.bad_ticks import PostgresBadTickRanges
+
+        return PostgresBadTickRanges(await self.database())
 
     @part
     async def recordings(self) -> Recordings:

@@ -7,6 +7,7 @@ from quantlab.market.catalog import Catalog
 from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
 from quantlab_app.ports.approvals import Approvals
 from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
+from quantlab_app.ports.bad_ticks import BadTickRanges
 from quantlab_app.ports.bots import Bots, KnownBots, Stamps
 from quantlab_app.ports.clock import Clock, Ids
 from quantlab_app.ports.configs import TenantConfigs
@@ -63,6 +64,7 @@ class Ports:
     account_links: AccountLinks
     news_calendars: NewsCalendars
     approvals: Approvals
+    bad_tick_ranges: BadTickRanges
     recordings: Recordings
     bots: Bots
     known_bots: KnownBots

@@ -35,8 +35,15 @@ OWN_SOURCES: Final = frozenset(("watch", "schedule"))
 
 
 def given_commands(decided: Iterable[Decided]) -> list[Decided]:
-    """Return the commands that did not come from the platform itself."""
-    return [one for one in decided if one.command.source_kind not in OWN_SOURCES]
+    """Return the commands that a run on ticks would not make by itself.
+
+    Requests that nobody decided in time are noted by a schedule that the ticks do not drive.
+    """
+    return [
+        one
+        for one in decided
+        if one.command.source_kind not in OWN_SOURCES or one.command.name == commands.NOTE
+    ]
 
 
 def surroundings_seen(decided: Iterable[Decided]) -> list[tuple[int, Surroundings]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from quantlab.engine import commands, life, lifecycle
+from quantlab.engine import commands, corrections, life, lifecycle
 from quantlab.engine.changing import cancel, cancel_all, modify
 from quantlab.engine.commands import Command, Outcome
 from quantlab.engine.context import Context, exposure_id, read_market
@@ -337,6 +337,14 @@ def _move_config(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return rejection
 
 
+def _correct(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
+    """Compensate an account for bad ticks and judge it by what it is then."""
+    rejection = corrections.correct(draft, payload)
+    if rejection is None:
+        enforce_equity(draft)
+    return rejection
+
+
 _ACTIONS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     "flat": _flat,
     "cancel": cancel,
@@ -362,6 +370,7 @@ _HANDLERS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     commands.NOTE: life.note,
     commands.PAY_OUT: life.pay_out,
     commands.RESET: life.reset,
-    commands.OVERRIDE: life.override,
+    commands.CORRECT: _correct,
+    commands.OVERRIDE: corrections.override,
     commands.MOVE_CONFIG: _move_config,
 }
