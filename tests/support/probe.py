@@ -83,6 +83,8 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
         ("post", tenant + "/bad-ticks/{rangeId}/withdraw"): {"reason": "probe"},
         ("post", tenant + "/bad-ticks/{rangeId}/recompute"): {"limit": 1},
         ("post", tenant + "/bad-ticks/{rangeId}/corrections"): {"accountId": theirs["accountId"]},
+        ("put", tenant + "/market/{symbol}/halt"): {"reason": "probe"},
+        ("post", tenant + "/market/{symbol}/resume"): {"reason": "probe"},
         ("put", tenant + "/link-groups/{groupId}"): {"accountIds": [theirs["accountId"]]},
         ("put", tenant + "/news-calendar"): CALENDAR,
         ("post", tenant + "/what-if"): {"configVersion": theirs["configVersion"]},
@@ -169,7 +171,7 @@ def _body(
 
 
 QUERIES = {"limit", "cursor", "startTime", "endTime", "eventType", "afterSeq", "status", "from",
-           "to", "interval", "kind", "affected"}  # fmt: skip
+           "to", "interval", "kind", "affected", "ended"}  # fmt: skip
 
 
 def _queries(operation: Document, route: str, values: Mapping[str, str]) -> dict[str, str]:

@@ -37,6 +37,7 @@ CHANGING = {
     "bot": "status and secrets",
     "directory": "keys and tokens end",
     "inbox": "done, duplicates counted, forgotten after the key's time",
+    "instrument_halt": "ended",
     "mail_token": "used once",
     "news_calendar": "another one takes its place",
     "news_release": "of the calendar as it is now",

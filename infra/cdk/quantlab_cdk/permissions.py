@@ -83,6 +83,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "event_bus": (STORES, BUS),
     "event_log": IN_STORES,
     "execution": IN_STORES,
+    "halts": IN_STORES,
     "identity_policy": NOTHING,
     "ids": NOTHING,
     "inbox": (STORES, ORDERS),

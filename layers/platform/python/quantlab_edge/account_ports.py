@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
 from quantlab_app.ports.approvals import Approvals
 from quantlab_app.ports.bad_ticks import BadTickRanges
+from quantlab_app.ports.halts import Halts
 from quantlab_app.ports.links import AccountLinks
 from quantlab_app.ports.news import NewsCalendars
 from quantlab_app.ports.recordings import Recordings
@@ -80,6 +81,12 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.bad_ticks import PostgresBadTickRanges
 
         return PostgresBadTickRanges(await self.database())
+
+    @part
+    async def halts(self) -> Halts:
+        from quantlab_adapters.postgres.halts import PostgresHalts
+
+        return PostgresHalts(await self.database())
 
     @part
     async def recordings(self) -> Recordings:

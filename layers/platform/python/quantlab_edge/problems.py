@@ -84,6 +84,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "hedging": (409, "A linked account holds the opposite position"),
     "copy_trading": (409, "A linked account has just given the same order"),
     "market_closed": (409, "The market is shut"),
+    "instrument_halted": (409, "Trading of the instrument is halted"),
     "no_displayed_size": (409, "The quote shows no size to trade with"),
     "no_position": (409, "There is no open position"),
     "position_changed": (409, "The position is another one now"),

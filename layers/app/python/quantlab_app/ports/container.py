@@ -12,6 +12,7 @@ from quantlab_app.ports.bots import Bots, KnownBots, Stamps
 from quantlab_app.ports.clock import Clock, Ids
 from quantlab_app.ports.configs import TenantConfigs
 from quantlab_app.ports.execution import Execution
+from quantlab_app.ports.halts import Halts
 from quantlab_app.ports.identity import (
     AccessTokens,
     AccountOwners,
@@ -74,6 +75,7 @@ class Ports:
     stamps: Stamps
     inbox: Inbox
     execution: Execution
+    halts: Halts
     quicken_watch: QuickenWatch
     checkpoints: Checkpoints | None
     outbox: Outbox

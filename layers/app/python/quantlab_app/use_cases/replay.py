@@ -67,6 +67,7 @@ async def read_recording(ports: Ports, scope: Scope, account_id: str) -> Recordi
         decided=decided,
         ticks=ticks,
         rows=_rows(record),
+        halts=await ports.halts.of_symbols(scope, sorted(symbols)),
     )
 
 

@@ -158,7 +158,8 @@ def _run(
     keeps_hours = any(one.inputs.keeps_hours for one in recording.decided)
     opening, catalog = recording.opening, recording.catalog
     seen = surroundings_seen(recording.decided)
-    run = BatchRun(opening, catalog, rules, ticks, after_seq, keeps_hours, seen)
+    halts = recording.halts
+    run = BatchRun(opening, catalog, rules, ticks, after_seq, keeps_hours, seen, halts)
     led_to = list(run.run(given_commands(recording.decided)))
     return run.account, led_to
 
