@@ -622,6 +622,7 @@ def _check_prices(
     changed = _changed_orders(events)
     for (tenant_id, account_id), rows in fills.items():
         payloads = {row["seq"]: row["payload"] for row in events[tenant_id, account_id]}
+        taken: Counter[tuple[str, int, int]] = Counter()
         for fill in rows:
             model = _model(payloads.get(fill["event_seq"], {}))
             if model is None or model.version != fill["fill_model"]:
@@ -646,8 +647,10 @@ def _check_prices(
             shown = fill["ask_size_steps"] if side > 0 else fill["bid_size_steps"]
             rule = model.size_rule(catalog.instruments[fill["symbol"]])
             bounded = rule == DISPLAYED or (rule != ANY_SIZE and shown > 0)
+            taken[fill["symbol"], side, fill["quote_seq"]] += fill["size_steps"]
+            together = taken[fill["symbol"], side, fill["quote_seq"]]
             findings.expect(
-                not bounded or fill["size_steps"] <= shown, "size of a fill beyond its quote", fill
+                not bounded or together <= shown, "size of fills beyond their quote", fill
             )
 
 
