@@ -108,6 +108,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "rulebooks": IN_STORES,
     "secrets": (SECRETS,),
     "sessions": IN_STORES,
+    "shard": NOTHING,
     "signal_counts": IN_STORES,
     "signal_limits": IN_STORES,
     "stamps": IN_STORES,

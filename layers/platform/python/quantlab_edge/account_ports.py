@@ -9,6 +9,7 @@ from quantlab_app.ports.halts import Halts
 from quantlab_app.ports.links import AccountLinks
 from quantlab_app.ports.news import NewsCalendars
 from quantlab_app.ports.recordings import Recordings
+from quantlab_app.ports.shard import Shard, parse_shard
 from quantlab_edge.composition import Composition, part
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.halts import PostgresHalts
 
         return PostgresHalts(await self.database())
+
+    @part
+    async def shard(self) -> Shard:
+        return parse_shard(self.settings.shard)
 
     @part
     async def recordings(self) -> Recordings:

@@ -43,6 +43,7 @@ from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, Web
 from quantlab_app.ports.recordings import Recordings
 from quantlab_app.ports.secrets import Keys, Secrets, Vault
 from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
+from quantlab_app.ports.shard import Shard
 from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
 from quantlab_app.ports.sockets import EventBus, EventLog, Pushes, Subscriptions
 
@@ -77,6 +78,7 @@ class Ports:
     execution: Execution
     halts: Halts
     quicken_watch: QuickenWatch
+    shard: Shard
     checkpoints: Checkpoints | None
     outbox: Outbox
     audit_log: AuditLog

@@ -128,7 +128,8 @@ class AccountWatch:
             message = await self._heard.get()
             try:
                 for account in read_accounts(message):
-                    await self._put(account)
+                    if self._ports.shard.holds(account.account_id):
+                        await self._put(account)
             except StoreUnavailable as fault:
                 _log.warning("account_not_taken_over", cause=str(fault))
                 self._reload_wanted.set()
@@ -178,8 +179,10 @@ class AccountWatch:
         """Read halts, and accounts that have moved; by pages, so that quotes are judged between."""
         self._watch.set_halts(tenant_id, await self._ports.halts.present(tenant_id))
         accounts = self._ports.accounts
+        holds = self._ports.shard.holds
         seqs = await accounts.watched_seqs(tenant_id)
-        moved = [id_ for id_, seq in seqs.items() if not self._watch.confirm(id_, seq)]
+        ours = ((id_, seq) for id_, seq in seqs.items() if holds(id_))
+        moved = [id_ for id_, seq in ours if not self._watch.confirm(id_, seq)]
         for first in range(0, len(moved), PAGE):
             for owned in await accounts.many(tenant_id, moved[first : first + PAGE]):
                 await self._put(owned.account)
