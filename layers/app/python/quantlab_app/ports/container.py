@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
     from quantlab_app.ports.approvals import Approvals
     from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
+    from quantlab_app.ports.bad_ticks import BadTickRanges
     from quantlab_app.ports.bots import Bots, KnownBots, Stamps
     from quantlab_app.ports.clock import Clock, Ids
     from quantlab_app.ports.configs import TenantConfigs
     from quantlab_app.ports.execution import Execution
+    from quantlab_app.ports.halts import Halts
     from quantlab_app.ports.identity import (
         AccessTokens,
         AccountOwners,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from quantlab_app.ports.recordings import Recordings
     from quantlab_app.ports.secrets import Keys, Secrets, Vault
     from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
+    from quantlab_app.ports.shard import Shard
     from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
     from quantlab_app.ports.sockets import EventBus, EventLog, Pushes, Subscriptions
 
@@ -71,6 +74,7 @@ class Ports:
     account_links: AccountLinks
     news_calendars: NewsCalendars
     approvals: Approvals
+    bad_tick_ranges: BadTickRanges
     recordings: Recordings
     bots: Bots
     known_bots: KnownBots
@@ -80,7 +84,9 @@ class Ports:
     stamps: Stamps
     inbox: Inbox
     execution: Execution
+    halts: Halts
     quicken_watch: QuickenWatch
+    shard: Shard
     checkpoints: Checkpoints | None
     outbox: Outbox
     audit_log: AuditLog
