@@ -1,0 +1,119 @@
+"""A run of `quantlab.backtest.running` as the results read it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.results.run import (
+    NO_FLOOR,
+    TRADING_DAYS,
+    Curve,
+    Days,
+    Fills,
+    PricePath,
+    Run,
+    Scale,
+    words,
+)
+
+FILL_COLUMNS: Final = {
+    "ts_ns": at.F_NS, "seq": at.F_SEQ, "order": at.F_ORDER, "symbol": at.F_SYMBOL,
+    "side": at.F_SIDE, "steps": at.F_STEPS, "ticks": at.F_TICKS, "slippage": at.F_SLIPPAGE,
+    "profit": at.F_PROFIT, "fee": at.F_FEE, "balance": at.F_BALANCE, "position": at.F_POSITION,
+    "opened": at.F_OPENED, "closed": at.F_CLOSED, "cost": at.F_COST, "cause": at.F_CAUSE,
+}  # fmt: skip
+ORDER_COLUMNS: Final = {
+    "id": at.E_ID, "owner": at.E_OWNER, "parent": at.E_PARENT, "symbol": at.E_SYMBOL,
+    "side": at.E_SIDE, "type": at.E_TYPE, "time": at.E_TIME, "steps": at.E_STEPS,
+    "filled": at.E_FILLED, "limit": at.E_LIMIT, "trigger": at.E_TRIGGER, "created": at.E_CREATED,
+    "ended": at.E_ENDED, "state": at.E_STATE, "reason": at.E_REASON, "tag": at.E_TAG,
+}  # fmt: skip
+
+
+def of_finished(
+    finished: Any,
+    quotes: Any,
+    equity_minor: int,
+    days_per_year: int = TRADING_DAYS,
+) -> Run:
+    """Return a `running.Finished` as a run.
+
+    quotes are the rows of `layout.Q_*` the run was given: excursions are read from those it took.
+    equity_minor is the equity at the end, as `kernels.worth.equity_now` gives it for the block.
+    The trading day that was going on at the end is added to those that have finished.
+    """
+    block, account = finished.block, finished.account
+    taken = quotes[: max(int(finished.taken), 1)]
+    first_ns, last_ns = int(quotes[0, at.Q_NS]), int(taken[-1, at.Q_NS])
+    return Run(
+        currency=account.currency,
+        currency_digits=account.currency_digits,
+        initial_minor=account.initial_minor,
+        balance_minor=int(block[at.BALANCE]),
+        equity_minor=equity_minor,
+        first_ns=first_ns,
+        last_ns=last_ns,
+        scales=tuple(_scale(one) for one in account.instruments),
+        fills=Fills(**_columns(finished.fills, FILL_COLUMNS)),
+        curve=_curve(finished.samples),
+        days=_days(finished.days, block, last_ns, equity_minor),
+        max_drawdown_minor=int(block[at.DRAWDOWN]),
+        days_per_year=days_per_year,
+        paths=paths_of(taken, len(account.instruments)),
+        orders=_columns(finished.orders, ORDER_COLUMNS),
+    )
+
+
+def paths_of(quotes: Any, symbols: int) -> dict[int, PricePath]:
+    """Return the quotes of each symbol: their place in the data counts from 1."""
+    paths = {}
+    for index in range(symbols):
+        rows = np.flatnonzero(quotes[:, at.Q_SYMBOL] == index)
+        if len(rows) == 0:
+            continue
+        own = quotes if len(rows) == len(quotes) else quotes[rows]
+        bid, ask = own[:, at.Q_BID], own[:, at.Q_ASK]
+        paths[index] = PricePath(words(rows + 1), own[:, at.Q_NS], bid, bid, ask, ask)
+    return paths
+
+
+def _scale(instrument: Any) -> Scale:
+    return Scale(
+        symbol=instrument.symbol,
+        tick=instrument.tick,
+        size_step=instrument.size_step,
+        unit_num=instrument.unit_num,
+        unit_den=instrument.unit_den,
+    )
+
+
+def _columns(rows: Any, names: Mapping[str, int]) -> dict[str, Any]:
+    return {name: np.ascontiguousarray(rows[:, column]) for name, column in names.items()}
+
+
+def _curve(samples: Any) -> Curve:
+    floors = samples[:, at.S_BELOW]
+    return Curve(
+        ts_ns=samples[:, at.S_NS],
+        equity=samples[:, at.S_EQUITY],
+        floor=np.where(floors <= NO_FLOOR, NO_FLOOR, floors),
+    )
+
+
+def _days(rows: Any, block: Any, last_ns: int, equity_minor: int) -> Days:
+    ended = {
+        "start_ns": at.D_START,
+        "end_ns": at.D_RESET,
+        "balance": at.D_BALANCE,
+        "equity": at.D_EQUITY,
+        "traded": at.D_TRADED,
+    }
+    going_on: Sequence[int] = (
+        int(block[at.DAY_START]), last_ns, int(block[at.BALANCE]), equity_minor,
+        int(block[at.TRADED]),
+    )  # fmt: skip
+    columns = _columns(rows, ended)
+    joined = zip(columns.items(), going_on, strict=True)
+    return Days(**{name: np.append(column, value) for (name, column), value in joined})

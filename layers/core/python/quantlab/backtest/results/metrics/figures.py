@@ -1,0 +1,117 @@
+"""What several metrics are computed from, worked out once."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantlab.backtest.results.run import Curve, Run, Words
+from quantlab.backtest.results.trades import Trades, round_trips
+
+
+@dataclass(frozen=True, slots=True)
+class Falls:
+    """Drawdowns of a curve that begins at its first value.
+
+    depth and share are the deepest fall from a peak, in minor units and as a fraction of the peak;
+    episodes the deepest share of each fall from a peak until the next; longest_ns the longest time
+    from a peak until the value is that high again, or until the end.
+    """
+
+    depth: int
+    share: float
+    episodes: tuple[float, ...]
+    longest_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A run with its trades and series.
+
+    profits are those of closed trades in the order of their ends. closes are the equity before the
+    first trading day and at the end of each; returns are the days' returns, None where some day
+    began without equity above zero.
+    """
+
+    run: Run
+    trades: Trades
+    closed: Trades
+    profits: tuple[int, ...]
+    wins: tuple[int, ...]
+    losses: tuple[int, ...]
+    closes: tuple[int, ...]
+    returns: tuple[float, ...] | None
+    falls: Falls
+
+    @property
+    def net_profit(self) -> int:
+        """Return what the run has booked, costs included."""
+        return self.run.balance_minor - self.run.initial_minor
+
+    @property
+    def elapsed_ns(self) -> int:
+        """Return the time from the first quote to the last."""
+        return self.run.last_ns - self.run.first_ns
+
+
+def figures(run: Run) -> Figures:
+    """Work out what the metrics of a run are computed from."""
+    trades = round_trips(run)
+    closed = trades.finished()
+    profits = tuple(closed.profit.tolist())
+    closes = (run.initial_minor, *run.days.equity.tolist())
+    return Figures(
+        run=run,
+        trades=trades,
+        closed=closed,
+        profits=profits,
+        wins=tuple(one for one in profits if one > 0),
+        losses=tuple(one for one in profits if one < 0),
+        closes=closes,
+        returns=returns_of(closes),
+        falls=falls_of(whole_curve(run)),
+    )
+
+
+def returns_of(closes: Sequence[int]) -> tuple[float, ...] | None:
+    """Return the change from each close to the next as a fraction; None at a close of 0 or less."""
+    if any(close <= 0 for close in closes[:-1]):
+        return None
+    return tuple(b / a - 1 for a, b in itertools.pairwise(closes))
+
+
+def whole_curve(run: Run) -> Curve:
+    """Return the sampled curve with the initial balance before it and the last equity after it."""
+    ts_ns = np.concatenate(([run.first_ns], run.curve.ts_ns, [run.last_ns]))
+    equity = np.concatenate(([run.initial_minor], run.curve.equity, [run.equity_minor]))
+    floors = run.curve.floor
+    ends = (floors[:1], floors, floors[-1:]) if len(floors) else (np.full(2, -(1 << 62)),)
+    return Curve(ts_ns=ts_ns, equity=equity, floor=np.concatenate(ends))
+
+
+def falls_of(curve: Curve) -> Falls:
+    """Return the drawdowns of a curve with at least one point."""
+    equity = curve.equity
+    peak = np.maximum.accumulate(equity)
+    depth = peak - equity
+    share = np.where(peak > 0, depth / np.maximum(peak, 1), 0.0)
+    is_peak = depth == 0
+    episode = np.cumsum(is_peak) - 1
+    starts = np.flatnonzero(is_peak)
+    deepest = np.maximum.reduceat(share, starts)
+    return Falls(
+        depth=int(depth.max()),
+        share=float(share.max()),
+        episodes=tuple(float(one) for one in deepest if one > 0),
+        longest_ns=_longest(curve.ts_ns, episode, starts, depth),
+    )
+
+
+def _longest(ts_ns: Words, episode: Words, starts: Words, depth: Words) -> int:
+    """Return the longest time from the last instant at a peak until it is reached again."""
+    last = np.append(starts[1:], len(ts_ns) - 1)
+    fell = np.zeros(len(starts), np.bool_)
+    fell[episode[depth > 0]] = True
+    spans = (ts_ns[last] - ts_ns[starts])[fell]
+    return int(spans.max()) if len(spans) else 0
