@@ -43,17 +43,25 @@ def expected_shortfall(returns: Sequence[float]) -> float | None:
     return -math.fsum(parts) / (len(returns) / TAIL_DAYS)
 
 
-def probabilistic_sharpe(returns: Sequence[float], benchmark: float = 0.0) -> float | None:
-    """Return the probability that the true Sharpe ratio, a period, is above a benchmark."""
+def probabilistic_sharpe(returns: Sequence[float]) -> float | None:
+    """Return the probability that the true Sharpe ratio of a sample is above zero."""
     rate = sharpe(returns)
     skew, kurt = statistics.skewness(returns), statistics.kurtosis(returns)
     if rate is None or skew is None or kurt is None:
         return None
-    variance = 1 - skew * rate + (kurt - 1) / 4 * rate * rate
+    return sharpe_probability(rate, len(returns), skew, kurt)
+
+
+def sharpe_probability(rate: float, count: int, skew: float, kurtosis: float) -> float | None:
+    """Return the probability that the true Sharpe ratio is above zero: Bailey and Lopez de Prado.
+
+    rate is the Sharpe ratio a period of count periods; kurtosis is 3 for a normal distribution.
+    None where the variance of the estimate is zero or less.
+    """
+    variance = 1 - skew * rate + (kurtosis - 1) / 4 * rate * rate
     if variance <= 0:
         return None
-    score = (rate - benchmark) * math.sqrt(len(returns) - 1) / math.sqrt(variance)
-    return statistics.normal_cdf(score)
+    return statistics.normal_cdf(rate * math.sqrt(count - 1) / math.sqrt(variance))
 
 
 def tail_ratio(returns: Sequence[float]) -> float | None:
