@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-aws clean openapi functions-doc rules-doc qls-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ rules-doc: .venv/.dev ## Write docs/rules.md and its pictures from the vectors a
 qls-doc: .venv/.dev ## Make the tables of the grammar of QLS and the reference in docs/qls.md
 	$(BIN)/python -m quantlab_server.qls_tables
 	$(BIN)/quantlab qls doc docs/qls.md
+
+metrics-doc: .venv/.dev ## Make the tables of docs/backtest-metrics.md from the definitions in the code
+	$(BIN)/python -m quantlab_server.metrics_doc docs/backtest-metrics.md
 
 bench: .venv/.dev ## Measure the order path and write bench/out
 	$(BIN)/python -m bench

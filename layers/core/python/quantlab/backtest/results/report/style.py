@@ -18,16 +18,16 @@ h3{font-size:14px;margin:0 0 8px;color:var(--mute);font-weight:600}
 .sub{color:var(--mute);margin:0;overflow-wrap:anywhere}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px;
 margin-top:16px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;
+.tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:12px;
 margin-top:16px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
 .tile b{display:block;font-size:20px;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .tile span{color:var(--mute);font-size:13px}
 .groups{display:grid;grid-template-columns:repeat(auto-fit,minmax(290px,1fr));gap:24px 32px}
-dl{margin:0;display:grid;grid-template-columns:1fr auto;column-gap:12px}
+dl{margin:0;display:grid;grid-template-columns:1fr auto}
 dt,dd{margin:0;padding:4px 0;border-bottom:1px solid var(--line)}
 dt{cursor:help}dt span{border-bottom:1px dotted var(--mute)}
-dd{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+dd{text-align:right;padding-left:12px;font-variant-numeric:tabular-nums;white-space:nowrap}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13px;font-variant-numeric:tabular-nums}
 th,td{padding:5px 8px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
@@ -53,6 +53,7 @@ background:var(--accent)}
 .key i.k-price{background:var(--mute)}
 .key i.k-buy{background:var(--up);height:9px}.key i.k-sell{background:var(--down);height:9px}
 @media (max-width:600px){main{padding:16px 10px 40px}.card{padding:12px}h1{font-size:21px}
+.tiles{grid-template-columns:1fr 1fr}svg text{font-size:17px}
 .groups{grid-template-columns:1fr}dd{white-space:normal;overflow-wrap:anywhere}}
 @media print{body{background:#fff}.card,.tile{break-inside:avoid}.log{max-height:none}}
 """
