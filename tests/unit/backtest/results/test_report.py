@@ -15,7 +15,7 @@ from quantlab.backtest.results.metrics.table import METRICS
 from quantlab.backtest.results.report import chart
 from quantlab.backtest.results.report.page import html_page, span_text
 from quantlab.backtest.results.run import NO_FLOOR, Scale, words
-from quantlab.backtest.results.summary import Heading
+from quantlab.backtest.results.summary import Heading, RuleOutcome
 
 VOID = {"meta", "br"}
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&"
@@ -91,7 +91,8 @@ def test_a_page_of_little_is_still_a_page(run) -> None:
 
 
 def test_whatever_names_and_logs_say_is_text() -> None:
-    heading = Heading(EVIL, EVIL, EVIL, EVIL, EVIL, ((EVIL, EVIL),), EVIL)
+    rule = RuleOutcome(EVIL, EVIL, 2, START, 5, 7)
+    heading = Heading(EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, ((EVIL, EVIL),), (rule,))
     scale = Scale(EVIL, CENT.tick, CENT.size_step, CENT.unit_num, CENT.unit_den)
     found = page(full_run(scales=(scale,), currency=EVIL), heading, [(START, EVIL)])
     assert {tag for tag, _ in found.tags} & {"script", "img", "link", "iframe", "object"} == set()
@@ -129,6 +130,17 @@ def test_a_near_floor_is_drawn_in_both_charts_and_a_far_one_is_told() -> None:
     far = page(with_floor(900_000))
     assert far.count("path", class_="floor") == 1
     assert "Nearest floor of the rules: 999.80 below the equity" in far.text
+
+
+def test_rules_say_whether_they_held() -> None:
+    rules = (
+        RuleOutcome("daily_loss", "a", 0, 0, 0, 0),
+        RuleOutcome("max_drawdown", "b", 1, START, 99_000, 99_500),
+    )
+    text = page(full_run(), Heading("fade", "rule_broken", rules=rules)).text
+    assert "daily_loss (a): kept" in text
+    assert "max_drawdown (b): broken once at 2026-01-01 00:00:00 UTC, equity 990.00" in text
+    assert "floor of 995.00" in text
 
 
 def test_many_days_are_drawn_by_month() -> None:

@@ -17,9 +17,11 @@ from quantlab.backtest.results.run import (
     Scale,
     words,
 )
+from quantlab.backtest.results.summary import Heading, RuleOutcome
 
+STATUSES: Final = ("active", "locked", "disabled")
 FILL_COLUMNS: Final = {
-    "ts_ns": at.F_NS, "seq": at.F_SEQ, "order": at.F_ORDER, "symbol": at.F_SYMBOL,
+    "ts_ns": at.F_NS, "seq": at.F_SEQ, "order": at.F_OWNER, "symbol": at.F_SYMBOL,
     "side": at.F_SIDE, "steps": at.F_STEPS, "ticks": at.F_TICKS, "slippage": at.F_SLIPPAGE,
     "profit": at.F_PROFIT, "fee": at.F_FEE, "balance": at.F_BALANCE, "position": at.F_POSITION,
     "opened": at.F_OPENED, "closed": at.F_CLOSED, "cost": at.F_COST, "cause": at.F_CAUSE,
@@ -32,19 +34,14 @@ ORDER_COLUMNS: Final = {
 }  # fmt: skip
 
 
-def of_finished(
-    finished: Any,
-    quotes: Any,
-    equity_minor: int,
-    days_per_year: int = TRADING_DAYS,
-) -> Run:
+def of_finished(finished: Any, quotes: Any, days_per_year: int = TRADING_DAYS) -> Run:
     """Return a `running.Finished` as a run.
 
     quotes are the rows of `layout.Q_*` the run was given: excursions are read from those it took.
-    equity_minor is the equity at the end, as `kernels.worth.equity_now` gives it for the block.
     The trading day that was going on at the end is added to those that have finished.
     """
     block, account = finished.block, finished.account
+    equity_minor = int(block[at.EQUITY])
     taken = quotes[: max(int(finished.taken), 1)]
     first_ns, last_ns = int(quotes[0, at.Q_NS]), int(taken[-1, at.Q_NS])
     return Run(
@@ -64,6 +61,43 @@ def of_finished(
         paths=paths_of(taken, len(account.instruments)),
         orders=_columns(finished.orders, ORDER_COLUMNS),
     )
+
+
+def heading_of(
+    finished: Any, profile: str = "", inputs: Sequence[tuple[str, str]] = (), strategy: str = ""
+) -> Heading:
+    """Return the heading of a `running.Finished`; strategy stands where the program has no name."""
+    block = finished.block
+    return Heading(
+        strategy=finished.program.name or strategy or "strategy",
+        end=finished.end,
+        profile=profile,
+        trap=finished.trap,
+        trace_hash=finished.trace_hash(),
+        source_hash=finished.program.source_hash,
+        inputs=tuple(inputs),
+        rules=_rules(finished),
+        status=STATUSES[block[at.STATUS]],
+        ticks=int(finished.taken),
+        orders=int(block[at.PLACED]),
+        rejected_orders=int((finished.orders[:, at.E_STATE] == at.REFUSED).sum()),
+    )
+
+
+def _rules(finished: Any) -> tuple[RuleOutcome, ...]:
+    """Read the rules on equity; a block has the daily losses first."""
+    block, profile = finished.block, finished.account.profile
+    found = []
+    for number, rule in enumerate((*profile.daily_losses, *profile.drawdowns)):
+        begin = block[at.RULES_AT] + number * at.RULE_WORDS
+        row = block[begin : begin + at.RULE_WORDS].tolist()
+        found.append(
+            RuleOutcome(
+                rule.slug, rule.rule_id, row[at.RULE_BROKEN], row[at.RULE_BROKEN_AT],
+                row[at.RULE_BROKEN_EQUITY], row[at.RULE_BROKEN_FLOOR],
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 def paths_of(quotes: Any, symbols: int) -> dict[int, PricePath]:

@@ -56,10 +56,11 @@ class Columns:
 class Fills(Columns):
     """Fills in the order they happened.
 
-    symbol is an index into the run's scales; side is 1 or -1; slippage is in ticks, above zero
-    against the trader; profit is what the fill booked on the part that closed, before its fee;
-    position and cost are those after the fill, signed; opened and closed are steps of the fill
-    that open and that close. seq is the place of the quote it met in the run's data.
+    order is the strategy's own number of it; symbol is an index into the run's scales; side is 1
+    or -1; slippage is in ticks, above zero against the trader; profit is what the fill booked on
+    the part that closed, before its fee; position and cost are those after the fill, signed;
+    opened and closed are steps of the fill that open and that close. seq is the place of the
+    quote it met in the run's data.
     """
 
     ts_ns: Words

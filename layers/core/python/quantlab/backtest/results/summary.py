@@ -1,8 +1,6 @@
 """A run's results as one JSON document: keys in one order, money as decimal text."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -10,54 +8,101 @@ from quantlab.backtest.results.metrics.figures import Figures
 from quantlab.backtest.results.metrics.metric import Value
 from quantlab.backtest.results.metrics.table import METRICS, as_json, metrics_of
 from quantlab.backtest.results.monthly import monthly
-from quantlab.backtest.results.run import NO_FLOOR, Run, Words, day_date
-from quantlab.backtest.results.writing import trade_rows
-from quantlab.kernel.decimals import format_minor
+from quantlab.backtest.results.run import NO_FLOOR, Run, Words
+from quantlab.backtest.results.writing import (
+    day_rows,
+    fill_rows,
+    money,
+    order_rows,
+    trade_rows,
+)
 from quantlab.kernel.instants import format_rfc3339
 
-TRADES_MOST: Final = 100_000
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """A rule on equity: how often it was broken, and when, at what equity and floor, at first."""
+
+    slug: str
+    rule_id: str
+    broken: int
+    first_ns: int
+    equity_minor: int
+    floor_minor: int
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What a run was: a strategy, its inputs and profile, how it ended. All is shown as text."""
+    """What a run was: strategy, inputs, profile, how it ended, its rules. All is shown as text."""
 
     strategy: str
     end: str
     profile: str = ""
     trap: str = ""
     trace_hash: str = ""
+    source_hash: str = ""
     inputs: tuple[tuple[str, str], ...] = ()
-    broken_rule: str = ""
+    rules: tuple[RuleOutcome, ...] = ()
+    status: str = "active"
+    ticks: int = 0
+    orders: int = 0
+    rejected_orders: int = 0
 
 
 def document(figures: Figures, heading: Heading) -> dict[str, object]:
-    """Return the results: heading, money, metrics, months, days, and at most 100,000 trades."""
+    """Return the results without the long lists: heading, counts, account, metrics, months."""
     run = figures.run
-    inputs: dict[str, object] = dict(heading.inputs)
     return {
         "format": 1,
         "strategy": heading.strategy,
-        "inputs": inputs,
-        "profile": heading.profile,
-        "end": heading.end,
-        "brokenRule": heading.broken_rule,
-        "trap": heading.trap,
+        "sourceHash": heading.source_hash,
         "traceHash": heading.trace_hash,
+        "inputs": dict(heading.inputs),
+        "profile": heading.profile or None,
+        "end": heading.end,
+        "trap": heading.trap or None,
         "symbols": [scale.symbol for scale in run.scales],
         "from": format_rfc3339(run.first_ns),
         "to": format_rfc3339(run.last_ns),
-        "currency": run.currency,
-        "initialBalance": _money(run, run.initial_minor),
-        "balance": _money(run, run.balance_minor),
-        "equity": _money(run, run.equity_minor),
-        "daysPerYear": run.days_per_year,
+        "ticks": heading.ticks,
+        "orders": heading.orders,
+        "rejectedOrders": heading.rejected_orders,
         "fills": len(run.fills),
+        "trades": len(figures.trades),
+        "account": {
+            "currency": run.currency,
+            "initialBalance": money(run, run.initial_minor),
+            "balance": money(run, run.balance_minor),
+            "equity": money(run, run.equity_minor),
+            "status": heading.status,
+        },
+        "daysPerYear": run.days_per_year,
         "metrics": metrics_json(run, metrics_of(figures)),
+        "rules": [_rule(run, one) for one in heading.rules],
         "months": months_json(run),
-        "days": _days(run),
-        "trades": list(trade_rows(run, figures.trades, TRADES_MOST)),
-        "tradesLeftOut": max(0, len(figures.trades) - TRADES_MOST),
+    }
+
+
+def _rule(run: Run, one: RuleOutcome) -> dict[str, object]:
+    broken = one.broken > 0
+    return {
+        "rule": one.slug,
+        "ruleId": one.rule_id,
+        "broken": one.broken,
+        "firstAt": format_rfc3339(one.first_ns) if broken else None,
+        "equity": money(run, one.equity_minor) if broken else None,
+        "floor": money(run, one.floor_minor) if broken else None,
+    }
+
+
+def details(figures: Figures) -> dict[str, object]:
+    """Return the long lists: every trade, fill, ended order and day; they join the document."""
+    run = figures.run
+    return {
+        "tradeList": trade_rows(run, figures.trades),
+        "fillList": fill_rows(run),
+        "orderList": order_rows(run),
+        "dayList": day_rows(run),
     }
 
 
@@ -71,34 +116,11 @@ def months_json(run: Run) -> list[object]:
     return [
         {
             "month": f"{one.year:04}-{one.month:02}",
-            "profit": _money(run, one.profit_minor),
+            "profit": money(run, one.profit_minor),
             "return": None if one.return_ is None else float(f"{float(100 * one.return_):.10g}"),
         }
         for one in monthly(run)
     ]
-
-
-def _days(run: Run) -> list[object]:
-    days = run.days
-    rows: Sequence[tuple[int, int, int, int]] = list(
-        zip(
-            days.start_ns.tolist(), days.balance.tolist(), days.equity.tolist(),
-            days.traded.tolist(), strict=True,
-        )
-    )  # fmt: skip
-    return [
-        {
-            "date": str(day_date(start)),
-            "balance": _money(run, balance),
-            "equity": _money(run, equity),
-            "traded": traded != 0,
-        }
-        for start, balance, equity, traded in rows
-    ]
-
-
-def _money(run: Run, amount_minor: int) -> str:
-    return format_minor(amount_minor, run.currency_digits)
 
 
 def parquet_columns(figures: Figures) -> dict[str, dict[str, object]]:

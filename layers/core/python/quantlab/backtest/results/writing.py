@@ -1,16 +1,20 @@
 """Numbers of a run as text and JSON: prices, sizes, instants, trades."""
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from quantlab.backtest.results.run import Run, Scale
+from quantlab.backtest import layout as at
+from quantlab.backtest.results.run import Run, Scale, Words, day_date
 from quantlab.backtest.results.trades import UNKNOWN, Trades
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor, format_units
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.qls.ir import ORDER_TYPES, TIMES
 
 SIDES: Final = {1: "long", -1: "short"}
+ORDER_SIDES: Final = {1: "buy", -1: "sell"}
 FINER: Final = 100
 
 
@@ -36,12 +40,8 @@ def known(value: int) -> int | None:
 
 def trade_rows(run: Run, trades: Trades, count: int | None = None) -> list[dict[str, Json]]:
     """Return trades, the first count of them, as JSON: money and prices as decimal text."""
-    columns = {name: column[:count].tolist() for name, column in trades.columns().items()}
-    names = tuple(columns)
-    return [
-        _trade_row(run, number, dict(zip(names, values, strict=True)))
-        for number, values in enumerate(zip(*columns.values(), strict=True), 1)
-    ]
+    rows = _rows(trades.columns(), count)
+    return [_trade_row(run, number, row) for number, row in enumerate(rows, 1)]
 
 
 def _trade_row(run: Run, number: int, trade: dict[str, int]) -> dict[str, Json]:
@@ -57,20 +57,92 @@ def _trade_row(run: Run, number: int, trade: dict[str, int]) -> dict[str, Json]:
         "exitTime": None if exit_ns is None else format_rfc3339(exit_ns),
         "entryPrice": average_price(trade["entry_notional"], trade["size"], scale),
         "exitPrice": average_price(trade["exit_notional"], trade["closed"], scale),
-        "grossProfit": _money(run, trade["gross"]),
-        "commission": _money(run, trade["fee"]),
-        "slippage": _money(run, trade["slippage"]),
-        "profit": _money(run, trade["profit"]),
-        "mae": _money(run, mae),
-        "mfe": _money(run, mfe),
+        "grossProfit": money(run, trade["gross"]),
+        "commission": money(run, trade["fee"]),
+        "slippage": money(run, trade["slippage"]),
+        "profit": money(run, trade["profit"]),
+        "mae": _maybe(run, mae),
+        "mfe": _maybe(run, mfe),
         "seconds": None if exit_ns is None else _seconds(exit_ns - trade["entry_ns"]),
         "quotes": known(trade["quotes"]),
         "fills": trade["fills"],
     }
 
 
-def _money(run: Run, amount_minor: int | None) -> str | None:
-    return None if amount_minor is None else format_minor(amount_minor, run.currency_digits)
+def fill_rows(run: Run) -> list[dict[str, Json]]:
+    """Return the fills as JSON."""
+    found: list[dict[str, Json]] = []
+    for row in _rows(run.fills.columns()):
+        scale = run.scales[row["symbol"]]
+        found.append(
+            {
+                "time": format_rfc3339(row["ts_ns"]),
+                "order": row["order"],
+                "symbol": scale.symbol,
+                "side": ORDER_SIDES[row["side"]],
+                "quantity": size_text(row["steps"], scale),
+                "price": format_units(row["ticks"], scale.tick),
+                "slippageTicks": row["slippage"],
+                "realised": money(run, row["profit"]),
+                "commission": money(run, row["fee"]),
+                "balance": money(run, row["balance"]),
+                "cause": at.CAUSES[row["cause"]],
+            }
+        )
+    return found
+
+
+def order_rows(run: Run) -> list[dict[str, Json]]:
+    """Return the orders that have ended as JSON."""
+    found: list[dict[str, Json]] = []
+    for row in _rows(run.orders):
+        scale, created = run.scales[row["symbol"]], row["created"]
+        found.append(
+            {
+                "order": row["owner"],
+                "symbol": scale.symbol,
+                "side": ORDER_SIDES[row["side"]],
+                "type": ORDER_TYPES[row["type"]],
+                "timeInForce": TIMES[row["time"]],
+                "quantity": size_text(row["steps"], scale),
+                "filledQuantity": size_text(row["filled"], scale),
+                "placedAt": format_rfc3339(created) if created else None,
+                "endedAt": format_rfc3339(row["ended"]),
+                "status": at.STATE_NAMES[row["state"]],
+                "reason": at.REASONS[row["reason"]] or None,
+            }
+        )
+    return found
+
+
+def day_rows(run: Run) -> list[dict[str, Json]]:
+    """Return the trading days as JSON."""
+    return [
+        {
+            "date": str(day_date(row["start_ns"])),
+            "start": format_rfc3339(row["start_ns"]),
+            "end": format_rfc3339(row["end_ns"]),
+            "balance": money(run, row["balance"]),
+            "equity": money(run, row["equity"]),
+            "traded": row["traded"] != 0,
+        }
+        for row in _rows(run.days.columns())
+    ]
+
+
+def _rows(columns: Mapping[str, Words], count: int | None = None) -> Iterator[dict[str, int]]:
+    lists = [column[:count].tolist() for column in columns.values()]
+    for values in zip(*lists, strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def money(run: Run, amount_minor: int) -> str:
+    """Write minor units of the account."""
+    return format_minor(amount_minor, run.currency_digits)
+
+
+def _maybe(run: Run, amount_minor: int | None) -> str | None:
+    return None if amount_minor is None else money(run, amount_minor)
 
 
 def _seconds(span_ns: int) -> str:

@@ -10,7 +10,7 @@ from quantlab.backtest.results.metrics.table import METRICS, metrics_of
 from quantlab.backtest.results.monthly import Month, Year, yearly
 from quantlab.backtest.results.report import pictures
 from quantlab.backtest.results.report.style import STYLE
-from quantlab.backtest.results.summary import Heading
+from quantlab.backtest.results.summary import Heading, RuleOutcome
 from quantlab.backtest.results.writing import trade_rows
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.instants import format_rfc3339
@@ -51,6 +51,7 @@ def html_page(figures: Figures, heading: Heading, log: Sequence[tuple[int, str]]
         ("Prices and fills", pictures.price_pictures(run)),
         ("Profit by day", pictures.daily_picture(figures)),
         ("Returns by month", _months(figures)),
+        ("Rules", _rules(figures, heading)),
         ("Metrics", _metrics(figures, values)),
         ("Trades", _trades(figures)),
         ("Log of the strategy", _log(log)),
@@ -74,7 +75,7 @@ def _header(figures: Figures, heading: Heading) -> str:
     end = ENDS.get(heading.end, heading.end)
     lines = [
         f"{symbols}: {_time(run.first_ns)} to {_time(run.last_ns)} UTC, {end}"
-        + "".join(f": {one}" for one in (heading.broken_rule, heading.trap) if one),
+        + (f": {heading.trap}" if heading.trap else ""),
         f"Initial balance {_money(figures, run.initial_minor)} {run.currency}"
         + (f", profile {heading.profile}" if heading.profile else ""),
     ]
@@ -155,6 +156,28 @@ def span_text(seconds: float) -> str:
         if count or parts:
             parts.append((count, name))
     return " ".join(f"{count:,} {name}" for count, name in parts[:2] if count)
+
+
+def _rules(figures: Figures, heading: Heading) -> str:
+    if not heading.rules:
+        return '<p class="note">No rule on equity held in this run.</p>'
+    return "".join(f'<p class="{_kept(one)}">{_outcome(figures, one)}</p>' for one in heading.rules)
+
+
+def _kept(one: RuleOutcome) -> str:
+    return "down" if one.broken else "up"
+
+
+def _outcome(figures: Figures, one: RuleOutcome) -> str:
+    name = escape(f"{one.slug} ({one.rule_id})")
+    if one.broken == 0:
+        return f"{name}: kept"
+    times = "once" if one.broken == 1 else f"{one.broken:,} times, first"
+    return (
+        f"{name}: broken {times} at {_time(one.first_ns)} UTC, equity"
+        f" {_money(figures, one.equity_minor)} against a floor of"
+        f" {_money(figures, one.floor_minor)}"
+    )
 
 
 def _months(figures: Figures) -> str:
