@@ -46,8 +46,8 @@ def build(
 ) -> Code:
     """Return the named functions of a module as machine code.
 
-    Raises RuntimeError for assembly that is not well formed, or that calls anything outside of it:
-    the code is linked against nothing, not even the C library.
+    Raises RuntimeError for assembly that is not well formed, ValueError where it calls anything
+    outside of itself.
     """
     key = cache_key(assembly, tier) if objects is not None else ""
     code = objects.get(key) if objects is not None else None
@@ -70,8 +70,16 @@ def compile_object(assembly: str, tier: str = QUICK) -> bytes:
     module.data_layout = str(machine.target_data)
     module.verify()
     optimise(module, machine, tier)
+    _check_closed(module)
     code: bytes = machine.emit_object(module)
     return code
+
+
+def _check_closed(module: Any) -> None:
+    """Refuse a module that calls what is not its own."""
+    for function in module.functions:
+        if function.is_declaration and not function.name.startswith("llvm."):
+            raise ValueError(f"{function.name}: expected a function of the module, was one outside")
 
 
 def optimise(module: Any, machine: Any, tier: str) -> None:
