@@ -1,7 +1,7 @@
 """A strategy's memory: the three blocks its handlers work on, and what they hold in Python."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from quantlab.qls import ir
@@ -25,10 +25,10 @@ class Buffers:
         ]
         self.state, self.reads, self.out = (memoryview(block).cast("B") for block in self._kept)
         self.read_ints, self.read_floats = self.reads.cast("q"), self.reads.cast("d")
-        self.out_ints, self.out_floats = self.out.cast("q"), self.out.cast("d")
+        self.out_ints = self.out.cast("q")
         self.addresses = tuple(ctypes.addressof(block) for block in self._kept)
         self._float_words = abi.float_words(program)
-        self._sites = abi.output_sites(program)
+        self._records = Records(abi.output_sites(program), program.strings)
         ints, floats = self.state.cast("q"), self.state.cast("d")
         for word, value in enumerate(first_state(program, inputs)):
             if isinstance(value, float):
@@ -48,36 +48,43 @@ class Buffers:
 
     def take(self, effects: Effects) -> None:
         """Add the event's orders and outputs beyond those that effects has."""
-        ints = self.out_ints
+        self._records.take(self.out, effects)
+
+
+class Records:
+    """Reads the orders and outputs of a block `out`; sites and strings are the program's."""
+
+    def __init__(self, sites: Sequence[abi.OutputSite], strings: Sequence[str]) -> None:
+        self._sites, self._strings = sites, strings
+
+    def take(self, out: memoryview, effects: Effects) -> None:
+        """Add the orders and outputs of out, bytes of words, beyond those that effects has."""
+        ints, floats = out.cast("q"), out.cast("d")
         count = ints[abi.ORDERS]
         for place in range(len(effects.orders), count):
-            effects.orders.append(self._order(place, ints[abi.PLACED] - count + place + 1))
+            at = abi.ORDERS_AT + place * ir.ORDER_WORDS
+            effects.orders.append(_order(ints, floats, at, ints[abi.PLACED] - count + place + 1))
         for place in range(len(effects.outputs), ints[abi.OUTPUTS]):
-            effects.outputs.append(self._output(place))
+            at = abi.OUTPUTS_AT + place * abi.OUTPUT_WORDS
+            site = self._sites[ints[at]]
+            words = enumerate(site.types, at + abi.OUTPUT_HEAD)
+            values = tuple(_value(type_, ints, floats, word) for word, type_ in words)
+            effects.outputs.append(Output(site.kind, self._strings[site.text], values))
 
-    def _order(self, place: int, number: int) -> Order:
-        at = abi.ORDERS_AT + place * abi.ORDER_WORDS
-        args = at + _SPEC_WORDS
-        floats, end = args + abi.ORDER_INTS, args + len(ir.ORDER_ARGS)
-        values = (*self.out_ints[args:floats], *self.out_floats[floats:end])
-        return Order(
-            number,
-            ir.OrderSpec(*self.out_ints[at:args]),
-            dict(zip(ir.ORDER_ARGS, values, strict=True)),
-        )
 
-    def _output(self, place: int) -> Output:
-        at = abi.OUTPUTS_AT + place * abi.OUTPUT_WORDS
-        site = self._sites[self.out_ints[at]]
-        values = tuple(
-            self._value(type_, word) for word, type_ in enumerate(site.types, at + abi.OUTPUT_HEAD)
-        )
-        return Output(site.kind, self.program.strings[site.text], values)
+def _order(ints: memoryview, floats: memoryview, at: int, number: int) -> Order:
+    args = at + _SPEC_WORDS
+    split, end = args + abi.ORDER_INTS, args + len(ir.ORDER_ARGS)
+    values = (*ints[args:split], *floats[split:end])
+    spec = ir.OrderSpec(*ints[at:args])
+    return Order(number, spec, dict(zip(ir.ORDER_ARGS, values, strict=True)))
 
-    def _value(self, type_: str, word: int) -> float | int | bool:
-        if type_ == "f":
-            return self.out_floats[word]
-        return bool(self.out_ints[word]) if type_ == "b" else self.out_ints[word]
+
+def _value(type_: str, ints: memoryview, floats: memoryview, word: int) -> float | int | bool:
+    if type_ == "f":
+        value: float = floats[word]
+        return value
+    return bool(ints[word]) if type_ == "b" else int(ints[word])
 
 
 def _words(count: int) -> Any:

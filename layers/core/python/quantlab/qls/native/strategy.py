@@ -3,7 +3,7 @@
 import ctypes
 import hashlib
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from quantlab.qls import limits
@@ -86,17 +86,33 @@ class NativeStrategy:
         if self.trapped:
             raise Trap(self.trapped)
         effects = Effects() if effects is None else effects
-        buffers, out = self.buffers, self.buffers.out_ints
         for _, number in handler.reads:
             self.put(number, host.read(self.program.reads[number]))
+        out = self.buffers.out_ints
         out[abi.ORDERS], out[abi.OUTPUTS] = len(effects.orders), len(effects.outputs)
+        self._call(self._index[id(handler)])
+        self.buffers.take(effects)
+        return effects
+
+    def step(self, handlers: Sequence[int]) -> None:
+        """Run handlers, by their index, as one event on the reads that stand in `buffers` already.
+
+        `effects` has what they did. Raises Trap as `run` does.
+        """
+        if self.trapped:
+            raise Trap(self.trapped)
+        out = self.buffers.out_ints
+        out[abi.ORDERS] = out[abi.OUTPUTS] = 0
+        for index in handlers:
+            self._call(index)
+
+    def _call(self, index: int) -> None:
+        out = self.buffers.out_ints
         out[abi.FUEL] = self.fuel_per_event
-        code = self._functions[self._index[id(handler)]](*buffers.addresses)
+        code = self._functions[index](*self.buffers.addresses)
         out[abi.FUEL_USED] += self.fuel_per_event - out[abi.FUEL]
         if code < 0:
             raise Trap(self.trapped)
-        buffers.take(effects)
-        return effects
 
     def put(self, number: int, value: float) -> None:
         """Give the strategy what it reads by `Program.reads[number]`."""
