@@ -1,9 +1,12 @@
 """The checked IR to LLVM assembly: `lower`. `abi.py` says what the functions take and give."""
 
+from collections.abc import Mapping
+
 from quantlab.qls.ir import Handler, Program
 from quantlab.qls.native import abi
 from quantlab.qls.native.control import block
 from quantlab.qls.native.operations import DECLARATIONS, LLVM_TYPES
+from quantlab.qls.native.regions import tags_of
 from quantlab.qls.native.text import ZEROS, Text, constant
 
 _STANDALONE = 'nounwind "no-builtins"'
@@ -17,8 +20,11 @@ def lower(program: Program, *, inlined: bool = False) -> str:
     The module has no target, no data and calls nothing but LLVM's own intrinsics. inlined marks the
     functions `alwaysinline`, for a module that is linked into an engine: their linkage is external
     all the same, so that the linker finds them; whoever links makes them internal afterwards, and
-    the inliner and dead-code elimination leave nothing of them.
+    the inliner and dead-code elimination leave nothing of them. It also tells LLVM which state
+    words never overlap, so that it can keep them in registers from event to event. Raises
+    ValueError for a program whose rings overlap.
     """
+    tags, metadata = tags_of(program) if inlined else ({}, "")
     sites = {site: index for index, site in enumerate(abi.output_sites(program))}
     attributes = _INLINED if inlined else _STANDALONE
     parameters = ", ".join(
@@ -30,9 +36,9 @@ def lower(program: Program, *, inlined: bool = False) -> str:
     )
     functions = [
         f"define i64 @{handler_name(index)}({parameters}) {attributes} {{\n{body}\n}}"
-        for index, body in enumerate(_body(handler, sites) for handler in program.handlers)
+        for index, body in enumerate(_body(handler, sites, tags) for handler in program.handlers)
     ]
-    return "\n".join((DECLARATIONS, _RARE, *functions, ""))
+    return "\n".join((DECLARATIONS, _RARE, metadata, *functions, ""))
 
 
 def handler_name(index: int) -> str:
@@ -45,8 +51,8 @@ def _pointer(name: str, words: int) -> str:
     return f"ptr noalias align 8{known} %{name}"
 
 
-def _body(handler: Handler, sites: dict[abi.OutputSite, int]) -> str:
-    text = Text(handler, sites)
+def _body(handler: Handler, sites: dict[abi.OutputSite, int], tags: Mapping[int, str]) -> str:
+    text = Text(handler, sites, tags)
     for register, value in handler.consts:
         text.names[register] = constant(handler.types[register], value)
     for number, type_ in enumerate(handler.slots):

@@ -54,12 +54,12 @@ def _ring_at(text: Text, register: int, imm: tuple[int, int]) -> str:
 
 def ring_get(text: Text, ins: Ins) -> None:
     """Write a load from a ring."""
-    text.load_from(ins.out, _ring_at(text, ins.args[0], ins.imm))
+    text.load_from(ins.out, _ring_at(text, ins.args[0], ins.imm), ins.imm[0])
 
 
 def ring_put(text: Text, ins: Ins) -> None:
     """Write a store to a ring."""
-    text.put(ins.args[1], _ring_at(text, ins.args[0], ins.imm))
+    text.put(ins.args[1], _ring_at(text, ins.args[0], ins.imm), ins.imm[0])
 
 
 def push(text: Text, ins: Ins) -> None:
@@ -67,12 +67,12 @@ def push(text: Text, ins: Ins) -> None:
     head, base, capacity = ins.imm
     number = text.fresh()
     text.lines.append(
-        f"%c{number} = load i64, ptr {text.word(head)}\n"
+        f"%c{number} = load i64, ptr {text.word(head)}{text.tags.get(-1, '')}\n"
         f"%d{number} = add i64 %c{number}, 1\n"
         f"%b{number} = and i64 %d{number}, {capacity - 1}\n"
-        f"store i64 %b{number}, ptr {text.word(head)}"
+        f"store i64 %b{number}, ptr {text.word(head)}{text.tags.get(-1, '')}"
     )
-    text.put(ins.args[0], _at(text, f"%b{number}", base))
+    text.put(ins.args[0], _at(text, f"%b{number}", base), base)
 
 
 def history_get(text: Text, ins: Ins) -> None:
@@ -80,14 +80,14 @@ def history_get(text: Text, ins: Ins) -> None:
     head, base, capacity = ins.imm
     back, number, out = text.names[ins.args[0]], text.fresh(), text.names[ins.out]
     text.lines.append(
-        f"%c{number} = load i64, ptr {text.word(head)}\n"
+        f"%c{number} = load i64, ptr {text.word(head)}{text.tags.get(-1, '')}\n"
         f"%d{number} = sub i64 %c{number}, {back}\n"
         f"%b{number} = and i64 %d{number}, {capacity - 1}"
     )
     at = _at(text, f"%b{number}", base)
     type_ = text.types[ins.out]
     llvm = "i64" if type_ == "b" else LLVM_TYPES[type_]
-    text.lines.append(f"%v{number} = load {llvm}, ptr {at}")
+    text.lines.append(f"%v{number} = load {llvm}, ptr {at}{text.tags.get(base, '')}")
     value = f"%v{number}"
     if type_ == "b":
         text.lines.append(f"%t.{number} = icmp ne i64 {value}, 0")

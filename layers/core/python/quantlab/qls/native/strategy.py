@@ -12,7 +12,7 @@ from quantlab.qls.ir import Handler, Program
 from quantlab.qls.native import abi
 from quantlab.qls.native.buffers import Buffers
 from quantlab.qls.native.lower import handler_name, lower
-from quantlab.qls.native.machine import QUICK, Code, ObjectCache, build
+from quantlab.qls.native.machine import QUICK, TUNED, Code, ObjectCache, build
 from quantlab.qls.native.trampoline import event_text
 from quantlab.qls.semantics import Trap
 
@@ -30,7 +30,9 @@ class NativeProgram:
     ) -> None:
         names = tuple(handler_name(index) for index in range(len(program.handlers)))
         self.program = program
-        self.code: Code = build(lower(program), names, tier=tier, objects=objects)
+        self.code: Code = build(
+            lower(program, inlined=tier == TUNED), names, tier=tier, objects=objects
+        )
         self.addresses = tuple(self.code.addresses[name] for name in names)
 
 

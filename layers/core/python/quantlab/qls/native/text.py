@@ -1,5 +1,6 @@
 """The lines of one LLVM function, and what all instructions write them with."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from quantlab.qls import ir
@@ -15,8 +16,13 @@ _TRAP_CODES: Final = {reason: code for code, reason in enumerate(abi.TRAPS)}
 class Text:
     """One function. Register r is `%r<r>` or a constant, local n `%l<n>`, state word w `%s<w>`."""
 
-    def __init__(self, handler: Handler, sites: dict[abi.OutputSite, int]) -> None:
+    def __init__(
+        self, handler: Handler, sites: dict[abi.OutputSite, int], tags: Mapping[int, str]
+    ) -> None:
         self.sites = sites
+        self.tags = tags
+        """By the first word of a ring or a history's values, -1 for all other words: what tells
+        LLVM that they never overlap; empty where it is not told."""
         self.types = handler.types
         self.names = [f"%r{number}" for number in range(len(handler.types))]
         self.first: list[str] = ["entry:"]
@@ -69,18 +75,19 @@ class Text:
             self.first.append(f"{name} = getelementptr inbounds i64, ptr %state, i64 {number}")
         return name
 
-    def load_from(self, register: int, at: str) -> None:
+    def load_from(self, register: int, at: str, region: int = -1) -> None:
         """Write a load of a word into a register."""
+        tag = self.tags.get(region, "")
         out, type_ = self.names[register], self.types[register]
         if type_ == "b":
-            self.lines.append(f"{out}w = load i64, ptr {at}\n{out} = icmp ne i64 {out}w, 0")
+            self.lines.append(f"{out}w = load i64, ptr {at}{tag}\n{out} = icmp ne i64 {out}w, 0")
         else:
-            self.lines.append(f"{out} = load {LLVM_TYPES[type_]}, ptr {at}")
+            self.lines.append(f"{out} = load {LLVM_TYPES[type_]}, ptr {at}{tag}")
 
-    def put(self, register: int, at: str) -> None:
+    def put(self, register: int, at: str, region: int = -1) -> None:
         """Write a store of a register to a word."""
         type_, value = self.wide(register)
-        self.keep(type_, value, at)
+        self.keep(type_, value, at, self.tags.get(region, ""))
 
     def wide(self, register: int) -> tuple[str, str]:
         """Return the type and operand of a register as a word."""
@@ -93,16 +100,16 @@ class Text:
         self.lines.append(f"{wide} = zext i1 {value} to i64")
         return "i64", wide
 
-    def keep(self, llvm: str, value: str, at: str) -> None:
+    def keep(self, llvm: str, value: str, at: str, tag: str = "") -> None:
         """Write a store, in a flat branch of the old value where its side is not taken."""
         if self.taken:
             number = self.fresh()
             self.lines.append(
-                f"%o{number} = load {llvm}, ptr {at}\n"
+                f"%o{number} = load {llvm}, ptr {at}{tag}\n"
                 f"%k{number} = select i1 {self.taken}, {llvm} {value}, {llvm} %o{number}"
             )
             value = f"%k{number}"
-        self.lines.append(f"store {llvm} {value}, ptr {at}")
+        self.lines.append(f"store {llvm} {value}, ptr {at}{tag}")
 
 
 def constant(type_: str, value: Any) -> str:
