@@ -6,7 +6,7 @@ never says more than frames; what goes wrong before the walls are closed is a fr
 
 import json
 import os
-from typing import Any, Final
+from typing import Any
 
 from quantlab.qls.compiler import compile_source
 from quantlab.qls.diagnostics import show
@@ -19,7 +19,6 @@ from quantlab_server.sandbox import frames
 from quantlab_server.sandbox.walls import Limits, close_first, close_rest
 
 _IN, _OUT = 0, 1
-_WORD: Final = 8
 
 
 def _read(count: int) -> bytes:
@@ -54,11 +53,10 @@ def _described(program: Program, walls: tuple[str, ...]) -> dict[str, Any]:
         "strings": program.strings,
         "sites": abi.output_sites(program),
         "handlers": [
-            (one.kind, one.symbol, one.stream, one.period_ns, one.daily_ns,
-             [number for _, number in one.reads])
+            (one.kind, one.symbol, one.stream, one.period_ns, one.daily_ns, one.reads)
             for one in program.handlers
         ],
-    }  # fmt: skip
+    }
 
 
 def _answer(strategy: NativeStrategy, payload: bytes) -> None:

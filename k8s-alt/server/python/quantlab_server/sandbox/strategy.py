@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from quantlab.qls import ir, limits
-from quantlab.qls.interpreter import Effects, Host
+from quantlab.qls.interpreter import Effects, Host, is_for
 from quantlab.qls.native import abi
 from quantlab.qls.native.buffers import Records
 from quantlab.qls.native.machine import QUICK
@@ -35,19 +35,10 @@ _ENDS: Final = {
 }
 
 
-class Listed(NamedTuple):
-    """A handler as the child describes it; reads index `SandboxedStrategy.reads`."""
-
-    kind: str
-    symbol: int
-    stream: int
-    period_ns: int
-    daily_ns: int
-    reads: tuple[int, ...]
-
-
 class SandboxedStrategy:
     """One running strategy. Use it as a context: at its end the child is gone.
+
+    handlers are the program's, without their instructions.
 
     Raises Refusal where the source does not compile, an input does not fit, a wall is missing that
     may_lack does not name, or the child ends.
@@ -87,7 +78,7 @@ class SandboxedStrategy:
         self.symbols = tuple(described["symbols"])
         self.streams = tuple(ir.Stream(*one) for one in described["streams"])
         self.reads = tuple(ir.Read(*one) for one in described["reads"])
-        self.handlers = tuple(Listed(*one) for one in described["handlers"])
+        self.handlers = tuple(_without_body(*one) for one in described["handlers"])
         self._sites = tuple(abi.OutputSite(*one) for one in described["sites"])
         self._records = Records(self._sites, described["strings"])
         self._words = memoryview(bytearray(8 * len(self.reads)))
@@ -107,9 +98,7 @@ class SandboxedStrategy:
             [
                 index
                 for index, one in enumerate(self.handlers)
-                if one.kind == kind
-                and (kind not in {"tick", "fill"} or one.symbol in {-1, symbol})
-                and (kind != "bar" or one.stream == stream)
+                if one.kind == kind and is_for(one, symbol, stream)
             ],
             host,
         )
@@ -122,7 +111,7 @@ class SandboxedStrategy:
         if not handlers:
             return effects
         ints, floats = self._words.cast("q"), self._words.cast("d")
-        for number in {number for index in handlers for number in self.handlers[index].reads}:
+        for number in {read for index in handlers for _, read in self.handlers[index].reads}:
             value = host.read(self.reads[number])
             if self.reads[number].type == "f":
                 floats[number] = value
@@ -189,6 +178,16 @@ class SandboxedStrategy:
         code = self._child.wait(timeout=10)
         why = _ENDS.get(signal.Signals(-code), f"signal {-code}") if code < 0 else f"code {code}"
         return Refusal(f"the strategy was stopped: {why}.")
+
+
+def _without_body(
+    kind: str, symbol: int, stream: int, period_ns: int, daily_ns: int, reads: list[list[int]]
+) -> ir.Handler:
+    return ir.Handler(
+        kind=kind, symbol=symbol, stream=stream, period_ns=period_ns, daily_ns=daily_ns, types="",
+        consts=(), reads=tuple((register, number) for register, number in reads), slots="",
+        body=(), entry_cost=0, cost=0, line=0,
+    )  # fmt: skip
 
 
 def _start() -> "subprocess.Popen[bytes]":

@@ -72,7 +72,7 @@ class Records:
             effects.outputs.append(Output(site.kind, self._strings[site.text], values))
 
 
-def _order(ints: memoryview, floats: memoryview, at: int, number: int) -> Order:
+def _order(ints: "memoryview[int]", floats: "memoryview[float]", at: int, number: int) -> Order:
     args = at + _SPEC_WORDS
     split, end = args + abi.ORDER_INTS, args + len(ir.ORDER_ARGS)
     values = (*ints[args:split], *floats[split:end])
@@ -80,7 +80,9 @@ def _order(ints: memoryview, floats: memoryview, at: int, number: int) -> Order:
     return Order(number, spec, dict(zip(ir.ORDER_ARGS, values, strict=True)))
 
 
-def _value(type_: str, ints: memoryview, floats: memoryview, word: int) -> float | int | bool:
+def _value(
+    type_: str, ints: "memoryview[int]", floats: "memoryview[float]", word: int
+) -> float | int | bool:
     if type_ == "f":
         value: float = floats[word]
         return value
