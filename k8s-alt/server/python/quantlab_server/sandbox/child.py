@@ -6,6 +6,7 @@ never says more than frames; what goes wrong before the walls are closed is a fr
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from quantlab.qls.compiler import compile_source
@@ -31,15 +32,24 @@ def _say(value: dict[str, Any]) -> None:
 
 def _begun(request: dict[str, Any]) -> NativeStrategy:
     """Compile what was asked for. Raises Refusal with what the author must know."""
-    result = compile_source(request["source"], request["texts"])
-    if result.program is None:
-        shown = "\n".join(show(request["source"], one) for one in result.diagnostics)
-        raise Refusal(f"the strategy has errors:\n{shown}")
+    source, inputs = request["source"], request["inputs"]
+    program = _compiled(source, {})
+    texts = {known.name for known in program.inputs if known.kind == "string"} & set(inputs)
+    if texts:
+        program = _compiled(source, {name: str(inputs.pop(name)) for name in texts})
     try:
-        native = NativeProgram(result.program, tier=request["tier"])
-        return NativeStrategy(native, request["inputs"], fuel_per_event=request["fuel"])
+        native = NativeProgram(program, tier=request["tier"])
+        return NativeStrategy(native, inputs, fuel_per_event=request["fuel"])
     except ValueError as error:
         raise Refusal(f"an input does not fit: {error}") from error
+
+
+def _compiled(source: str, texts: Mapping[str, str]) -> Program:
+    result = compile_source(source, texts)
+    if result.program is None:
+        shown = "\n".join(show(source, one) for one in result.diagnostics)
+        raise Refusal(f"the strategy has errors:\n{shown}")
+    return result.program
 
 
 def _described(program: Program, walls: tuple[str, ...]) -> dict[str, Any]:

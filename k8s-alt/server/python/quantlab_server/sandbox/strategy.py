@@ -38,7 +38,8 @@ _ENDS: Final = {
 class SandboxedStrategy:
     """One running strategy. Use it as a context: at its end the child is gone.
 
-    handlers are the program's, without their instructions.
+    inputs sets inputs by name, texts among them. handlers are the program's, without their
+    instructions.
 
     Raises Refusal where the source does not compile, an input does not fit, a wall is missing that
     may_lack does not name, or the child ends.
@@ -49,7 +50,6 @@ class SandboxedStrategy:
         source: str,
         inputs: Mapping[str, Any] | None = None,
         *,
-        texts: Mapping[str, str] | None = None,
         fuel_per_event: int = limits.COST_PER_EVENT_MAX,
         tier: str = QUICK,
         bounds: Limits | None = None,
@@ -59,8 +59,8 @@ class SandboxedStrategy:
         self.fuel_used = 0
         self._child = _start()
         request = {
-            "source": source, "inputs": dict(inputs or {}), "texts": dict(texts or {}),
-            "fuel": fuel_per_event, "tier": tier, "may_lack": sorted(may_lack),
+            "source": source, "inputs": dict(inputs or {}), "fuel": fuel_per_event,
+            "tier": tier, "may_lack": sorted(may_lack),
             "limits": dataclasses.asdict(bounds or Limits()),
         }  # fmt: skip
         try:
