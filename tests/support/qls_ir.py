@@ -70,6 +70,8 @@ class Maker:
     types: list[str] = field(default_factory=list)
     seen: dict[str, list[int]] = field(default_factory=lambda: {"f": [], "i": [], "b": []})
     slots: str = "ffiib"
+    small: tuple[int, int] = (-1, -1)
+    """Registers of two small numbers: a loop between them seldom traps."""
     depth: int = 0
 
     def register(self, type_: str) -> int:
@@ -148,18 +150,33 @@ class Maker:
 
     def branch(self) -> list[Ins]:
         test = self.arg("b")
+        if self.rng.random() < 0.4:
+            return [Ins("if", -1, (test,), (self.simple(2), self.simple(1)))]
         then = self.inner(self.rng.randrange(1, 7))
         other = self.inner(self.rng.randrange(0, 5))
         return [Ins("if", -1, (test,), (then, other))]
 
+    def simple(self, depth: int) -> tuple[Ins, ...]:
+        """Return a side so simple that both are computed, perhaps with a branch in it."""
+        kept = {type_: list(known) for type_, known in self.seen.items()}
+        made = [self.words(self.rng.choice(ZONES), writes=False)]
+        if depth and self.rng.random() < 0.6:
+            made += [Ins("if", -1, (self.arg("b"),), (self.simple(depth - 1), ()))]
+        for _ in range(self.rng.randrange(1, 3)):
+            make = self.rng.choice((self.words, self.local))
+            made.append(make(self.rng.choice(ZONES), writes=True))
+        self.seen = kept
+        return tuple(made)
+
     def loop(self) -> list[Ins]:
-        low, high = self.arg("i"), self.arg("i")
+        known = self.rng.random() < 0.7
+        low, high = self.small if known else (self.arg("i"), self.arg("i"))
         out = self.register("i")
         kept = {type_: list(known) for type_, known in self.seen.items()}
         self.seen["i"].append(out)
         body = self.inner(self.rng.randrange(1, 6))
         self.seen = kept
-        turns = self.rng.choice((1, 3, 8, 40))
+        turns = self.rng.choice((4, 8, 40) if known else (1, 3, 8, 40))
         return [Ins("loop", out, (low, high), ir.Loop(body, turns, 1 + straight_cost(body)))]
 
     def block(self, length: int) -> tuple[Ins, ...]:
@@ -168,9 +185,9 @@ class Maker:
             dice = self.rng.random()
             if dice < 0.5:
                 made += self.pure()
-            elif dice < 0.8 or (dice < 0.9 and self.depth > 2):
+            elif dice < 0.75 or (dice < 0.9 and self.depth > 2):
                 made += self.memory()
-            elif dice < 0.86:
+            elif dice < 0.87:
                 made += self.branch()
             elif dice < 0.9:
                 made += self.loop()
@@ -203,6 +220,8 @@ def random_handler(rng: Random, plan: Layout) -> ir.Handler:
             register = maker.register(type_)
             maker.seen[type_].append(register)
             consts.append((register, value))
+    maker.small = (maker.register("i"), maker.register("i"))
+    consts += zip(maker.small, (-1, rng.randrange(4)), strict=True)
     reads = []
     for number, read in enumerate(READS):
         if rng.random() < 0.7:

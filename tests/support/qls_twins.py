@@ -73,6 +73,8 @@ class Twins:
                 (trap, effects, host.asked, side.trapped, side.fuel_used, side.orders_placed)
             )
         assert results[0] == results[1]
+        if results[0][0]:
+            assert self.native.effects() == Effects()
         if image:
             self.check_state()
         return str(results[0][0])

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import struct
 
 import llvmlite.binding as llvm
 import pytest
@@ -110,6 +111,52 @@ def a_product_and_a_sum() -> ir.Program:
     )  # fmt: skip
     handler = dataclasses.replace(handler, body=body, types="ffff")
     return dataclasses.replace(program, handlers=(handler,))
+
+
+def program_of(
+    body: tuple[Ins, ...], types: str, consts: tuple[tuple[int, float], ...]
+) -> ir.Program:
+    program = one_operation("fadd")
+    handler = dataclasses.replace(program.handlers[0], body=body, types=types, consts=consts)
+    return dataclasses.replace(program, handlers=(handler,))
+
+
+@pytest.mark.parametrize("tier", [QUICK, TUNED])
+def test_every_na_is_shown_as_the_same_bits(tier: str) -> None:
+    order = ir.OrderSpec(0, 0, 0, 0, 0, 0, 0, -1)
+    body = (
+        Ins("load", 2, (), 0), Ins("fsub", 3, (2, 2)), Ins("store", -1, (3,), 1),
+        Ins("fneg", 4, (1,)), Ins("fadd", 5, (4, 2)), Ins("store", -1, (5,), 2),
+        Ins("order", 6, (0, 0, 0, 0, 3, 5, 1, 3, 5, 3), order),
+        Ins("output", -1, (3, 5), ir.OutputSpec("log", 0)),
+    )  # fmt: skip
+    program = program_of(body, "ifffffi", ((0, 0), (1, math.nan)))
+    program = dataclasses.replace(program, strings=("{} {}",))
+    strategy = NativeStrategy(NativeProgram(program, tier=tier))
+    strategy.buffers.state.cast("d")[0] = math.inf
+    effects = strategy.run("tick", None)  # type: ignore[arg-type]
+    na = struct.pack("<Q", ir.CANONICAL_NAN_BITS)
+    assert strategy.image()[8:] == na + na
+    values = [effects.orders[0].args[name] for name in ir.ORDER_ARGS[4:]]
+    values += effects.outputs[0].values
+    assert {struct.pack("<d", value) for value in values} == {na}
+    raw = set(strategy.buffers.state.cast("Q")[1:3])
+    assert raw - {ir.CANONICAL_NAN_BITS}, "nothing here was worth making canonical"
+
+
+@pytest.mark.parametrize("outer", [False, True])
+@pytest.mark.parametrize("inner", [False, True])
+def test_stores_around_a_branch_in_a_branch_take_place_where_they_are_taken(
+    outer: bool, inner: bool
+) -> None:
+    nested = Ins("if", -1, (3,), ((Ins("store", -1, (4,), 0),), (Ins("store", -1, (5,), 0),)))
+    then = (nested, Ins("store", -1, (4,), 1))
+    body = (Ins("if", -1, (2,), (then, (Ins("store", -1, (5,), 2),))),)
+    consts = ((0, 0.0), (1, 0.0), (2, outer), (3, inner), (4, 1.0), (5, 2.0))
+    strategy = NativeStrategy(NativeProgram(program_of(body, "ffbbff", consts)))
+    strategy.run("tick", None)  # type: ignore[arg-type]
+    words = strategy.buffers.state.cast("d").tolist()
+    assert words == ([1.0 if inner else 2.0, 1.0, 0.0] if outer else [0.0, 0.0, 2.0])
 
 
 @pytest.mark.parametrize("tier", [QUICK, TUNED])
