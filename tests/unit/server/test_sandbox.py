@@ -211,7 +211,7 @@ def test_a_child_that_does_not_answer_is_stopped(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("quantlab_server.sandbox.strategy.EVENT_WAIT_S", 0.2)
     with SandboxedStrategy('on tick\n    plot("x", bid)\n') as strategy:
         strategy._child.send_signal(signal.SIGSTOP)
-        with pytest.raises(Refusal, match=r"no answer within 0\.2 s"):
+        with pytest.raises(Refusal, match="no answer in time"):
             strategy.run("tick", RandomHost(1))
     assert strategy._child.poll() == -signal.SIGKILL
 

@@ -26,8 +26,12 @@ def _read(count: int) -> bytes:
     return os.read(_IN, count)
 
 
+def _write(data: memoryview) -> int:
+    return os.write(_OUT, data)
+
+
 def _say(value: dict[str, Any]) -> None:
-    frames.send(_OUT, json.dumps(value).encode())
+    frames.send(_write, json.dumps(value).encode())
 
 
 def _begun(request: dict[str, Any]) -> NativeStrategy:
@@ -78,7 +82,7 @@ def _answer(strategy: NativeStrategy, payload: bytes) -> None:
         strategy.step(handlers)
     except Trap as stopped:
         trap = stopped.reason
-    frames.send(_OUT, frames.pack_result(trap, strategy.fuel_used, buffers.out))
+    frames.send(_write, frames.pack_result(trap, strategy.fuel_used, buffers.out))
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """What parent and child say to each other: frames of bytes, a length before each."""
 
-import os
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -22,11 +21,11 @@ class Broken(Exception):
     """The other side said what it may not say, or nothing more."""
 
 
-def send(descriptor: int, payload: bytes) -> None:
-    """Write a frame whole."""
+def send(write: Callable[[memoryview], int], payload: bytes) -> None:
+    """Write a frame whole; write gives how many bytes it took."""
     data = memoryview(_LENGTH.pack(len(payload)) + payload)
     while data:
-        data = data[os.write(descriptor, data) :]
+        data = data[write(data) :]
 
 
 def receive(read: Callable[[int], bytes]) -> bytes | None:

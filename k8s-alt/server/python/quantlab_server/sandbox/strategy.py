@@ -64,7 +64,7 @@ class SandboxedStrategy:
             "limits": dataclasses.asdict(bounds or Limits()),
         }  # fmt: skip
         try:
-            self._send(json.dumps(request).encode())
+            self._send(json.dumps(request).encode(), START_WAIT_S)
             self._take(json.loads(self._receive(START_WAIT_S)))
         except BaseException:
             self.close()
@@ -117,7 +117,7 @@ class SandboxedStrategy:
                 floats[number] = value
             else:
                 ints[number] = int(value)
-        self._send(frames.pack_event(tuple(handlers), self._words))
+        self._send(frames.pack_event(tuple(handlers), self._words), EVENT_WAIT_S)
         try:
             answer = frames.unpack_result(self._receive(EVENT_WAIT_S), self._sites, self._out)
         except frames.Broken as broken:
@@ -147,24 +147,26 @@ class SandboxedStrategy:
     ) -> None:  # fmt: skip
         self.close()
 
-    def _send(self, payload: bytes) -> None:
+    def _send(self, payload: bytes, wait_s: float) -> None:
         assert self._child.stdin is not None  # noqa: S101 - a pipe was asked for
+        pipe, deadline = self._child.stdin, time.monotonic() + wait_s
+
+        def write(data: memoryview) -> int:
+            self._wait(pipe.fileno(), select.POLLOUT, deadline)
+            return os.write(pipe.fileno(), data)
+
         try:
-            frames.send(self._child.stdin.fileno(), payload)
+            frames.send(write, payload)
         except (BrokenPipeError, ValueError) as error:
             raise self._ended() from error
 
     def _receive(self, wait_s: float) -> bytes:
         assert self._child.stdout is not None  # noqa: S101 - a pipe was asked for
-        descriptor = self._child.stdout.fileno()
-        deadline = time.monotonic() + wait_s
+        pipe, deadline = self._child.stdout, time.monotonic() + wait_s
 
         def read(count: int) -> bytes:
-            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                self._child.kill()
-                raise Refusal(f"the strategy gave no answer within {wait_s:g} s and was stopped.")
-            return os.read(descriptor, count)
+            self._wait(pipe.fileno(), select.POLLIN, deadline)
+            return os.read(pipe.fileno(), count)
 
         try:
             payload = frames.receive(read)
@@ -173,6 +175,15 @@ class SandboxedStrategy:
         if payload is None:
             raise self._ended()
         return payload
+
+    def _wait(self, descriptor: int, event: int, deadline: float) -> None:
+        """Wait until a pipe is ready or its other end gone; end the child at the deadline."""
+        poll = select.poll()
+        poll.register(descriptor, event)
+        left_ms = max(0.0, deadline - time.monotonic()) * 1000
+        if not poll.poll(left_ms):
+            self._child.kill()
+            raise Refusal("the strategy gave no answer in time and was stopped.")
 
     def _ended(self) -> Refusal:
         code = self._child.wait(timeout=10)
@@ -191,7 +202,7 @@ def _without_body(
 
 
 def _start() -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-I", "-m", "quantlab_server.sandbox.child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -201,3 +212,7 @@ def _start() -> "subprocess.Popen[bytes]":
         cwd="/",
         start_new_session=True,
     )
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            os.set_blocking(pipe.fileno(), False)
+    return child
