@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 
+from bench.columns import ACCOUNT, COPIED
 from bench.machine import durability, machine
 from bench.world import ROOT
 from quantlab.kernel.instants import SECOND_NS
@@ -46,19 +47,15 @@ POSITIONS = 3
 # One account in so many is under its floor: what a bad day looks like, not a collapse.
 BROKEN_ONE_IN = 10_000
 
-_ACCOUNTS = """
-insert into quantlab.account (tenant_id, account_id, user_id, status, account_type, config_version,
-  currency, currency_digits, initial_balance_minor, balance_minor, carry_micro, high_water_minor,
-  event_seq, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
-  day_start_equity_minor)
-select tenant_id, md5(tenant_id || g)::uuid, user_id, status, account_type, config_version,
-  currency, currency_digits, initial_balance_minor,
+_ACCOUNTS = f"""
+insert into quantlab.account ({ACCOUNT})
+select {COPIED},
   case when g %% %(broken)s = 0 then initial_balance_minor / 2
     else initial_balance_minor + g %% 1000 end,
   0, high_water_minor + 400000, event_seq, day_date, day_started_ns,
   day_next_reset_ns + 864000000000000, day_start_balance_minor, day_start_equity_minor
 from quantlab.account, generate_series(1, %(count)s) g where account_id = %(like)s
-"""
+"""  # noqa: S608 - constants only
 _POSITIONS = """
 insert into quantlab.position (tenant_id, account_id, symbol, size_steps, cost, opened_at_ns,
   opened_seq)

@@ -23,6 +23,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from bench import world
+from bench.columns import ACCOUNT, COPIED
 from bench.machine import durability, machine
 from bench.world import HOST, ROOT, World
 from quantlab_edge.compose import build
@@ -41,18 +42,15 @@ STEPS, DOLLARS_A_TICK, FIRST, APART = 1_000, 10, 60, 10
 FLOOR_MINOR = 1_000_000
 
 _LIKE = "select account_id from quantlab.account where tenant_id = %s order by account_id limit 1"
-_ACCOUNTS = """
-insert into quantlab.account (tenant_id, account_id, user_id, status, account_type, config_version,
-  currency, currency_digits, initial_balance_minor, balance_minor, carry_micro, high_water_minor,
-  event_seq, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
-  day_start_equity_minor)
-select tenant_id, md5(tenant_id || g)::uuid, user_id, status, account_type, config_version,
-  currency, currency_digits, initial_balance_minor, initial_balance_minor, 0, high_water_minor,
+_ACCOUNTS = f"""
+insert into quantlab.account ({ACCOUNT})
+select {COPIED},
+  initial_balance_minor, 0, high_water_minor,
   0, day_date, day_started_ns, day_next_reset_ns, day_start_balance_minor,
   day_start_equity_minor
 from quantlab.account, generate_series(1, %(count)s) g where account_id = %(like)s
 returning account_id::text
-"""
+"""  # noqa: S608 - constants only
 _POSITION = """
 insert into quantlab.position (tenant_id, account_id, symbol, size_steps, cost, opened_at_ns,
   opened_seq) values (%s, %s, %s, %s, %s, 0, 1)

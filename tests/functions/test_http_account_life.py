@@ -4,10 +4,14 @@ import asyncio
 import hashlib
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
+from tests.support.invariants import check
 from tests.support.program_cases import TYPE, record_steps
 from tests.support.resources import Person, Site, problem
 from tests.support.rule_cases import percent, rule
+from tests.support.stack import FreshDatabase
 from tests.support.world import ALPHA, BETA
 
 from quantlab.kernel.canonical import canonical_json
@@ -328,6 +332,42 @@ async def test_a_breach_is_overridden_by_two_with_evidence_and_never_by_one(serv
     assert ("adjustment", "110.00") in kinds
     causes = (await served.get(owner, f"{path}/snapshots")).json()["items"]
     assert [item["cause"] for item in causes] == ["override", "breach"]
+
+
+async def test_the_books_follow_from_payouts_and_overrides_too(
+    served: Site, fresh_database: FreshDatabase
+) -> None:
+    owner, risk = await served.person(Role.TRADER), await served.person(Role.RISK_MANAGER)
+    admin = await served.person(Role.TENANT_ADMIN)
+    async with served.executing():
+        paid = await funded(served, owner)
+        asked = await served.send("POST", owner, f"/accounts/{paid}/payouts", {"amount": "60.01"})
+        approve = f"/approvals/{asked.json()['payoutId']}/approve"
+        assert (await served.send("POST", risk, approve, YES)).json()["state"] == "executed"
+        broken = await breached(served, owner)
+        body = {"reason": "bad tick", "evidence": "ticket 17", "adjustment": "110.00"}
+        asked = await served.send("POST", risk, f"/accounts/{broken}/override", body)
+        approve = f"/approvals/{asked.json()['approvalId']}/approve"
+        assert (await served.send("POST", admin, approve, YES)).json()["state"] == "executed"
+    await served.world.settle()
+    await served.chain()
+    assert books_of(served, fresh_database) == {}
+    change = "update quantlab.ledger_entry set amount_minor = amount_minor + %s where kind = %s"
+    for kind in ("payout", "adjustment"):
+        with psycopg.connect(fresh_database.superuser_dsn, autocommit=True) as connection:
+            connection.execute(change, (1, kind))
+            assert "ledger is not that of the fills" in books_of(served, fresh_database)
+            connection.execute(change, (-1, kind))
+    assert books_of(served, fresh_database) == {}
+
+
+def books_of(served: Site, database: FreshDatabase) -> dict[str, int]:
+    """Return what does not hold; the quotes of these tests are set by hand, no feed logged them."""
+    with psycopg.connect(database.superuser_dsn, row_factory=dict_row) as connection:
+        connection.execute("set search_path = quantlab")
+        findings = check(connection, served.world.ports.catalog)
+    findings.counts.pop("quote of a fill in the tick log", None)
+    return dict(findings.counts)
 
 
 async def test_a_reset_opens_the_phase_again(served: Site) -> None:

@@ -79,6 +79,12 @@ profiles = st.builds(
 accounts = st.lists(
     st.tuples(profiles, positions, st.sampled_from(["USD", "EUR", "GBP"])), min_size=1, max_size=4
 )
+# What is halted from a tick on, by its number.
+halts = st.dictionaries(
+    st.integers(2, 12),
+    st.dictionaries(st.sampled_from(sorted(BASES)), st.just("news"), max_size=2),
+    max_size=3,
+)
 tallies = st.builds(Tally, day_costs_minor=st.integers(0, 300_000), payouts=st.integers(0, 1))
 
 
@@ -98,13 +104,14 @@ def peaks(watch: Watch, now_ns: int) -> set[tuple[Any, ...]]:
 
 
 @settings(max_examples=300)
-@given(accounts, tallies, ticks, st.booleans(), st.integers(0, 3))
+@given(accounts, tallies, ticks, st.booleans(), st.integers(0, 3), halts)
 def test_the_same_demands_as_in_python(
     drawn: list[tuple[Profile, list[Position], str]],
     tally: Tally,
     moves: list[tuple[str, int, int, bool]],
     near_reset: bool,
     changed_at: int,
+    halted: dict[int, dict[str, str]],
 ) -> None:
     known = {
         account_id: (replace(account, tally=tally, balance_minor=10_200_000), profile)
@@ -118,6 +125,7 @@ def test_the_same_demands_as_in_python(
         for watch in (plain, fast):
             assert watch.put(account, profile, now_ns, now_ns) == []
     quotes: dict[str, Quote] = {}
+    account_tenant = next(iter(known.values()))[0].tenant_id
     for seq, (symbol, move, wait_ns, suspended) in enumerate(moves, 1):
         now_ns += wait_ns
         if suspended and symbol in quotes:
@@ -128,6 +136,8 @@ def test_the_same_demands_as_in_python(
         quote = quotes[symbol]
         if seq == 3 and not isinstance(fast, ArrayWatch):
             fast = ArrayWatch.of(fast, COMPILED)
+        for watch in (plain, fast) if seq in halted else ():
+            watch.set_halts(account_tenant, halted[seq])
         expected = plain.on_quote(quote, now_ns, now_ns)
         assert seen(fast.on_quote(quote, now_ns, now_ns)) == seen(expected)
         if seq % 4 == changed_at:

@@ -105,6 +105,7 @@ class Orders(RuleBasedStateMachine):
         self.exact = Fraction(self.booked * MICRO)
         self.netted: dict[str, Position] = {}
         self.paid: dict[str, int] = {}
+        self.taken: Counter[tuple[str, int, int]] = Counter()
         self.nights: set[tuple[Json, Json]] = set()
         self.sizes: Counter[str] = Counter()
         self.ended: dict[str, Order] = {}
@@ -237,8 +238,8 @@ class Orders(RuleBasedStateMachine):
             self.nights.add(once)
 
     def check_models(self, outcome: Outcome) -> None:
-        """No fill is better than its quote, and a command takes no more of one than it shows."""
-        taken: Counter[tuple[str, int, int]] = Counter()
+        """No fill is better than its quote, and all commands together take what one shows."""
+        taken = self.taken
         for fill in outcome.fills:
             instrument = self.catalog.instruments[fill.symbol]
             model = chosen_model(self.models, fill.symbol, self.catalog.fill_models[fill.symbol])

@@ -8,7 +8,8 @@ from tests.support import rule_cases
 from tests.support.watch_cases import CATALOG, NOW, SECOND, position
 
 from quantlab.engine.context import Market, equity_of
-from quantlab.engine.watch import Watch, touched
+from quantlab.engine.watch import Watch
+from quantlab.engine.watch_protection import touched
 from quantlab.engine.watched import RETRY_NS
 from quantlab.ledger.state import Account, Position
 from quantlab.market.quote import Quote

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.support.world import ALPHA, BETA, World, world
 
 from quantlab.ledger.state import Account
 from quantlab_app.ports.container import Ports
+from quantlab_app.ports.shard import Shard
 from quantlab_app.use_cases.account_watch import AccountWatch, read_accounts
 from quantlab_app.use_cases.accounts import change_status
 from quantlab_app.use_cases.execution import accounts_message
@@ -261,3 +262,31 @@ async def test_two_watches_trigger_one_execution(scene: Scene) -> None:
     assert executed == [("protect", "executed")]
     events = await scene.world.event_types(ALPHA, account_id)
     assert events.count("position.closed") == 1
+
+
+async def test_two_shards_together_hold_every_account_once(scene: Scene) -> None:
+    accounts = [await scene.open(quantity="0.1", stopLoss="1.09000") for _ in range(8)]
+    loaded: list[int] = []
+    stop, watches = asyncio.Event(), []
+    for index in range(2):
+        ports = replace(scene.ports, shard=Shard(index, 2))
+        watches.append(AccountWatch(ports, lambda *_: None, lambda held, _: loaded.append(held)))
+    tasks = [asyncio.create_task(watch.run(stop)) for watch in watches]
+    try:
+        await until(lambda: len(loaded) >= 2)
+        shares = [watch._watch.account_ids for watch in watches]
+        assert shares[0] | shares[1] == set(accounts)
+        assert not shares[0] & shares[1]
+        assert all(shares)
+        # An account that opens while both run is taken over by one of them as well.
+        late = await scene.open(quantity="0.1", stopLoss="1.09000")
+        await until(lambda: late in {one for w in watches for one in w._watch.account_ids})
+        await scene.world.quote("EURUSD", "1.08900", "1.08910")
+        commands = await scene.commanded(len(accounts) + 1)
+    finally:
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+    asked = [status for name, status in commands if name == "protect"]
+    assert asked == ["executed"] * (len(accounts) + 1)
+    held = [late in watch._watch.account_ids for watch in watches]
+    assert sum(held) <= 1

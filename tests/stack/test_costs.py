@@ -8,7 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from tests.support import invariants
+from tests.support.invariant_books import booked_events, check_books
+from tests.support.invariant_events import check_events
+from tests.support.invariant_findings import Findings
+from tests.support.invariant_orders import check_orders, read_fills, read_orders
 from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, World, world
 
@@ -86,13 +89,13 @@ async def broken_books(small: World, database: FreshDatabase) -> str:
     with psycopg.connect(
         database.superuser_dsn, row_factory=dict_row, options="-c search_path=quantlab"
     ) as connection:
-        findings = invariants.Findings()
-        events = invariants._check_events(connection, findings)
-        fills = invariants._fills(connection)
-        orders = invariants._orders(connection)
-        invariants._check_orders(findings, orders, fills)
-        swaps = invariants._swaps(events)
-        invariants._check_books(connection, findings, small.ports.catalog, fills, swaps)
+        findings = Findings()
+        events = check_events(connection, findings)
+        fills = read_fills(connection)
+        orders = read_orders(connection)
+        check_orders(findings, orders, fills)
+        booked = booked_events(events)
+        check_books(connection, findings, small.ports.catalog, fills, booked)
     assert findings.checked["money of a fill"]
     return str(findings) if findings else ""
 

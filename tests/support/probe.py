@@ -74,6 +74,17 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
         },
         ("post", tenant + "/approvals/{approvalId}/approve"): {"reason": "probe"},
         ("post", tenant + "/approvals/{approvalId}/reject"): {"reason": "probe"},
+        ("post", tenant + "/bad-ticks"): {
+            "symbol": "EURUSD",
+            "fromSeq": 1,
+            "toSeq": 1,
+            "reason": "probe",
+        },
+        ("post", tenant + "/bad-ticks/{rangeId}/withdraw"): {"reason": "probe"},
+        ("post", tenant + "/bad-ticks/{rangeId}/recompute"): {"limit": 1},
+        ("post", tenant + "/bad-ticks/{rangeId}/corrections"): {"accountId": theirs["accountId"]},
+        ("put", tenant + "/market/{symbol}/halt"): {"reason": "probe"},
+        ("post", tenant + "/market/{symbol}/resume"): {"reason": "probe"},
         ("put", tenant + "/link-groups/{groupId}"): {"accountIds": [theirs["accountId"]]},
         ("put", tenant + "/news-calendar"): CALENDAR,
         ("post", tenant + "/what-if"): {"configVersion": theirs["configVersion"]},
@@ -160,7 +171,7 @@ def _body(
 
 
 QUERIES = {"limit", "cursor", "startTime", "endTime", "eventType", "afterSeq", "status", "from",
-           "to", "interval", "kind"}  # fmt: skip
+           "to", "interval", "kind", "affected", "ended"}  # fmt: skip
 
 
 def _queries(operation: Document, route: str, values: Mapping[str, str]) -> dict[str, str]:
@@ -245,12 +256,13 @@ def objects_of(made: Platform, tenant_id: str) -> Objects:
 
 
 def _lives(connection: Any, tenant_id: str) -> dict[str, str]:
-    """Return a request, a link group and the configuration of a tenant."""
+    """Return a request, a link group, the configuration and bad ticks of a tenant."""
     found = connection.execute(
         "select (select approval_id::text from approval where tenant_id = %(tenant)s limit 1)"
         ' as "approvalId", (select group_id from account_link where tenant_id = %(tenant)s'
         ' limit 1) as "groupId", (select config_version from tenant'
-        ' where tenant_id = %(tenant)s) as "configVersion"',
+        ' where tenant_id = %(tenant)s) as "configVersion", (select range_id::text'
+        ' from bad_tick_range where tenant_id = %(tenant)s limit 1) as "rangeId"',
         {"tenant": tenant_id},
     ).fetchone()
     assert found is not None

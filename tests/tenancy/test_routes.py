@@ -83,7 +83,7 @@ def _trade(running: Platform, bot: Document) -> None:
 
 
 def _ask(running: Platform, tenant: Document) -> None:
-    """Ask for what takes two people, link two accounts, and bring a calendar of news."""
+    """Ask for what takes two people, link accounts, bring a calendar, and mark a tick bad."""
     headers = {"X-Api-Key": tenant["apiKey"]}
     accounts = [one["accountId"] for one in tenant["accounts"]]
     base = f"{running.url}/tenants/{tenant['tenantId']}"
@@ -94,6 +94,15 @@ def _ask(running: Platform, tenant: Document) -> None:
     group = f"{base}/link-groups/pair-{tenant['tenantId'][0]}"
     linked = httpx.put(group, json={"accountIds": accounts[:2]}, headers=headers)
     assert linked.status_code == 200, linked.text
+    with running.database() as connection:
+        row = connection.execute(
+            "select max(quote_seq) as seq from fill where tenant_id = %s and symbol = 'EURUSD'",
+            (tenant["tenantId"],),
+        ).fetchone()
+    assert row is not None
+    bad = {"symbol": "EURUSD", "fromSeq": row["seq"], "toSeq": row["seq"], "reason": "probe"}
+    marked = httpx.post(f"{base}/bad-ticks", json=bad, headers=headers)
+    assert marked.status_code == 201, marked.text
     told = httpx.put(f"{base}/news-calendar", json=CALENDAR, headers=headers)
     assert told.status_code == 200, told.text
 

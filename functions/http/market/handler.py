@@ -1,6 +1,7 @@
-"""GET quote and bars of a symbol."""
+"""Quote and bars of a symbol; halts of symbols."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, Field
@@ -12,14 +13,18 @@ from quantlab.market.bars import Bar
 from quantlab.market.instrument import Instrument
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
+from quantlab_app.ports.halts import KnownHalt
+from quantlab_app.use_cases.halts import halt, list_halts, resume
 from quantlab_app.use_cases.market_reads import BarRange, read_bars, read_quote
 from quantlab_edge.http import ApiModel, ports_of, principal
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page
+from quantlab_edge.parameters import Words
 
-router = new_router("market", prefix="/tenants/{tenantId}/market/{symbol}")
+router = new_router("market", prefix="/tenants/{tenantId}/market")
 
 Reader = Annotated[Scope, Depends(principal(Permission.MARKET_READ))]
+Manager = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_MANAGE))]
 Symbol = Annotated[str, Path(pattern=r"^[A-Z0-9]{1,20}$", description="A symbol.")]
 
 
@@ -50,6 +55,39 @@ class QuoteOut(ApiModel):
     stale: bool
 
 
+class Why(ApiModel):
+    """Why an instrument is halted, or trades again."""
+
+    reason: Words
+
+
+class HaltOut(ApiModel):
+    """A halt of an instrument for the whole tenant, and how it ended; null while it holds."""
+
+    halt_id: str
+    symbol: str
+    reason: str
+    halted_by: str
+    halted_at: str
+    resumed_by: str | None
+    resumed_at: str | None
+    resumed_reason: str | None
+
+
+class HaltPage(ApiModel):
+    """A page of halts, newest first."""
+
+    items: list[HaltOut]
+    next_cursor: str | None
+
+
+class Resumed(ApiModel):
+    """Whether a halt was ended, or none held."""
+
+    symbol: str
+    resumed: bool
+
+
 class BarOut(ApiModel):
     """One minute of bid prices, and the ask at its close."""
 
@@ -69,7 +107,40 @@ class BarsOut(ApiModel):
     next_cursor: str | None
 
 
-@router.get("/quote")
+@router.get("/halts")
+async def get_halts(
+    request: Request,
+    scope: Reader,
+    ended: Annotated[bool | None, Query(description="Only halts that ended, or that hold.")] = None,
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> HaltPage:
+    """List the tenant's halts, newest first."""
+    after = decode_cursor(cursor, int, UUID)
+    before = None if after is None else (after[0], after[1])
+    rows = await list_halts(ports_of(request), scope, before, limit + 1, ended=ended)
+    kept, following = page(list(rows), limit, lambda row: (row.halted_ns, row.halt_id))
+    return HaltPage(items=[_halt(row) for row in kept], next_cursor=following)
+
+
+@router.put("/{symbol}/halt")
+async def put_halt(request: Request, scope: Manager, symbol: Symbol, why: Why) -> HaltOut:
+    """Halt an instrument: nothing of it fills and no order is taken; working orders stay.
+
+    One that is halted already stays so, for the reason it was halted for.
+    """
+    halted, _ = await halt(ports_of(request), scope, symbol, why.reason)
+    return _halt(halted)
+
+
+@router.post("/{symbol}/resume")
+async def post_resume(request: Request, scope: Manager, symbol: Symbol, why: Why) -> Resumed:
+    """Let an instrument trade again; what waits is judged on its next quote."""
+    resumed = await resume(ports_of(request), scope, symbol, why.reason)
+    return Resumed(symbol=symbol, resumed=resumed)
+
+
+@router.get("/{symbol}/quote")
 async def get_quote(request: Request, scope: Reader, symbol: Symbol) -> QuoteOut:
     """Return the symbol's latest accepted quote."""
     ports = ports_of(request)
@@ -91,7 +162,7 @@ async def get_quote(request: Request, scope: Reader, symbol: Symbol) -> QuoteOut
     )
 
 
-@router.get("/bars")
+@router.get("/{symbol}/bars")
 async def get_bars(
     request: Request,
     scope: Reader,
@@ -127,4 +198,17 @@ def _bar(bar: Bar, instrument: Instrument) -> BarOut:
         close=format_units(bar.close_ticks, tick),
         close_ask=format_units(bar.close_ask_ticks, tick),
         ticks=bar.tick_count,
+    )
+
+
+def _halt(known: KnownHalt) -> HaltOut:
+    return HaltOut(
+        halt_id=known.halt_id,
+        symbol=known.symbol,
+        reason=known.reason,
+        halted_by=known.halted_by,
+        halted_at=format_rfc3339(known.halted_ns),
+        resumed_by=known.resumed_by,
+        resumed_at=None if known.resumed_ns is None else format_rfc3339(known.resumed_ns),
+        resumed_reason=known.resumed_reason,
     )

@@ -24,8 +24,6 @@ from quantlab_edge.http import ports_of, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.order_documents import (
     FillPage,
-    NewOrder,
-    OrderChange,
     OrderOut,
     OrderPage,
     PlacedOrder,
@@ -34,6 +32,7 @@ from quantlab_edge.order_documents import (
     fill_out,
     order_out,
 )
+from quantlab_edge.order_requests import NewOrder, OrderChange
 from quantlab_edge.outcomes import Pending, settled
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import IdempotencyKey

@@ -56,7 +56,7 @@ class LedgerEntryOut(ApiModel):
     """A booking and the balance after it; carryMicro is the rest below a minor unit."""
 
     event_seq: int
-    kind: Literal["deposit", "realised", "commission", "payout", "adjustment", "swap"]
+    kind: Literal["deposit", "realised", "commission", "payout", "adjustment", "swap", "correction"]
     amount: str
     balance: str
     carry_micro: int

@@ -13,7 +13,7 @@ from quantlab.webhooks.order_fields import ORDER_TYPES, TIMES
 from quantlab_app.use_cases.signals import BODY_BYTES_MAX, Attempt, Receipt, Refused, accept
 from quantlab_edge.http import PUBLIC, ApiModel, RawRoute, ports_of, source_of
 from quantlab_edge.observe import signals
-from quantlab_edge.order_documents import Bracket, Links
+from quantlab_edge.order_requests import Bracket, Links
 from quantlab_edge.problems import FieldError, ProblemError, correlation_id_of
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=RawRoute)

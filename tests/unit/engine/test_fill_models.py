@@ -1,5 +1,6 @@
 """Fill models: each formula by table, their laws by Hypothesis, and the fills they lead to."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,8 @@ from quantlab.engine.order_terms import is_called
 from quantlab.engine.pricing import market_limit
 from quantlab.engine.watch import Watch
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.ledger.state import EMPTY_TALLY, read_tally, write_tally
+from quantlab.ledger.tally import QUOTES_KEPT, take_steps, taken_steps
 from quantlab.market.document import CatalogError, Node
 from quantlab.market.fill_model import (
     ANY_SIZE,
@@ -319,3 +322,32 @@ def test_a_stop_that_travels_is_not_triggered_by_earlier_quotes_and_ioc_has_one_
     outcome = run(outcome.account, request, models=LATE)
     (ended,) = outcome.orders
     assert (ended.status, ended.reason, outcome.account.working) == ("cancelled", "not_filled", {})
+
+
+def test_two_commands_take_together_what_a_quote_displays() -> None:
+    shown = quote("ES", "6700.00", "6700.25", sizes=(30, 7))
+    state = account()
+    first = trade(state, shown, symbol="ES", quantity="5")
+    second = trade(first.account, shown, symbol="ES", quantity="5")
+    third = trade(second.account, shown, symbol="ES", quantity="1")
+    assert [fill.size_steps for one in (first, second) for fill in one.fills] == [5, 2]
+    assert third.rejection is not None
+    assert str(third.rejection.reason) == "no_displayed_size"
+    other_side = trade(second.account, shown, symbol="ES", action="sell", quantity="9")
+    assert [fill.size_steps for fill in other_side.fills] == [9]
+    fresh = replace(shown, seq=2)
+    again = trade(second.account, fresh, symbol="ES", quantity="5")
+    assert [fill.size_steps for fill in again.fills] == [5]
+    assert again.account.tally.taken == (("ES", 1, 1, 7), ("ES", 1, 2, 5))
+
+
+def test_what_was_taken_is_kept_and_read_back_and_an_older_quote_counts_as_used_up() -> None:
+    tally = EMPTY_TALLY
+    for seq in range(1, QUOTES_KEPT + 2):
+        tally = take_steps(tally, "ES", -1, seq, seq)
+    assert read_tally(json.loads(json.dumps(write_tally(tally)))) == tally
+    assert taken_steps(tally, "ES", -1, QUOTES_KEPT + 1, 9) == QUOTES_KEPT + 1
+    assert taken_steps(tally, "ES", -1, QUOTES_KEPT + 2, 9) == 0
+    assert taken_steps(tally, "ES", -1, 1, 9) == 9
+    assert taken_steps(tally, "ES", 1, 1, 9) == 0
+    assert len(tally.taken) == QUOTES_KEPT

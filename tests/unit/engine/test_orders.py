@@ -217,8 +217,12 @@ def test_ioc_and_fok_never_wait() -> None:
     assert (ends(part), part.orders[0].filled_steps) == ([("cancelled", "not_filled")], 4)
     none = desk.trade(orderType="limit", price="1.08010", timeInForce="fok")
     assert (types(none), none.fills) == (["order.accepted", "order.cancelled"], [])
+    used_up = desk.trade(orderType="limit", price="1.08010", quantity="0.04", timeInForce="fok")
+    assert ends(used_up) == [("cancelled", "not_filled")]
+    desk.quote = replace(desk.quote, seq=2)
     whole = desk.trade(orderType="limit", price="1.08010", quantity="0.04", timeInForce="fok")
     assert ends(whole) == [("filled", None)]
+    desk.quote = replace(desk.quote, seq=3)
     market_order = desk.trade(quantity="0.06")
     assert (market_order.orders[0].filled_steps, ends(market_order)) == (
         4, [("cancelled", "not_filled")],

@@ -28,6 +28,7 @@ from quantlab.engine.replay_file import ReplayFileError, read_document, write_do
 from quantlab.engine.tape import Tape
 from quantlab.engine.trace import ledger_row, outcome_rows, trace_hash
 from quantlab.ledger.fills import LedgerEntry
+from quantlab.market.halts import Halt, halted_at
 from quantlab.market.quote import Quote
 from quantlab.rules.calendar import day_of
 from quantlab.tenancy.config import AccountType, account_type_of
@@ -83,16 +84,18 @@ def live_over(
     quotes: Sequence[Quote],
     asked: Sequence[tuple[Command, Inputs]],
     types: Mapping[str, AccountType] = TYPES,
+    halts: Sequence[Halt] = (),
 ) -> Recording:
     """Let the batch run stand for the live path: it decides, this records."""
     opening, tape = opening_of(cases.account(), types, cases.NOW), Tape(quotes)
     rules = rules_of(types, opening)
     given = [Decided(command, inputs, "", None, None) for command, inputs in asked]
     account, rows, decided = opening, [_deposit(opening.initial_balance_minor)], []
-    for outcome in BatchRun(opening, cases.catalog(), rules, quotes).run(given):
+    for outcome in BatchRun(opening, cases.catalog(), rules, quotes, halts=halts).run(given):
         command, now_ns = outcome.command, outcome.decided_ns
         seq = max(t.seq for t in quotes if t.ts_ns <= now_ns)
-        inputs = Inputs(now_ns, now_ns, seq, missing=GIVEN[0][1].missing)
+        missing = GIVEN[0][1].missing
+        inputs = Inputs(now_ns, now_ns, seq, missing=missing, halted=halted_at(halts, now_ns))
         if now_ns >= account.day.next_reset_ns and account.positions:
             reset_ns = day_of(now_ns, PROFILE.day.reset, PROFILE.day.time_zone).started_ns
             before = Market(cases.catalog(), tape.before(reset_ns), reset_ns)
@@ -110,7 +113,7 @@ def live_over(
         account = outcome.account
         rows += outcome_rows(outcome)
     versions = {opening.config_version: types}
-    return Recording(opening, account, cases.catalog(), versions, {}, decided, quotes, rows)
+    return Recording(opening, account, cases.catalog(), versions, {}, decided, quotes, rows, halts)
 
 
 def _deposit(balance: int) -> Any:

@@ -22,7 +22,8 @@ from tests.support.watch_cases import (
 
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
-from quantlab.engine.watch import Watch, touched
+from quantlab.engine.watch import Watch
+from quantlab.engine.watch_protection import touched
 from quantlab.engine.watched import RETRY_NS, Demand
 from quantlab.ledger.state import Position
 from quantlab.market.quote import Quote

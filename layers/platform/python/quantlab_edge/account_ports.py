@@ -1,24 +1,29 @@
 """The ports of tenants and their accounts: all on PostgreSQL, whatever the profile."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
-from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
-from quantlab_app.ports.approvals import Approvals
-from quantlab_app.ports.links import AccountLinks
-from quantlab_app.ports.news import NewsCalendars
-from quantlab_app.ports.recordings import Recordings
+from quantlab_app.ports.shard import Shard, parse_shard
 from quantlab_edge.composition import Composition, part
 
 if TYPE_CHECKING:
     from quantlab_adapters.postgres.configs import PostgresTenantConfigs
     from quantlab_adapters.postgres.database import Database
+    from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
+    from quantlab_app.ports.approvals import Approvals
+    from quantlab_app.ports.bad_ticks import BadTickRanges
+    from quantlab_app.ports.halts import Halts
+    from quantlab_app.ports.links import AccountLinks
+    from quantlab_app.ports.news import NewsCalendars
+    from quantlab_app.ports.recordings import Recordings
 
 
 class AccountPorts(Composition):
     """One method a port, by the name of the container."""
 
     @part
-    async def database(self) -> "Database":
+    async def database(self) -> Database:
         from quantlab_adapters.postgres.database import Database
 
         database = Database(
@@ -39,7 +44,7 @@ class AccountPorts(Composition):
         return PostgresTenants(await self.database())
 
     @part
-    async def tenant_configs(self) -> "PostgresTenantConfigs":
+    async def tenant_configs(self) -> PostgresTenantConfigs:
         from quantlab_adapters.postgres.configs import PostgresTenantConfigs
 
         return PostgresTenantConfigs(await self.database())
@@ -73,6 +78,22 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.approvals import PostgresApprovals
 
         return PostgresApprovals(await self.database())
+
+    @part
+    async def bad_tick_ranges(self) -> BadTickRanges:
+        from quantlab_adapters.postgres.bad_ticks import PostgresBadTickRanges
+
+        return PostgresBadTickRanges(await self.database())
+
+    @part
+    async def halts(self) -> Halts:
+        from quantlab_adapters.postgres.halts import PostgresHalts
+
+        return PostgresHalts(await self.database())
+
+    @part
+    async def shard(self) -> Shard:
+        return parse_shard(self.settings.shard)
 
     @part
     async def recordings(self) -> Recordings:

@@ -11,7 +11,7 @@ from quantlab_app.use_cases.approvals import Asked, Refused, RefusedBecause
 from quantlab_edge.http import ApiModel
 from quantlab_edge.problems import FieldError, ProblemError
 
-Kind = Literal["payout", "override", "reset"]
+Kind = Literal["payout", "override", "reset", "correction"]
 State = Literal["pending", "approved", "rejected", "expired", "executed", "refused"]
 
 
@@ -80,7 +80,7 @@ def taken(scope: Scope, asked: Asked | Refused, response: Response) -> Approval:
 
 def refusal_problem(refused: Refused) -> ProblemError:
     """Word a refusal; the gates of a payout that are shut are its errors."""
-    if refused.because is RefusedBecause.INVALID_AMOUNT:
+    if refused.because is RefusedBecause.INVALID_FIELD:
         error = FieldError(refused.pointer, refused.detail, "another value")
         return ProblemError("invalid_fields", "1 field(s) do not hold.", [error])
     shut = [gate for gate in refused.gates if not gate.met]

@@ -1,28 +1,30 @@
 """The ports on AWS: a function gets those its manifest names, and nothing else is imported."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantlab_app.ports.audit import Wakes
-from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Misconfigured
-from quantlab_app.ports.execution import Execution
-from quantlab_app.ports.inbox import Inbox
-from quantlab_app.ports.mail import Mail
-from quantlab_app.ports.market import TickArchive
-from quantlab_app.ports.secrets import Keys, Secrets, Vault
-from quantlab_app.ports.sockets import EventBus, Pushes
 from quantlab_edge.composition import PORT_NAMES, part
 from quantlab_edge.packed import packed_configs
-from quantlab_edge.settings_aws import AwsSettings
 from quantlab_edge.store_ports import StorePorts
 
 if TYPE_CHECKING:
     from quantlab_adapters.aws.clients import Clients
     from quantlab_adapters.aws.secrets import StoredValues
     from quantlab_adapters.aws.wakes import SqsWakes
+    from quantlab_app.ports.audit import Wakes
+    from quantlab_app.ports.container import Ports
+    from quantlab_app.ports.execution import Execution
+    from quantlab_app.ports.inbox import Inbox
+    from quantlab_app.ports.mail import Mail
+    from quantlab_app.ports.market import TickArchive
+    from quantlab_app.ports.secrets import Keys, Secrets, Vault
+    from quantlab_app.ports.sockets import EventBus, Pushes
+    from quantlab_edge.settings_aws import AwsSettings
 
 # A sandbox that was stopped in the middle may not hold an account for long.
 SESSION = {"idle_in_transaction_session_timeout": "10s", "lock_timeout": "10s"}
@@ -63,7 +65,7 @@ class OnAws(StorePorts):
         return {"min_size": 0, "session": SESSION}
 
     @part
-    async def clients(self) -> "Clients":
+    async def clients(self) -> Clients:
         from quantlab_adapters.aws.clients import Clients
 
         clients = Clients(socket_endpoint=self._own.socket_endpoint)
@@ -71,7 +73,7 @@ class OnAws(StorePorts):
         return clients
 
     @part
-    async def values(self) -> "StoredValues":
+    async def values(self) -> StoredValues:
         from quantlab_adapters.aws.secrets import StoredValues
 
         return StoredValues(await self.clients())
@@ -96,7 +98,7 @@ class OnAws(StorePorts):
         return ManagedVault(await self.values(), own.secrets_prefix, own.keys_secret)
 
     @part
-    async def sqs_wakes(self) -> "SqsWakes":
+    async def sqs_wakes(self) -> SqsWakes:
         from quantlab_adapters.aws.wakes import SqsWakes
 
         return SqsWakes(await self.clients(), self._own.queues, await self.ids())

@@ -1,5 +1,7 @@
 """The compiled core of a process that may have it: found, compiled, kept on disk."""
 
+from __future__ import annotations
+
 import asyncio
 import fcntl
 import hashlib
@@ -13,16 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from quantlab.engine.watch import Watch
 from quantlab.kernel import arith
 from quantlab.ledger import scalars as ledger_scalars
 from quantlab.rules import scalars as rules_scalars
-from quantlab_app.ports.judging import Checkpoints, QuickenWatch
 from quantlab_edge.composition import Composition, part
 
 if TYPE_CHECKING:
     from quantlab.engine.native.compile import Kernels
+    from quantlab.engine.watch import Watch
     from quantlab_adapters.postgres.database import Database
+    from quantlab_app.ports.judging import Checkpoints, QuickenWatch
 
 SCALARS: Final = (arith, ledger_scalars, rules_scalars)
 
@@ -34,7 +36,7 @@ def is_installed() -> bool:
     return util.find_spec("numba") is not None
 
 
-def compiled_kernels(folder: Path) -> "Kernels":
+def compiled_kernels(folder: Path) -> Kernels:
     """Compile the loops, or read what was compiled of exactly this source below the folder."""
     from quantlab.engine.native import kernels as loops
     from quantlab.engine.native.compile import compiled
@@ -69,7 +71,7 @@ class NativePorts(Composition):
     """The ports that the compiled core serves where it is installed."""
 
     @abstractmethod
-    async def database(self) -> "Database":
+    async def database(self) -> Database:
         """Return the connections to PostgreSQL."""
 
     def native_folder(self) -> Path | None:
@@ -77,7 +79,7 @@ class NativePorts(Composition):
         return None
 
     @part
-    async def kernels(self) -> "Kernels | None":
+    async def kernels(self) -> Kernels | None:
         folder = self.native_folder()
         if folder is None or not is_installed():
             return None

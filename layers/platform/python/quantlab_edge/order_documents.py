@@ -1,9 +1,7 @@
-"""Orders and fills as the API takes and shows them."""
+"""Orders and fills as the API shows them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-
-from pydantic import WithJsonSchema
+from typing import Any, Literal
 
 from quantlab.engine.order_terms import percent_text, trigger_of
 from quantlab.engine.trading import side_name
@@ -12,8 +10,6 @@ from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.orders import PLAIN, Order, Terms
 from quantlab.market.catalog import Catalog
 from quantlab.market.instrument import Instrument
-from quantlab.webhooks.body import ACTIONS
-from quantlab.webhooks.order_fields import BRACKET, LINK_TYPES, ORDER_TYPES, TIMES
 from quantlab_app.use_cases.orders import Execution
 from quantlab_edge.http import ApiModel
 
@@ -28,92 +24,6 @@ Status = Literal[
     "expired",
     "rejected",
 ]
-_EXACT = {"anyOf": [{"type": "string"}, {"type": "number"}]}
-_TERMS: dict[str, Any] = {
-    "orderType": {"type": "string", "enum": list(ORDER_TYPES)},
-    "price": _EXACT,
-    "triggerPrice": _EXACT,
-    "trailDistance": _EXACT,
-    "trailPercent": _EXACT,
-    "timeInForce": {"type": "string", "enum": list(TIMES)},
-    "expireAt": {"type": "string", "format": "date-time"},
-    "reduceOnly": {"type": "boolean"},
-    "postOnly": {"type": "boolean"},
-    "stopLoss": _EXACT,
-    "takeProfit": _EXACT,
-}
-_LEG = {
-    "type": "object",
-    "properties": {
-        "action": {"type": "string", "enum": ["buy", "sell"]},
-        "quantity": _EXACT,
-        "clientId": {"type": "string"},
-        **_TERMS,
-    },
-}
-# Checked by the signal's own reader, which names every problem and knows no floats.
-Exact = Annotated[Any, WithJsonSchema(_EXACT)]
-Text = Annotated[Any, WithJsonSchema({"type": "string"})]
-Flag = Annotated[Any, WithJsonSchema({"type": "boolean"})]
-Moment = Annotated[Any, WithJsonSchema(_TERMS["expireAt"])]
-Links = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": "object",
-            "required": ["type", "orders"],
-            "properties": {
-                "type": {"type": "string", "enum": list(LINK_TYPES)},
-                "orders": {"type": "array", "items": _LEG},
-            },
-        }
-    ),
-]
-Bracket = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": "object",
-            "properties": dict.fromkeys(BRACKET, _EXACT),
-        }
-    ),
-]
-
-
-class NewOrder(ApiModel):
-    """An order, read like a signal. Give side (buy, sell) or action; numbers are exact."""
-
-    symbol: Text = None
-    action: Annotated[Any, WithJsonSchema({"type": "string", "enum": list(ACTIONS)})] = None
-    side: Annotated[Any, WithJsonSchema({"type": "string", "enum": ["buy", "sell"]})] = None
-    order_type: Annotated[Any, WithJsonSchema(_TERMS["orderType"])] = None
-    quantity: Exact = None
-    risk_percent: Exact = None
-    price: Exact = None
-    trigger_price: Exact = None
-    trail_distance: Exact = None
-    trail_percent: Exact = None
-    time_in_force: Annotated[Any, WithJsonSchema(_TERMS["timeInForce"])] = None
-    expire_at: Moment = None
-    reduce_only: Flag = None
-    post_only: Flag = None
-    stop_loss: Exact = None
-    take_profit: Exact = None
-    links: Links = None
-    bracket: Bracket = None
-    client_id: Text = None
-    order_id: Text = None
-
-
-class OrderChange(ApiModel):
-    """What to change of a working order; what is not named stays. quantity is the new total."""
-
-    quantity: Exact = None
-    price: Exact = None
-    trigger_price: Exact = None
-    trail_distance: Exact = None
-    trail_percent: Exact = None
-    expire_at: Moment = None
 
 
 class OrderOut(ApiModel):

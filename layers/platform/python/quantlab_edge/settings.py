@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from quantlab_app.ports.shard import parse_shard
 
 
 class PlatformSettings(BaseSettings):
@@ -25,6 +27,14 @@ class PlatformSettings(BaseSettings):
     # For development and tests: outbound webhooks may use http, and go to this machine.
     webhook_loopback: bool = False
     mail_sender: str = "QuantLab <no-reply@quantlab.example>"
+    # Which share of the accounts an account_watch holds, INDEX/COUNT from 0: all shares must run.
+    shard: str = "0/1"
+
+    @field_validator("shard")
+    @classmethod
+    def _is_shard(cls, text: str) -> str:
+        parse_shard(text)
+        return text
 
 
 class Settings(PlatformSettings):

@@ -1,16 +1,14 @@
 """The ports that every profile builds on PostgreSQL and Redis, and those that need no store."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.sessions import parse_calendar
-from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
-from quantlab_app.ports.bots import Bots, KnownBots
-from quantlab_app.ports.clock import Clock, Ids
 from quantlab_app.ports.errors import Misconfigured
-from quantlab_app.ports.execution import Execution
 from quantlab_app.ports.identity import (
     AccessTokens,
     AccountOwners,
@@ -21,21 +19,6 @@ from quantlab_app.ports.identity import (
     Passwords,
     Users,
 )
-from quantlab_app.ports.inbox import Inbox
-from quantlab_app.ports.market import (
-    Bars,
-    QuoteRefusals,
-    Quotes,
-    QuoteSink,
-    TickLog,
-    TickSegments,
-    TickSource,
-)
-from quantlab_app.ports.metrics import MetricsBoard, Probe
-from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
-from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
-from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
-from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
 from quantlab_edge.account_ports import AccountPorts
 from quantlab_edge.composition import part
 from quantlab_edge.native import NativePorts
@@ -43,13 +26,32 @@ from quantlab_edge.native import NativePorts
 if TYPE_CHECKING:
     from quantlab_adapters.redis.client import Client
     from quantlab_adapters.redis.signals import RedisStamps
+    from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
+    from quantlab_app.ports.bots import Bots, KnownBots
+    from quantlab_app.ports.clock import Clock, Ids
+    from quantlab_app.ports.execution import Execution
+    from quantlab_app.ports.inbox import Inbox
+    from quantlab_app.ports.market import (
+        Bars,
+        QuoteRefusals,
+        Quotes,
+        QuoteSink,
+        TickLog,
+        TickSegments,
+        TickSource,
+    )
+    from quantlab_app.ports.metrics import MetricsBoard, Probe
+    from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
+    from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
+    from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
+    from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
 
 
 class StorePorts(AccountPorts, NativePorts):
     """One method a port, by the name of the container."""
 
     @part
-    async def redis(self) -> "Client":
+    async def redis(self) -> Client:
         from quantlab_adapters.redis.client import connect
 
         client = connect((await self.store_urls())[1])
@@ -116,7 +118,7 @@ class StorePorts(AccountPorts, NativePorts):
         return sender
 
     @part
-    async def stamps(self) -> "RedisStamps":
+    async def stamps(self) -> RedisStamps:
         from quantlab_adapters.redis.signals import RedisStamps
 
         return RedisStamps(await self.redis())

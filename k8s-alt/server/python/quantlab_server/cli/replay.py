@@ -1,7 +1,6 @@
 """`quantlab replay`: decide an account again from its record, here or anywhere."""
 
 import json as text
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,13 +8,10 @@ from uuid import UUID
 
 import typer
 
-from quantlab.engine.bad_ticks import BadTicks, Undone
-from quantlab.engine.commands import Fill
+from quantlab.engine.bad_ticks import BadTicks
+from quantlab.engine.bad_ticks_document import write_difference
 from quantlab.engine.replay import Report, verify
 from quantlab.engine.replay_file import ReplayFileError, read_document
-from quantlab.engine.trading import side_name
-from quantlab.kernel.decimals import format_minor, format_units
-from quantlab.market.catalog import Catalog
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.replay import export_recording, what_if_without
@@ -91,33 +87,10 @@ def without(
 
     async def act(ports: Ports) -> dict[str, Any]:
         scope = await _scope_of(ports, tenant, str(account))
-        return _difference(await what_if_without(ports, scope, str(account), bad), ports.catalog)
+        found = await what_if_without(ports, scope, str(account), bad)
+        return write_difference(found, bad, (), ports.catalog)
 
     print_facts({"accountId": str(account), **with_ports(state, act)}, as_json=json)
-
-
-def _difference(found: Undone, catalog: Catalog) -> dict[str, Any]:
-    here, there = found.account_with, found.account_without
-
-    def shown(fills: Iterable[Fill]) -> list[str]:
-        return [
-            f"{side_name(fill.side)} {format_units(fill.size_steps, known.size_step)} {fill.symbol}"
-            f" at {format_units(fill.price_ticks, known.tick)}, tick {fill.quote_seq}"
-            for fill in fills
-            for known in (catalog.instruments[fill.symbol],)
-        ]
-
-    return {
-        "affected": found.affected,
-        "balance": format_minor(here.balance_minor, here.currency_digits),
-        "balanceWithout": format_minor(there.balance_minor, there.currency_digits),
-        "difference": format_minor(found.balance_minor, here.currency_digits),
-        "status": here.status,
-        "statusWithout": there.status,
-        "fillsUndone": shown(found.fills_undone),
-        "fillsInstead": shown(found.fills_instead),
-        "violationsUndone": [one.verdict["arithmetic"] for one in found.violations_undone],
-    }
 
 
 async def _scope_of(ports: Ports, tenant: str | None, account_id: str) -> Scope:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from quantlab.kernel.decimals import parse_minor, to_units
-from quantlab.kernel.instants import format_rfc3339, parse_rfc3339
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.document import CatalogError
 from quantlab.market.quote import Quote
@@ -32,7 +32,6 @@ TOLD: Final = (
 )  # fmt: skip
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 _ANY = re.compile(r".{0,2000}", re.DOTALL)
-_INSTANT = "a time as RFC 3339 with its offset"
 
 
 class MalformedVectors(ValueError):
@@ -109,7 +108,7 @@ def _vector(reader: Reader, catalog: Catalog, presets: Mapping[str, Any]) -> Vec
     for key in ("rule", "source", "about"):
         reader.text(key, _ANY, "text", default="")
     profile = _profile(reader, catalog, presets)
-    opened_ns = _instant(reader, "opened")
+    opened_ns = reader.instant("opened")
     around = Surroundings(_news(reader), _linked(reader, catalog))
     steps: list[Step] = []
     for item in reader.objects("steps", STEPS_MAX):
@@ -178,13 +177,13 @@ def _held(reader: Reader, catalog: Catalog) -> tuple[str, int]:
 def _ordered(reader: Reader) -> LinkedOrder:
     symbol = reader.plain("symbol", "a symbol")
     side = 1 if reader.choice("side", ("buy", "sell")) == "buy" else -1
-    at_ns = _instant(reader, "at")
+    at_ns = reader.instant("at")
     reader.finish()
     return LinkedOrder(symbol, side, at_ns)
 
 
 def _step(reader: Reader, catalog: Catalog, index: int) -> Step:
-    at_ns = _instant(reader, "at")
+    at_ns = reader.instant("at")
     acts = [act for act in ACTS if reader.has(act)]
     if len(acts) > 1:
         reader.refuse(acts[1], "one act a step", f"{' and '.join(acts)} together")
@@ -238,14 +237,6 @@ def _quote(reader: Reader, catalog: Catalog, at_ns: int, seq: int) -> Quote:
         prices.append(ticks or 1)
     reader.finish()
     return Quote(symbol, prices[0], prices[1], at_ns, seq)
-
-
-def _instant(reader: Reader, key: str) -> int:
-    text = reader.plain(key, _INSTANT)
-    found = parse_rfc3339(text)
-    if text and found is None:
-        reader.refuse(key, _INSTANT)
-    return found or 0
 
 
 def moment(step: Step) -> str:

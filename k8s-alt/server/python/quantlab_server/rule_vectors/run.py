@@ -9,7 +9,7 @@ from quantlab.engine.commands import Command, Outcome
 from quantlab.engine.context import Context, Market, equity_of
 from quantlab.engine.execute import execute
 from quantlab.engine.rejections import Rejection
-from quantlab.engine.watch import touched
+from quantlab.engine.watch_protection import touched
 from quantlab.kernel.decimals import format_minor, format_units
 from quantlab.ledger.state import Account, Tally
 from quantlab.ledger.tally import pay_out

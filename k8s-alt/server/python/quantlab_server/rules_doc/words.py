@@ -55,7 +55,8 @@ Orders that only reduce are counted and never refused; what stops and rules clos
 counted.""",
     "stop_loss_required": """Every order that opens has a stop-loss, or adds to a position with
 one. `maxRisk` bounds what the order loses there, its commission included; where that is not
-known it is refused.""",
+known it is refused. The stop of an open position is neither cancelled nor made smaller while
+nothing else covers it, and moves away only within `maxRisk` of the position's average price.""",
     "hedging": """No order against the position of a linked account in the same
 symbol. Accounts that cannot be read are unknown, and the order is refused.""",
     "copy_trading": """No order like that of a linked account within `withinMs`, both

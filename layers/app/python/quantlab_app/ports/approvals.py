@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.inbox import NewCommand
 
-ApprovalKind = Literal["payout", "override", "reset"]
+ApprovalKind = Literal["payout", "override", "reset", "correction"]
 Decision = Literal["approved", "rejected"]
 
 

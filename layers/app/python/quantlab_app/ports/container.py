@@ -1,48 +1,59 @@
-"""The ports of one process, by name; function manifests list the names they use."""
+"""The ports of one process, by name; function manifests list the names they use.
 
-from collections.abc import Awaitable, Callable, Sequence
+Their types are read by type checkers only: a process imports those of the ports it has.
+"""
+
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from quantlab.market.catalog import Catalog
-from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
-from quantlab_app.ports.approvals import Approvals
-from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
-from quantlab_app.ports.bots import Bots, KnownBots, Stamps
-from quantlab_app.ports.clock import Clock, Ids
-from quantlab_app.ports.configs import TenantConfigs
-from quantlab_app.ports.execution import Execution
-from quantlab_app.ports.identity import (
-    AccessTokens,
-    AccountOwners,
-    ApiKeys,
-    Directory,
-    IdentityPolicy,
-    OneTimeCodes,
-    Passwords,
-    Users,
-)
-from quantlab_app.ports.inbox import Inbox
-from quantlab_app.ports.judging import Checkpoints, QuickenWatch
-from quantlab_app.ports.links import AccountLinks
-from quantlab_app.ports.mail import Mail
-from quantlab_app.ports.market import (
-    Bars,
-    QuoteRefusals,
-    Quotes,
-    QuoteSink,
-    TickArchive,
-    TickLog,
-    TickSegments,
-    TickSource,
-)
-from quantlab_app.ports.metrics import MetricsBoard, Probe
-from quantlab_app.ports.news import NewsCalendars
-from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
-from quantlab_app.ports.recordings import Recordings
-from quantlab_app.ports.secrets import Keys, Secrets, Vault
-from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
-from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
-from quantlab_app.ports.sockets import EventBus, EventLog, Pushes, Subscriptions
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from quantlab.market.catalog import Catalog
+    from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
+    from quantlab_app.ports.approvals import Approvals
+    from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
+    from quantlab_app.ports.bad_ticks import BadTickRanges
+    from quantlab_app.ports.bots import Bots, KnownBots, Stamps
+    from quantlab_app.ports.clock import Clock, Ids
+    from quantlab_app.ports.configs import TenantConfigs
+    from quantlab_app.ports.execution import Execution
+    from quantlab_app.ports.halts import Halts
+    from quantlab_app.ports.identity import (
+        AccessTokens,
+        AccountOwners,
+        ApiKeys,
+        Directory,
+        IdentityPolicy,
+        OneTimeCodes,
+        Passwords,
+        Users,
+    )
+    from quantlab_app.ports.inbox import Inbox
+    from quantlab_app.ports.judging import Checkpoints, QuickenWatch
+    from quantlab_app.ports.links import AccountLinks
+    from quantlab_app.ports.mail import Mail
+    from quantlab_app.ports.market import (
+        Bars,
+        QuoteRefusals,
+        Quotes,
+        QuoteSink,
+        TickArchive,
+        TickLog,
+        TickSegments,
+        TickSource,
+    )
+    from quantlab_app.ports.metrics import MetricsBoard, Probe
+    from quantlab_app.ports.news import NewsCalendars
+    from quantlab_app.ports.outbound import WebhookDeliveries, WebhookEndpoints, WebhookSender
+    from quantlab_app.ports.recordings import Recordings
+    from quantlab_app.ports.secrets import Keys, Secrets, Vault
+    from quantlab_app.ports.sessions import CredentialCache, LoginAttempts, Sessions, Tickets
+    from quantlab_app.ports.shard import Shard
+    from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
+    from quantlab_app.ports.sockets import EventBus, EventLog, Pushes, Subscriptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +74,7 @@ class Ports:
     account_links: AccountLinks
     news_calendars: NewsCalendars
     approvals: Approvals
+    bad_tick_ranges: BadTickRanges
     recordings: Recordings
     bots: Bots
     known_bots: KnownBots
@@ -72,7 +84,9 @@ class Ports:
     stamps: Stamps
     inbox: Inbox
     execution: Execution
+    halts: Halts
     quicken_watch: QuickenWatch
+    shard: Shard
     checkpoints: Checkpoints | None
     outbox: Outbox
     audit_log: AuditLog

@@ -1,7 +1,7 @@
 """The one writer of accounts: claim, load, decide, write, all in one transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from quantlab.engine.commands import Command, Event, Outcome
@@ -11,11 +11,15 @@ from quantlab.rules.surroundings import LinkedAccount
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The claimed accounts of one tenant with their pending commands, oldest first."""
+    """The claimed accounts of one tenant with their pending commands, oldest first.
+
+    halted are the instruments that the tenant has halted, with the reasons.
+    """
 
     tenant_id: str
     accounts: dict[str, Account]
     commands: tuple[Command, ...]
+    halted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

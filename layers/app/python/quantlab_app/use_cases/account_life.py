@@ -165,7 +165,7 @@ def _present(account: Account, profile: Profile, now_ns: int) -> Account:
 def _no_amount(pointer: str, account: Account) -> Refused:
     digits = account.currency_digits
     words = f"an amount in {account.currency} as decimal text with at most {digits} decimals"
-    return Refused(RefusedBecause.INVALID_AMOUNT, words, pointer)
+    return Refused(RefusedBecause.INVALID_FIELD, words, pointer)
 
 
 def _not_flat(account: Account) -> Refused:

@@ -19,6 +19,7 @@ from quantlab.market.quote import PPM, FeedClock
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC
+from quantlab_app.use_cases.halts import HALTS_TOPIC
 from quantlab_app.use_cases.own_commands import OwnCommand, accept_all, own_command
 
 RECONCILE_S: Final = 10.0
@@ -26,6 +27,8 @@ PULSE_S: Final = 1.0
 RETRY_S: Final = 0.25
 LEAVE_S: Final = 2.0
 PAGE: Final = 200
+
+TOPICS: Final = (ACCOUNTS_TOPIC, HALTS_TOPIC)
 
 NoteDetection = Callable[[str, float], None]
 NoteWatched = Callable[[int, int], None]
@@ -86,7 +89,7 @@ class AccountWatch:
                 running = [
                     tasks.create_task(part, name=name)
                     for name, part in (
-                        ("accounts", bus.listen((ACCOUNTS_TOPIC,), self._hear, self._attached)),
+                        ("accounts", bus.listen(TOPICS, self._hear, self._attached)),
                         ("updates", self._update()),
                         ("reload", self._reload()),
                         ("quotes", self._follow_quotes()),
@@ -108,8 +111,11 @@ class AccountWatch:
         except Exception:  # noqa: BLE001 - whatever a compiler may say, the watch goes on
             _log.exception("watch_not_compiled")
 
-    def _hear(self, _topic: str, message: bytes) -> None:
-        self._heard.put_nowait(message)
+    def _hear(self, topic: str, message: bytes) -> None:
+        if topic == HALTS_TOPIC:
+            self._reload_wanted.set()
+        else:
+            self._heard.put_nowait(message)
 
     def _attached(self) -> None:
         """Make up for what was published while nobody listened; quotes come the same way."""
@@ -122,7 +128,8 @@ class AccountWatch:
             message = await self._heard.get()
             try:
                 for account in read_accounts(message):
-                    await self._put(account)
+                    if self._ports.shard.holds(account.account_id):
+                        await self._put(account)
             except StoreUnavailable as fault:
                 _log.warning("account_not_taken_over", cause=str(fault))
                 self._reload_wanted.set()
@@ -169,10 +176,13 @@ class AccountWatch:
         self._note_watched(len(self._watch.account_ids), self._watch.positions)
 
     async def _load_tenant(self, tenant_id: str) -> None:
-        """Read accounts that have moved; page by page, so that quotes are judged in between."""
+        """Read halts, and accounts that have moved; by pages, so that quotes are judged between."""
+        self._watch.set_halts(tenant_id, await self._ports.halts.present(tenant_id))
         accounts = self._ports.accounts
+        holds = self._ports.shard.holds
         seqs = await accounts.watched_seqs(tenant_id)
-        moved = [id_ for id_, seq in seqs.items() if not self._watch.confirm(id_, seq)]
+        ours = ((id_, seq) for id_, seq in seqs.items() if holds(id_))
+        moved = [id_ for id_, seq in ours if not self._watch.confirm(id_, seq)]
         for first in range(0, len(moved), PAGE):
             for owned in await accounts.many(tenant_id, moved[first : first + PAGE]):
                 await self._put(owned.account)

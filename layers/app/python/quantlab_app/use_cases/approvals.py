@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from quantlab.engine.commands import NOTE, OVERRIDE, PAY_OUT, RESET
+from quantlab.engine.commands import CORRECT, NOTE, OVERRIDE, PAY_OUT, RESET
 from quantlab.engine.payouts import Gate
 from quantlab.kernel.canonical import Json, canonical_json
 from quantlab.kernel.ids import derive_id
@@ -23,7 +23,12 @@ from quantlab_app.use_cases.submission import until_settled
 
 LIFETIME_NS: Final = 72 * 3600 * SECOND_NS
 ORDERS_QUEUE: Final = "orders"
-COMMANDS: Final[Mapping[str, str]] = {"payout": PAY_OUT, "override": OVERRIDE, "reset": RESET}
+COMMANDS: Final[Mapping[str, str]] = {
+    "payout": PAY_OUT,
+    "override": OVERRIDE,
+    "reset": RESET,
+    "correction": CORRECT,
+}
 
 
 class RefusedBecause(StrEnum):
@@ -33,8 +38,12 @@ class RefusedBecause(StrEnum):
     NOT_DISABLED = "not_disabled"
     NOT_FLAT = "not_flat"
     PAYOUT_GATES = "payout_gates"
-    INVALID_AMOUNT = "invalid_fields"
+    INVALID_FIELD = "invalid_fields"
     KEY_TAKEN = "body_conflict"
+    NOTHING_TO_CORRECT = "nothing_to_correct"
+    NOT_REPLAYABLE = "not_replayable"
+    TICKS_WITHDRAWN = "ticks_withdrawn"
+    TICKS_CORRECTED = "ticks_corrected"
     APPROVAL_OPEN = "approval_open"
     NEEDS_USER = "approval_needs_user"
     SAME_PERSON = "approval_same_person"
@@ -68,18 +77,20 @@ async def ask(
     *,
     asked: dict[str, Json],
     subject: dict[str, Json],
-    key: str | None,
+    key: str | None = None,
+    approval_id: str | None = None,
 ) -> Asked | Refused:
-    """Take a request, once per key; an account has at most one that is open."""
+    """Take a request, once per key or id; an account has at most one that is open."""
     await expire(ports, scope.tenant_id)
-    now_ns, approval_id = ports.clock.now_ns(), approval_id_of(ports, scope, key)
+    now_ns = ports.clock.now_ns()
+    approval_id = approval_id or approval_id_of(ports, scope, key)
     new = NewApproval(
         approval_id=approval_id,
         kind=kind,
         account_id=account_id,
         asked=asked,
         subject=subject,
-        requested_by=_by(scope),
+        requested_by=by_whom(scope),
         requester_id=await _person(ports, scope),
         requested_ns=now_ns,
         expires_ns=now_ns + LIFETIME_NS,
@@ -216,7 +227,7 @@ def _decided(
         known: dict[str, Json] = {
             "approvalId": approval.approval_id,
             "kind": approval.kind,
-            "rejectedBy": _by(scope),
+            "rejectedBy": by_whom(scope),
             "reason": reason,
         }
         return _noted(ports, scope, approval, "rejected", known)
@@ -225,7 +236,7 @@ def _decided(
         "approvalId": approval.approval_id,
         "kind": approval.kind,
         "requestedBy": approval.requested_by,
-        "approvedBy": _by(scope),
+        "approvedBy": by_whom(scope),
         "decisionReason": reason,
     }
     return _command(ports, scope, approval, COMMANDS[approval.kind], payload, "carry out")
@@ -264,7 +275,7 @@ def _command(
     )
 
 
-def _by(scope: Scope) -> str:
+def by_whom(scope: Scope) -> str:
     return f"{scope.actor.kind}:{scope.actor.id}"
 
 

@@ -85,7 +85,10 @@ async def _run(
     async def decide(batches: Sequence[Batch], read_linked: ReadLinked) -> list[list[Outcome]]:
         turns = [await _turn(ports, batch, read_linked) for batch in batches]
         market, now_ns = await market_now(ports)
-        return [await _decide(ports, turn, market, now_ns) for turn in turns]
+        return [
+            await _decide(ports, turn, replace(market, halted=turn.batch.halted), now_ns)
+            for turn in turns
+        ]
 
     rans = await ports.execution.run(tenant_ids, limit, decide, account_ids)
     await asyncio.gather(

@@ -67,6 +67,7 @@ async def read_recording(ports: Ports, scope: Scope, account_id: str) -> Recordi
         decided=decided,
         ticks=ticks,
         rows=_rows(record),
+        halts=await ports.halts.of_symbols(scope, sorted(symbols)),
     )
 
 
@@ -76,20 +77,42 @@ async def what_if_without(ports: Ports, scope: Scope, account_id: str, bad: BadT
     NotFound where there is no such account, or no such tick in the log; Conflict where the account
     was not recorded in full, or does not follow from its record.
     """
+    return (await recompute_without(ports, scope, account_id, bad, ()))[0]
+
+
+async def recompute_without(
+    ports: Ports, scope: Scope, account_id: str, bad: BadTicks, known: Sequence[BadTicks]
+) -> tuple[Undone, Account]:
+    """Return what bad ticks did to an account, beyond those known before, and the account as it is.
+
+    Raises as what_if_without does.
+    """
     recording = await read_recording(ports, scope, account_id)
     report = verify(recording)
     if report.difference is not None:
         raise Conflict(f"account {account_id} does not follow from its record: {report.difference}")
-    symbols = {tick.symbol for tick in recording.ticks} | {bad.symbol}
-    later = [tick for symbol in sorted(symbols) async for tick in _from(ports, symbol, bad)]
+    symbols = {tick.symbol for tick in recording.ticks} | {one.symbol for one in (bad, *known)}
+    from_seq = min(one.from_seq for one in (bad, *known))
+    later = [tick for symbol in sorted(symbols) async for tick in _from(ports, symbol, from_seq)]
     if not any(bad.holds(tick) for tick in later):
         raise NotFound(f"a tick of {bad.symbol} from {bad.from_seq} to {bad.to_seq} in the log")
-    return without(replace(recording, ticks=[*recording.ticks, *later]), bad)
+    whole = replace(recording, ticks=[*recording.ticks, *later])
+    return without(whole, bad, known), recording.account
 
 
-async def _from(ports: Ports, symbol: str, bad: BadTicks) -> AsyncIterator[Quote]:
-    """Yield a symbol's ticks from the first bad one on."""
-    from_ts_ns, after_seq = 0, bad.from_seq - 1
+async def count_ticks(ports: Ports, bad: BadTicks) -> int:
+    """Return how many ticks of a range the log holds."""
+    found = 0
+    async for tick in _from(ports, bad.symbol, bad.from_seq):
+        if tick.seq > bad.to_seq:
+            break
+        found += 1
+    return found
+
+
+async def _from(ports: Ports, symbol: str, from_seq: int) -> AsyncIterator[Quote]:
+    """Yield a symbol's ticks from a seq on."""
+    from_ts_ns, after_seq = 0, from_seq - 1
     while page := await ports.tick_log.page(symbol, from_ts_ns, after_seq, PAGE):
         for tick in page:
             yield tick

@@ -1,6 +1,7 @@
 """What the clock does to accounts: checkpoints of the rules and the end of trading days."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -31,7 +32,9 @@ async def checkpoint_rules(ports: Ports) -> int:
     accepted = 0
     for tenant_id in await ports.tenants.active():
         await expire(ports, tenant_id)
-        account_ids = await _asking(ports, tenant_id, moment)
+        halted = await ports.halts.present(tenant_id)
+        seen = replace(moment, market=replace(market, halted=halted))
+        account_ids = await _asking(ports, tenant_id, seen)
         accepted += await accept_all(
             ports.inbox,
             [

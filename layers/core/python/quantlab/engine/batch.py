@@ -7,7 +7,7 @@ rules are checked every five minutes, and execute decides. Time is that of the t
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
+from quantlab.market.halts import Halt, halted_at
 from quantlab.market.quote import Quote
 from quantlab.rules.calendar import day_of
 from quantlab.rules.day import is_day_over
@@ -35,8 +36,15 @@ OWN_SOURCES: Final = frozenset(("watch", "schedule"))
 
 
 def given_commands(decided: Iterable[Decided]) -> list[Decided]:
-    """Return the commands that did not come from the platform itself."""
-    return [one for one in decided if one.command.source_kind not in OWN_SOURCES]
+    """Return the commands that a run on ticks would not make by itself.
+
+    Requests that nobody decided in time are noted by a schedule that the ticks do not drive.
+    """
+    return [
+        one
+        for one in decided
+        if one.command.source_kind not in OWN_SOURCES or one.command.name == commands.NOTE
+    ]
 
 
 def surroundings_seen(decided: Iterable[Decided]) -> list[tuple[int, Surroundings]]:
@@ -52,7 +60,7 @@ class BatchRun:
     A run may begin later: opening is then the account after the tick after_seq, and the ticks up to
     there are only what the market was. With keeps_hours markets are shut outside their sessions.
     seen is what was known outside the account, in order of time: what the platform commands by
-    itself is judged by the last of it, what is given by its own.
+    itself is judged by the last of it, what is given by its own. halts are those of its tenant.
     """
 
     opening: Account
@@ -62,6 +70,7 @@ class BatchRun:
     after_seq: int = 0
     keeps_hours: bool = False
     seen: Sequence[tuple[int, Surroundings]] = ()
+    halts: Sequence[Halt] = ()
     _account: Account = field(init=False)
     _watch: Watch = field(init=False)
     _tape: Tape = field(init=False)
@@ -69,6 +78,7 @@ class BatchRun:
     _now_ns: int = 0
     _checkpoint_ns: int = 0
     _asked: set[tuple[Any, ...]] = field(default_factory=set)
+    _halted: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._account = self.opening
@@ -91,6 +101,7 @@ class BatchRun:
             while waiting and waiting[0].inputs.feed_seq < tick.seq:
                 yield from self._give(waiting.popleft())
             self._feed_seq, self._now_ns = tick.seq, tick.ts_ns
+            self._halt(halted_at(self.halts, self._now_ns))
             yield from self._settle(
                 self._demanded(self._watch.on_quote(tick, tick.ts_ns, tick.ts_ns))
             )
@@ -114,11 +125,13 @@ class BatchRun:
         self._now_ns = max(quote.ts_ns for quote in known.values())
         self._checkpoint_ns = self._now_ns // CHECKPOINT_NS * CHECKPOINT_NS
         self._watch.set_quotes(known.values())
+        self._halt(halted_at(self.halts, self._now_ns))
         yield from self._settle(self._demanded(self._watched()))
 
     def _give(self, decided: Decided) -> Iterator[Outcome]:
         inputs = decided.inputs
         self._now_ns = max(self._now_ns, inputs.now_ns)
+        self._halt(inputs.halted)
         market = inputs.market(self.catalog, self._tape)
         context = self._context(market, inputs.now_ns, inputs.around)
         yield from self._carry_out([decided.command], context)
@@ -137,11 +150,15 @@ class BatchRun:
             payload = {"resetAt": format_rfc3339(reset_ns)}
             yield from self._settle(self._own("schedule", (commands.ROLL_DAY, reset_ns), payload))
 
+    def _halt(self, halted: Mapping[str, str]) -> None:
+        self._halted = halted
+        self._watch.set_halts(self.opening.tenant_id, halted)
+
     def _settle(self, pending: list[Command]) -> Iterator[Outcome]:
         """Carry out commands of this moment, and what they call for in turn."""
         if pending:
             quotes = self._tape.latest(self._feed_seq)
-            market = Market(self.catalog, quotes, self._now_ns, self.keeps_hours)
+            market = Market(self.catalog, quotes, self._now_ns, self.keeps_hours, self._halted)
             context = self._context(market, self._now_ns, self._around())
             yield from self._carry_out(pending, context)
 

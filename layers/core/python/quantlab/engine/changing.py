@@ -23,6 +23,7 @@ from quantlab.engine.order_terms import (
 from quantlab.engine.orders import cancel_order, cancel_working, move_order
 from quantlab.engine.placing import Payload, entry_ticks_of, misplaced, read_expiry
 from quantlab.engine.pretrade import refused_by_rules
+from quantlab.engine.protecting import must_stay, refused_without_stop
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import on_tick, quantity_steps
 from quantlab.engine.working import attempt, child_stop
@@ -44,6 +45,10 @@ def cancel(draft: Draft, payload: Payload) -> Rejection | None:
     if isinstance(found, Rejection):
         return found
     for order in found:
+        refused = refused_without_stop(draft, order, None)
+        if refused is not None:
+            return refused
+    for order in found:
         if order.order_id in draft.account.working:
             cancel_order(draft, order, "requested")
     _answer(draft, found)
@@ -51,14 +56,24 @@ def cancel(draft: Draft, payload: Payload) -> Rejection | None:
 
 
 def cancel_all(draft: Draft, payload: Payload) -> Rejection | None:
-    """Cancel every working order, or those of one symbol."""
+    """Cancel every working order, or those of one symbol; stops that a rule asks for stay."""
     symbol = payload.get("symbol")
     if symbol is not None:
         instrument = draft.context.market.catalog.find(symbol)
         if instrument is None:
             return Rejection(Reason.UNKNOWN_INSTRUMENT, f"no instrument {symbol}")
         symbol = instrument.symbol
-    draft.outcome.result = {"orderIds": list(cancel_working(draft, "requested", symbol))}
+    kept = [
+        order_id
+        for order_id, order in draft.account.working.items()
+        if symbol in (None, order.symbol) and must_stay(draft, order)
+    ]
+    cancelled = cancel_working(draft, "requested", symbol, kept=kept)
+    if kept and not cancelled:
+        return refused_without_stop(draft, draft.account.working[kept[0]], None)
+    draft.outcome.result = {"orderIds": list(cancelled)}
+    if kept:
+        draft.outcome.result["keptOrderIds"] = [*kept]
     return None
 
 
@@ -161,8 +176,11 @@ def _allowed(
 ) -> Order | Rejection:
     """Return the changed order, or why it cannot be that or the rules do not let it."""
     changed = _changed(draft, order, instrument, payload)
-    if isinstance(changed, Rejection) or _lessens(order, changed):
+    if isinstance(changed, Rejection):
         return changed
+    refused = refused_without_stop(draft, order, changed)
+    if refused is not None or _lessens(order, changed):
+        return refused or changed
     return _refused(draft, instrument, changed) or changed
 
 

@@ -27,6 +27,7 @@ NOTE = "note_approval"
 PAY_OUT = "pay_out"
 RESET = "reset_account"
 OVERRIDE = "override_breach"
+CORRECT = "correct_account"
 MOVE_CONFIG = "move_config_version"
 REFUSE_SIGNAL = "refuse_signal"
 
@@ -38,6 +39,7 @@ STATUS_EVENTS = frozenset(
         "account.disabled",
         "account.locked",
         "account.updated",
+        "account.corrected",
         "account.day_rolled",
         "account.promoted",
         "account.reset",

@@ -27,18 +27,23 @@ from quantlab.rules.terms import Profile
 class Market:
     """The latest accepted quotes and the feed's clock at one moment.
 
-    With keeps_hours nothing is usable while its market is closed by its calendar.
+    With keeps_hours nothing is usable while its market is closed by its calendar. halted are the
+    instruments that the account's tenant lets nobody trade, with the reasons.
     """
 
     catalog: Catalog
     quotes: Mapping[str, Quote]
     feed_now_ns: int
     keeps_hours: bool = False
+    halted: Mapping[str, str] = field(default_factory=dict)
 
     def usable(self, instrument: Instrument) -> Quote | Rejection:
         """Return the instrument's quote, or why it may not be traded on."""
         if self.keeps_hours and not self.catalog.is_open(instrument, self.feed_now_ns):
             return self._closed(instrument)
+        halt = self.halt_of(instrument)
+        if halt is not None:
+            return halt
         quote = self.quotes.get(instrument.symbol)
         if quote is None:
             return Rejection(Reason.NO_QUOTE, f"no quote of {instrument.symbol} yet")
@@ -51,6 +56,14 @@ class Market:
                 f" was {age_s:.0f} s old{' and suspended' if quote.suspended else ''}",
             )
         return quote
+
+    def halt_of(self, instrument: Instrument) -> Rejection | None:
+        """Return why nothing of the instrument may trade; None where it is not halted."""
+        reason = self.halted.get(instrument.symbol)
+        if reason is None:
+            return None
+        words = f"trading of {instrument.symbol} is halted: {reason}"
+        return Rejection(Reason.INSTRUMENT_HALTED, words)
 
     def next_close(self, instrument: Instrument) -> int | None:
         """Return when the instrument's session ends; None where no hours are kept or known."""
@@ -111,6 +124,10 @@ class Context:
     around: Surroundings = NOTHING_KNOWN
     course: Course | None = None
     trading: TradingTerms = STANDARD
+
+    def recorded_market(self, quotes: Sequence[Mapping[str, Any]]) -> Market:
+        """Return the market of quotes that a command recorded, under the halts that hold now."""
+        return replace(read_market(self.market.catalog, quotes), halted=self.market.halted)
 
     def fill_model(self, instrument: Instrument) -> FillModel:
         """Return how the account's orders of the instrument are filled."""

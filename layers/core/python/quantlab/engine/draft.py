@@ -11,6 +11,7 @@ from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.ids import derive_id
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
+from quantlab.ledger.tally import take_steps, taken_steps
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
 
@@ -21,14 +22,13 @@ class Draft:
     due names the orders that may fill since something else did, and were not looked at yet.
     """
 
-    __slots__ = ("_taken", "account", "context", "due", "outcome")
+    __slots__ = ("account", "context", "due", "outcome")
 
     def __init__(self, account: Account, command: Command, context: Context) -> None:
         self.account = account
         self.context = context
         self.outcome = Outcome(command, account, context.now_ns)
         self.due: list[str] = []
-        self._taken: dict[tuple[str, int, int], int] = {}
 
     @property
     def command(self) -> Command:
@@ -64,13 +64,15 @@ class Draft:
         return derive_id(account.tenant_id, account.account_id, self.next_seq, kind)
 
     def taken_steps(self, quote: Quote, side: int) -> int:
-        """Return how much of a quote's displayed size on a side this command has used up."""
-        return self._taken.get((quote.symbol, side, quote.seq), 0)
+        """Return how much of a quote's displayed size on a side the account has used up."""
+        shown_steps = quote.size_for(side)
+        return taken_steps(self.account.tally, quote.symbol, side, quote.seq, shown_steps)
 
     def take_steps(self, quote: Quote, side: int, size_steps: int) -> None:
-        """Note that a fill used up so much of a quote."""
-        key = (quote.symbol, side, quote.seq)
-        self._taken[key] = self._taken.get(key, 0) + size_steps
+        """Note that a fill used up so much of a quote's displayed size, where it shows one."""
+        if quote.size_for(side):
+            tally = take_steps(self.account.tally, quote.symbol, side, quote.seq, size_steps)
+            self.change(tally=tally)
 
     def active_ns(self, instrument: Instrument) -> int:
         """Return when an order given now arrives, on the feed's clock; 0 where it does at once."""

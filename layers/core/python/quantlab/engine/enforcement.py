@@ -6,7 +6,7 @@ from quantlab.engine.draft import Draft
 from quantlab.engine.filling import fill_market_order
 from quantlab.engine.orders import cancel_openers, cancel_working
 from quantlab.engine.overnight import charge_swaps
-from quantlab.engine.rejections import Rejection
+from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import closing_intent
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import format_rfc3339
@@ -129,7 +129,7 @@ def _end(draft: Draft, status: str, event_type: str, rule: str) -> None:
     draft.change(status=status, status_reason=rule)
     draft.emit(event_type, {"rule": rule, "balance": draft.money(draft.account.balance_minor)})
     cancel_working(draft, f"account_{status}", rule=rule)
-    liquidate(draft, f"rule:{rule}")
+    _close_for(draft, rule)
 
 
 def _flatten(draft: Draft, rule: str) -> None:
@@ -138,7 +138,19 @@ def _flatten(draft: Draft, rule: str) -> None:
     Orders that only reduce stay until their position is gone, as it may have to wait for a quote.
     """
     cancel_openers(draft, "flattened", rule=rule)
-    liquidate(draft, f"rule:{rule}")
+    _close_for(draft, rule)
+
+
+def _close_for(draft: Draft, rule: str) -> None:
+    """Close what can be closed, and record what has to wait, with the reason."""
+    market = draft.context.market
+    waiting: list[Json] = []
+    for symbol in liquidate(draft, f"rule:{rule}"):
+        found = market.usable(market.catalog.instruments[symbol])
+        reason = found.reason if isinstance(found, Rejection) else Reason.NO_DISPLAYED_SIZE
+        waiting.append({"symbol": symbol, "reason": str(reason)})
+    if waiting:
+        draft.emit("position.close_waiting", {"rule": rule, "positions": waiting})
 
 
 def liquidate(draft: Draft, cause: str, only: str | None = None) -> tuple[str, ...]:

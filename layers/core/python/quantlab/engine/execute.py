@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from quantlab.engine import commands, life, lifecycle
+from quantlab.engine import commands, corrections, life, lifecycle
 from quantlab.engine.changing import cancel, cancel_all, modify
 from quantlab.engine.commands import Command, Outcome
-from quantlab.engine.context import Context, exposure_id, read_market
+from quantlab.engine.context import Context, exposure_id
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import (
     enforce_equity,
@@ -275,7 +275,7 @@ def _check_rules(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         take_over_peak(draft, peak_minor, day_ns, payload["feedSeq"])
         same_day = day_ns == draft.account.day.started_ns
         if same_day and payload["exposureId"] == exposure_id(draft.account):
-            enforce_equity(draft, read_market(draft.context.market.catalog, payload["quotes"]))
+            enforce_equity(draft, draft.context.recorded_market(payload["quotes"]))
     equity_minor = enforce_equity(draft)
     known = None if equity_minor is None else draft.money(equity_minor)
     draft.outcome.result = {"equity": known}
@@ -337,6 +337,14 @@ def _move_config(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return rejection
 
 
+def _correct(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
+    """Compensate an account for bad ticks and judge it by what it is then."""
+    rejection = corrections.correct(draft, payload)
+    if rejection is None:
+        enforce_equity(draft)
+    return rejection
+
+
 _ACTIONS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     "flat": _flat,
     "cancel": cancel,
@@ -362,6 +370,7 @@ _HANDLERS: dict[str, Callable[[Draft, dict[str, Any]], Rejection | None]] = {
     commands.NOTE: life.note,
     commands.PAY_OUT: life.pay_out,
     commands.RESET: life.reset,
-    commands.OVERRIDE: life.override,
+    commands.CORRECT: _correct,
+    commands.OVERRIDE: corrections.override,
     commands.MOVE_CONFIG: _move_config,
 }

@@ -37,6 +37,9 @@ def guard(
         return Rejection(
             Reason.INSTRUMENT_ALLOWLIST, f"{instrument.symbol} is not offered on this account"
         )
+    halt = context.market.halt_of(instrument)
+    if halt is not None:
+        return halt
     verdict = judge_order(
         context.profile, account, instrument.symbol, context.now_ns, reducing=reducing
     )

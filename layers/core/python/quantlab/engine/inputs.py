@@ -6,7 +6,7 @@ missing at that moment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quantlab.engine.around import read_surroundings, write_surroundings
@@ -26,7 +26,8 @@ class Inputs:
 
     feed_seq is the newest of the quotes read. reset_quotes are the last quotes before reset_ns,
     where the command could open a new trading day of an account with positions. around is what its
-    rules may look at outside the account; nothing where none of them does.
+    rules may look at outside the account; nothing where none of them does. halted are the
+    instruments that its tenant had halted, with the reasons.
     """
 
     now_ns: int
@@ -38,6 +39,7 @@ class Inputs:
     reset_ns: int | None = None
     reset_quotes: tuple[Quote, ...] = ()
     around: Surroundings = NOTHING_KNOWN
+    halted: Mapping[str, str] = field(default_factory=dict)
 
     def recorded(self) -> Recorded:
         """Write them as they are recorded, without the moment, which the command has."""
@@ -47,6 +49,8 @@ class Inputs:
                 written[name] = sorted(symbols)
         if self.keeps_hours:
             written["keepsHours"] = True
+        if self.halted:
+            written["halted"] = dict(self.halted)
         written |= write_surroundings(self.around)
         if self.reset_ns is None:
             return written
@@ -63,7 +67,7 @@ class Inputs:
             for symbol, quote in tape.latest(self.feed_seq).items()
             if symbol not in self.missing
         }
-        return Market(catalog, quotes, self.feed_now_ns, self.keeps_hours)
+        return Market(catalog, quotes, self.feed_now_ns, self.keeps_hours, self.halted)
 
     def reset_market(self, catalog: Catalog) -> Market | None:
         """Return the market before the reset, where the command could open a trading day."""
@@ -82,6 +86,7 @@ def inputs_of(market: Market, now_ns: int) -> Inputs:
         suspended=frozenset(symbol for symbol, quote in quotes.items() if quote.suspended),
         missing=frozenset(market.catalog.instruments) - frozenset(quotes),
         keeps_hours=market.keeps_hours,
+        halted=market.halted,
     )
 
 
@@ -107,4 +112,5 @@ def read_inputs(recorded: Mapping[str, Any], now_ns: int, catalog: Catalog) -> I
         reset_ns=None if reset is None else int(reset),
         reset_quotes=tuple(quotes.values()),
         around=read_surroundings(recorded),
+        halted=dict(recorded.get("halted", {})),
     )

@@ -1,6 +1,6 @@
 """Orders of an account taking their steps, each with its event, and what linked ones do then."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -124,13 +124,17 @@ def _end(draft: Draft, order: Order, action: str, reason: str, told: dict[str, J
 
 
 def cancel_working(
-    draft: Draft, reason: str, symbol: str | None = None, **told: Json
+    draft: Draft,
+    reason: str,
+    symbol: str | None = None,
+    kept: Collection[str] = (),
+    **told: Json,
 ) -> tuple[str, ...]:
-    """Cancel every working order, or those of a symbol; return their identifiers."""
+    """Cancel every working order, or those of a symbol, but those kept; return which."""
     chosen = [
         order.order_id
         for order in draft.account.working.values()
-        if symbol is None or order.symbol == symbol
+        if symbol in (None, order.symbol) and order.order_id not in kept
     ]
     for order_id in chosen:
         order = draft.account.working.get(order_id)

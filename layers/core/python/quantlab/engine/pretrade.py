@@ -7,6 +7,7 @@ from quantlab.kernel.arith import MICRO, muldiv
 from quantlab.ledger.fees import raw_fee_micro
 from quantlab.ledger.fills import gain_micro, net
 from quantlab.ledger.orders import Order
+from quantlab.ledger.state import Position
 from quantlab.market.instrument import Instrument
 from quantlab.rules.asked import Asked
 from quantlab.rules.evidence import Verdict
@@ -61,9 +62,10 @@ def asked_of(
     stop_ticks = order.stop_loss_ticks if order.stop_loss_ticks is not None else stop_ticks
     if stop_ticks is None and held is not None and held.size_steps * after_steps > 0:
         stop_ticks = held.stop_loss_ticks
-    lost_ticks = None
+    lost = None
     if stop_ticks is not None and entry_ticks is not None:
-        lost_ticks = max(0, (entry_ticks - stop_ticks) * order.side)
+        lost = max(0, (entry_ticks - stop_ticks) * order.side) * opened_steps
+        lost += _moved_with(held, after_steps, stop_ticks) if opened_steps else 0
     return Asked(
         instrument=instrument,
         side=order.side,
@@ -71,30 +73,40 @@ def asked_of(
         after_steps=after_steps,
         opened_steps=opened_steps,
         has_stop=stop_ticks is not None,
-        risk_minor=_risk_minor(draft, instrument, entry_ticks, lost_ticks, opened_steps),
+        risk_minor=risk_at_stop(draft, instrument, entry_ticks, lost, opened_steps),
         now_ns=draft.context.now_ns,
         is_new=not order.order_id,
     )
 
 
-def _risk_minor(
-    draft: Draft,
-    instrument: Instrument,
-    entry_ticks: int | None,
-    lost_ticks: int | None,
-    steps: int,
+def _moved_with(held: Position | None, after_steps: int, stop_ticks: int) -> int:
+    """Return what an added order's stop lets the rest of the position lose, where it is farther.
+
+    A position has one stop-loss, that of the last order that added to it. In ticks times steps.
+    """
+    if held is None or held.stop_loss_ticks is None or held.size_steps * after_steps <= 0:
+        return 0
+    farther = (held.stop_loss_ticks - stop_ticks) * held.size_steps > 0
+    return max(0, held.cost - stop_ticks * held.size_steps) if farther else 0
+
+
+def risk_at_stop(
+    draft: Draft, instrument: Instrument, price_ticks: int | None, lost: int | None, steps: int
 ) -> int | None:
-    """Return what the opened part loses at the stop, costs of the fill included, rounded up."""
-    if lost_ticks is None or entry_ticks is None:
+    """Return what is lost at a stop, in minor units rounded up; None where that is not known.
+
+    lost is in ticks times steps; the costs of a fill of steps at the price come on top.
+    """
+    if lost is None or price_ticks is None:
         return None
     rate = draft.context.market.rate(instrument, draft.account.currency, -1)
     if isinstance(rate, Rejection):
         return None
-    loss_micro = muldiv(gain_micro(lost_ticks * steps, instrument), *rate)
+    loss_micro = muldiv(gain_micro(lost, instrument), *rate)
     fees = draft.context.trading.fees(instrument)
     fee_micro = raw_fee_micro(
         steps,
-        entry_ticks,
+        price_ticks,
         instrument.unit_num,
         instrument.unit_den,
         fees.step_num,

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     WOULD_NOT_REDUCE = "would_not_reduce"
     POSITION_CHANGED = "position_changed"
     MARKET_CLOSED = "market_closed"
+    INSTRUMENT_HALTED = "instrument_halted"
     NO_QUOTE = "no_quote"
     QUOTE_STALE = "quote_stale"
     NO_DISPLAYED_SIZE = "no_displayed_size"

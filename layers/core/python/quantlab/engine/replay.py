@@ -29,6 +29,7 @@ from quantlab.kernel.check import InvariantBroken
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
+from quantlab.market.halts import Halt
 from quantlab.market.quote import Quote
 from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings
 from quantlab.tenancy.config import AccountType
@@ -54,7 +55,7 @@ class Recording:
     types and documents of fill models are those of each configuration version that the account was
     under or was to be moved to.
     decided are in the order in which they were carried out, rows in order of seq; account is the
-    state they ended in.
+    state they ended in. halts are for runs on ticks; a decision's own are among its inputs.
     """
 
     opening: Account
@@ -65,6 +66,7 @@ class Recording:
     decided: Sequence[Decided]
     ticks: Sequence[Quote]
     rows: Sequence[Row]
+    halts: Sequence[Halt] = ()
 
 
 @dataclass(frozen=True, slots=True)

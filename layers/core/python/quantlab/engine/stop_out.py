@@ -11,7 +11,6 @@ from quantlab.engine.context import (
     Market,
     equity_of,
     exposure_id,
-    read_market,
     symbols_of,
     write_quotes,
 )
@@ -68,7 +67,7 @@ def stop_out(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     context = draft.context
     seen = context.market
     if payload["exposureId"] == exposure_id(draft.account):
-        seen = read_market(seen.catalog, payload["quotes"])
+        seen = context.recorded_market(payload["quotes"])
     evidence = _evidence(draft, seen)
     if evidence is None and seen is not context.market:
         seen = context.market

@@ -28,6 +28,7 @@ from quantlab.ledger.fills import (
 from quantlab.ledger.orders import Order, Terms
 from quantlab.ledger.state import Position
 from quantlab.ledger.tally import count_fill
+from quantlab.market.fill_model import ANY_SIZE
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
 
@@ -139,7 +140,8 @@ def side_name(side: int) -> str:
 
 def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order:
     """Book a planned fill with its events and return the order after it, not yet put away."""
-    draft.take_steps(planned.quote, order.side, planned.fill.steps)
+    if planned.fill.model.size_rule(planned.instrument) != ANY_SIZE:
+        draft.take_steps(planned.quote, order.side, planned.fill.steps)
     whole = planned.fill.steps == order.remaining_steps
     stepped = lifecycle.step(order.status, lifecycle.FILL if whole else lifecycle.FILL_PART)
     check(isinstance(stepped, lifecycle.Step), f"a fill of an order that is {order.status}")

@@ -21,17 +21,16 @@ from quantlab.engine.watch_orders import (
     peaks_of,
     work_orders,
 )
+from quantlab.engine.watch_protection import STOP_LOSS, protection, stop_name, touched
 from quantlab.engine.watched import (
     OBSERVE_EVERY_NS,
     OF_A_QUOTE,
     Demand,
-    Name,
     Watched,
     demand_once,
 )
 from quantlab.kernel.canonical import Json
-from quantlab.kernel.instants import format_rfc3339
-from quantlab.ledger.state import Account, Position
+from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
 from quantlab.market.fill_model import FillModel
@@ -41,9 +40,6 @@ from quantlab.rules.floors import next_high_water
 from quantlab.rules.terms import BASIS_EQUITY, Profile
 from quantlab.rules.verdicts import judge_equity, judge_standing
 
-STOP_LOSS = "stop_loss"
-TAKE_PROFIT = "take_profit"
-
 
 class Watch:
     """The accounts by symbol, and the last quote of each symbol."""
@@ -51,6 +47,7 @@ class Watch:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self.keeps_hours = False
+        self._halted: dict[str, Mapping[str, str]] = {}
         self._quotes: dict[str, Quote] = {}
         self._heard: dict[str, int] = {}
         self._watched: dict[str, Watched] = {}
@@ -137,6 +134,25 @@ class Watch:
             known = self._quotes.get(quote.symbol)
             if known is None or quote.seq >= known.seq:
                 self._quotes[quote.symbol] = quote
+
+    def set_halts(self, tenant_id: str, halted: Mapping[str, str]) -> None:
+        """Take over which instruments a tenant has halted: of its accounts they wait.
+
+        What has waited is judged on the next quote after a halt has ended.
+        """
+        before = self._halted.get(tenant_id, {})
+        if halted == before:
+            return
+        self._halted[tenant_id] = dict(halted)
+        moved = halted.keys() ^ before.keys()
+        for watched in tuple(self._watched.values()):
+            if watched.account.tenant_id == tenant_id and not moved.isdisjoint(watched.heard):
+                self._halt(watched)
+
+    def _halt(self, watched: Watched) -> None:
+        """Note what of an account is halted."""
+        halted = self._halted.get(watched.account.tenant_id, {})
+        watched.halted = {one: halted[one] for one in halted.keys() & watched.heard}
 
     def silence(self) -> None:
         """Suspend every quote: the feed has stopped, and they may have been overtaken unseen."""
@@ -229,6 +245,7 @@ class Watch:
             asked = old.answered | old.asked
             watched.answered = {k: v for k, v in asked.items() if k[0] in OF_A_QUOTE}
         self._watched[account.account_id] = watched
+        self._halt(watched)
         self._agenda.enter(account.account_id, profile)
         for symbol in watched.heard:
             self._by_symbol.setdefault(symbol, {})[account.account_id] = watched
@@ -253,6 +270,8 @@ class Watch:
         self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
     ) -> list[Demand]:
         """Judge one account on a quote, or on the latest of all its symbols."""
+        if watched.halted:
+            market = replace(market, halted=watched.halted)
         demands = work_orders(watched, quote, market, now_ns) if watched.account.working else []
         account = watched.account
         if account.status == "active":
@@ -290,7 +309,7 @@ class Watch:
             elif stop_name(position) in watched.touched:
                 kind = STOP_LOSS
             if kind is not None:
-                about, payload = _protection(position, kind, seen)
+                about, payload = protection(position, kind, seen)
                 identity = (*about, seen.seq)
                 tick_ts_ns = None if quote is None else quote.ts_ns
                 demands += demand_once(watched, about, identity, payload, now_ns, tick_ts_ns)
@@ -366,35 +385,3 @@ class Watch:
         }
         identity = (commands.OBSERVE_EQUITY, day_ns, mark_minor)
         return demand_once(watched, identity, identity, payload, now_ns)
-
-
-def touched(position: Position, quote: Quote) -> str | None:
-    """Return which protective price a quote has reached; the stop-loss comes first."""
-    stop, target = position.stop_loss_ticks, position.take_profit_ticks
-    sign, price = (1, quote.bid_ticks) if position.size_steps > 0 else (-1, quote.ask_ticks)
-    if stop is not None and sign * (price - stop) <= 0:
-        return STOP_LOSS
-    if target is not None and sign * (price - target) >= 0:
-        return TAKE_PROFIT
-    return None
-
-
-def _protection(position: Position, kind: str, quote: Quote) -> tuple[Name, dict[str, Json]]:
-    price_ticks = position.stop_loss_ticks if kind == STOP_LOSS else position.take_profit_ticks
-    payload: dict[str, Json] = {
-        "symbol": position.symbol,
-        "openedSeq": position.opened_seq,
-        "kind": kind,
-        "priceTicks": price_ticks,
-        "feedSeq": quote.seq,
-        "bidTicks": quote.bid_ticks,
-        "askTicks": quote.ask_ticks,
-        "quoteTime": format_rfc3339(quote.ts_ns),
-    }
-    about = (commands.PROTECT, position.symbol, position.opened_seq, kind, price_ticks or 0)
-    return about, payload
-
-
-def stop_name(position: Position) -> Name:
-    """Name a position's stop: the same name, the same stop."""
-    return (position.symbol, position.opened_seq, position.stop_loss_ticks or 0)

@@ -43,7 +43,8 @@ class Watched:
     stored_peaks those its writer knows of; touched holds the stops that were reached: they stay so
     until the position is gone. asked has the last identity demanded of each thing, answered those
     the account has moved after: a rest waits for the next quote. symbols are those its equity rests
-    on, heard those of its orders as well. fill_models are its tenant's own, by symbol.
+    on, heard those of its orders as well. fill_models are its tenant's own, by symbol, and halted
+    what of heard its tenant has halted.
     """
 
     account: Account
@@ -54,6 +55,7 @@ class Watched:
     stored_peaks: dict[str, int]
     trading: TradingTerms = STANDARD
     fill_models: Mapping[str, FillModel] = field(default_factory=dict)
+    halted: Mapping[str, str] = field(default_factory=dict)
     peak_seq: int = 0
     mark_seq: int = 0
     observed_ns: int = 0

@@ -9,7 +9,7 @@ triggered it, which after a gap is the gap's.
 from typing import Any
 
 from quantlab.engine import lifecycle
-from quantlab.engine.context import Market, read_market
+from quantlab.engine.context import Market
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import enforce_equity
 from quantlab.engine.filling import fill_order
@@ -33,6 +33,7 @@ from quantlab.market.quote import Quote
 
 _WAITING = (
     Reason.MARKET_CLOSED,
+    Reason.INSTRUMENT_HALTED,
     Reason.NO_QUOTE,
     Reason.QUOTE_STALE,
     Reason.NO_CONVERSION_QUOTE,
@@ -123,7 +124,7 @@ def work_order(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     if order.status == lifecycle.PENDING_PARENT:
         return Rejection(Reason.ORDER_PENDING, "the order waits for its parent")
     order = _take_peak(draft, order, payload)
-    seen = read_market(draft.context.market.catalog, payload["quotes"])
+    seen = draft.context.recorded_market(payload["quotes"])
     quote = seen.quotes[order.symbol]
     if quote.seq <= order.terms.since_seq:
         return Rejection(Reason.NOT_TRIGGERED, "the order was held against that quote before")

@@ -61,7 +61,8 @@ class Tally:
     Of the open day: orders taken, trades (positions opened), opened_nano and costs. Since the last
     payout: best_trade, the best result of a closed position. Of the whole life: the first, the
     least and the most opened at once, costs, payouts. running holds what open positions have
-    realised so far, by symbol. Instants are 0 where nothing is known.
+    realised so far, by symbol. Instants are 0 where nothing is known. taken is what its fills have
+    used up of displayed sizes, (symbol, side, quote seq, steps), of the last quotes it took from.
     """
 
     opened_ns: int = 0
@@ -81,6 +82,7 @@ class Tally:
     payout_ns: int = 0
     payout_date: str = ""
     payout_day_minor: int = 0
+    taken: tuple[tuple[str, int, int, int], ...] = ()
 
 
 EMPTY_TALLY = Tally()
@@ -97,7 +99,8 @@ def write_tally(tally: Tally) -> dict[str, Any]:
 def read_tally(written: Mapping[str, Any]) -> Tally:
     """Read what write_tally wrote, or the whole of a tally; TypeError for a count nobody knows."""
     running = tuple((symbol, minor) for symbol, minor in written.get("running", ()))
-    return Tally(**{**written, "running": running})
+    taken = tuple((*key, steps) for *key, steps in written.get("taken", ()))
+    return Tally(**{**written, "running": running, "taken": taken})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a fill, a new day and a payout do to the counts that rules read."""
+"""What a fill, a new day and a payout do to what is counted between commands."""
 
 from dataclasses import replace
 
@@ -8,6 +8,11 @@ from quantlab.ledger.state import Account, Tally
 from quantlab.market.instrument import Instrument
 
 NANO = 1_000_000_000
+
+
+# Of how many quotes of a symbol and side it is known what was taken. An older one than those counts
+# as used up: commands carry quotes of moments before, and none may be taken twice.
+QUOTES_KEPT = 4
 
 
 def lots_nano(instrument: Instrument, size_steps: int) -> int:
@@ -51,6 +56,23 @@ def count_fill(
         best_trade_minor=best_minor,
         running=tuple(sorted(running.items())),
     )
+
+
+def taken_steps(tally: Tally, symbol: str, side: int, quote_seq: int, shown_steps: int) -> int:
+    """Return how much of a quote's displayed size on a side an account has used up."""
+    known = {seq: steps for one, of, seq, steps in tally.taken if (one, of) == (symbol, side)}
+    if len(known) >= QUOTES_KEPT and quote_seq < min(known):
+        return shown_steps
+    return known.get(quote_seq, 0)
+
+
+def take_steps(tally: Tally, symbol: str, side: int, quote_seq: int, size_steps: int) -> Tally:
+    """Note that a fill used up so much of a quote's displayed size."""
+    others = [one for one in tally.taken if one[:2] != (symbol, side)]
+    known = {seq: steps for one, of, seq, steps in tally.taken if (one, of) == (symbol, side)}
+    known[quote_seq] = known.get(quote_seq, 0) + size_steps
+    kept = [(symbol, side, seq, known[seq]) for seq in sorted(known)[-QUOTES_KEPT:]]
+    return replace(tally, taken=tuple(sorted([*others, *kept])))
 
 
 def begin_day(tally: Tally) -> Tally:

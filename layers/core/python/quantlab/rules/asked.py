@@ -24,7 +24,8 @@ class Asked:
     """An order as rules see it; sizes in steps, after_steps is the signed position after it.
 
     risk_minor is what it loses at its stop-loss, None when that is unknown. now_ns is the instant
-    it is judged at. is_new says that the orders of the day do not count it yet.
+    it is judged at. is_new says that the orders of the day do not count it yet. bare_steps is how
+    much of an open position would be left without a stop by a change of its stops.
     """
 
     instrument: Instrument
@@ -36,6 +37,7 @@ class Asked:
     risk_minor: int | None
     now_ns: int
     is_new: bool = True
+    bare_steps: int = 0
 
     @property
     def symbol(self) -> str:
@@ -185,6 +187,12 @@ def _order_limits(rule: terms.OrderLimits, account: Account, asked: Asked) -> An
 def _stop_loss(rule: terms.StopLossRequired, account: Account, asked: Asked) -> Answer:
     if not asked.has_stop:
         return Answer(allowed=False, words="expected a stop-loss, was none")
+    if asked.bare_steps:
+        whole, bare = (
+            lots_nano(asked.instrument, steps) for steps in (asked.size_steps, asked.bare_steps)
+        )
+        words = f"expected a stop-loss for {lots(whole)} lots, {lots(bare)} would be without one"
+        return Answer(False, words, lots(whole), lots(whole - bare), lots(bare), "lots")
     if rule.risk_ppm is None:
         return Answer(allowed=True, words="the order has a stop-loss")
     digits = account.currency_digits

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from quantlab.kernel.decimals import parse_decimal
+from quantlab.kernel.instants import parse_rfc3339
 
 _SHOWN_LENGTH_MAX = 80
 
@@ -92,6 +93,15 @@ class Reader:
             return value
         self.refuse(key, expected)
         return ""
+
+    def instant(self, key: str) -> int:
+        """Read an instant in nanoseconds since 1970; 0 when it is none."""
+        expected = "a time as RFC 3339 with its offset"
+        text = self.plain(key, expected)
+        found = parse_rfc3339(text)
+        if text and found is None:
+            self.refuse(key, expected)
+        return found or 0
 
     def choice_or_none(
         self, key: str, options: Sequence[str], default: str | None = None

@@ -8,7 +8,7 @@ from quantlab.market.instrument import Instrument
 from quantlab.rules import terms
 from quantlab.rules.asked import Answer, Asked, answer, news_answer
 from quantlab.rules.evidence import Measured, Verdict, make_verdict
-from quantlab.rules.surroundings import Surroundings
+from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings
 
 
 def judge_asked(
@@ -36,6 +36,20 @@ def asked_warnings(
         for verdict in _verdicts(profile, account, asked, around, instruments)
         if not verdict.violated and verdict.rule_id not in account.raised
     )
+
+
+def judge_protection(profile: terms.Profile, account: Account, asked: Asked) -> Verdict | None:
+    """Return the verdict that keeps a position's stop where it is; None when it may go or move.
+
+    asked is the position with the stops it would have; its risk is that at a stop that moves.
+    """
+    stops = [rule for rule in profile.asked_rules if isinstance(rule, terms.StopLossRequired)]
+    for rule in stops:
+        given = answer(rule, account, asked, NOTHING_KNOWN, {})
+        verdict = _verdict(profile, rule, account, asked, given)
+        if not given.allowed and verdict.violated:
+            return verdict
+    return None
 
 
 def judge_stop(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from quantlab.kernel.canonical import Json
-from quantlab.kernel.instants import SECOND_NS, format_rfc3339, parse_rfc3339
+from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab.market.instrument import Instrument
 from quantlab.rules.forms import SYMBOL
 from quantlab.rules.limits import NEWS_MAX, SYMBOLS_MAX
@@ -190,7 +190,7 @@ def parse_news_calendar(document: Mapping[str, Any]) -> NewsCalendar:
     """Read releases that are complete until an instant; ProfileError names what is wrong."""
     problems: list[Problem] = []
     reader = Reader(document, "", problems)
-    until_ns = _instant(reader, "until")
+    until_ns = reader.instant("until")
     return NewsCalendar(_whole(reader, problems, least=0), until_ns)
 
 
@@ -227,17 +227,8 @@ def _whole(reader: Reader, problems: list[Problem], *, least: int) -> tuple[News
     return tuple(sorted(events, key=lambda event: (event.at_ns, event.name)))
 
 
-def _instant(reader: Reader, key: str) -> int:
-    expected = "a time as RFC 3339 with its offset"
-    written = reader.plain(key, expected)
-    at_ns = parse_rfc3339(written)
-    if written and at_ns is None:
-        reader.refuse(key, expected)
-    return at_ns or 0
-
-
 def _event(reader: Reader) -> NewsEvent:
-    at_ns = _instant(reader, "at")
+    at_ns = reader.instant("at")
     name = reader.plain("name", "the name of the release")
     impact = reader.choice("impact", _IMPACTS)
     named = [

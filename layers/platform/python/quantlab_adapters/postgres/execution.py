@@ -16,6 +16,7 @@ from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab_adapters.postgres import execution_writes as writes
 from quantlab_adapters.postgres.columns import Column, uuids
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
+from quantlab_adapters.postgres.halts import PRESENT
 from quantlab_adapters.postgres.links import read_linked
 from quantlab_adapters.postgres.order_rows import order_of
 from quantlab_app.ports.errors import Fault, StoreUnavailable
@@ -228,25 +229,32 @@ async def _claim(
     named: tuple[Column, ...] = ()
     if account_ids is not None:
         tenant_ids, statement, named = sorted(tenant_ids), _CLAIM_THESE, (uuids(account_ids),)
-    cursors: list[AsyncRawCursor[Any]] = [AsyncRawCursor(connection) for _ in tenant_ids]
+    cursors: dict[str, tuple[AsyncRawCursor[Any], AsyncRawCursor[Any]]] = {
+        tenant_id: (AsyncRawCursor(connection), AsyncRawCursor(connection))
+        for tenant_id in tenant_ids
+    }
     async with connection.pipeline():
         await connection.execute("begin")
-        for tenant_id, cursor in zip(tenant_ids, cursors, strict=True):
-            await cursor.execute(statement, (tenant_id, limit, *named))
+        for tenant_id, (claiming, halting) in cursors.items():
+            await claiming.execute(statement, (tenant_id, limit, *named))
+            await halting.execute(PRESENT)
     return {
-        tenant_id: _claimed(tenant_id, await cursor.fetchone())
-        for tenant_id, cursor in zip(tenant_ids, cursors, strict=True)
+        tenant_id: _claimed(tenant_id, await claiming.fetchone(), await halting.fetchall())
+        for tenant_id, (claiming, halting) in cursors.items()
     }
 
 
-def _claimed(tenant_id: str, row: tuple[Any, ...] | None) -> tuple[Batch | None, bool]:
+def _claimed(
+    tenant_id: str, row: tuple[Any, ...] | None, halts: Sequence[tuple[str, str]]
+) -> tuple[Batch | None, bool]:
     if row is None:
         raise psycopg.InterfaceError("claim_batch returned nothing")
     notes, accounts, commands = row
     if not commands:
         return None, notes
     loaded = {values[0]: _account(tenant_id, values) for values in accounts}
-    return Batch(tenant_id, loaded, tuple(Command(*values) for values in commands)), notes
+    batch = Batch(tenant_id, loaded, tuple(Command(*values) for values in commands), dict(halts))
+    return batch, notes
 
 
 def _account(tenant_id: str, row: list[Any]) -> Account:

@@ -14,7 +14,7 @@ from quantlab.engine.native.compile import Kernels
 from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.kernels import ALWAYS, NEVER, Array
 from quantlab.engine.native.tables import Book, Rates, Terms, grown
-from quantlab.engine.watch import stop_name
+from quantlab.engine.watch_protection import stop_name
 from quantlab.engine.watched import RETRY_NS, Watched
 from quantlab.kernel.arith import LIMIT
 from quantlab.kernel.instants import SECOND_NS
@@ -113,6 +113,10 @@ class Holders:
                 self._books[symbol].lows[slot] = NEVER
         self._set_levels(watched, row, now_ns, express=express)
         self.touch(watched)
+
+    def holds(self, account_id: str) -> bool:
+        """Say whether an account was taken in."""
+        return account_id in self._row
 
     def drop(self, account_id: str) -> None:
         """Forget an account."""
@@ -213,6 +217,7 @@ class Holders:
         amounts = (account.balance_minor, account.initial_balance_minor, account.high_water_minor)
         return (
             len(symbols) <= POSITIONS_MAX
+            and not watched.halted
             and all(isinstance(rule, RULES) for rule in profile.rules)
             and all(abs(amount) <= AMOUNT_MINOR_LIMIT for amount in amounts)
             and all(abs(rule.loss_micro) < LIMIT for rule in profile.drawdowns)

@@ -75,6 +75,17 @@ class ArrayWatch(Watch):
             if self._quotes[quote.symbol] is quote:
                 self._holders.note(quote)
 
+    def _halt(self, watched: Watched) -> None:
+        """Leave an account to the interpreter while anything of it is halted."""
+        account_id = watched.account.account_id
+        before = bool(watched.halted)
+        super()._halt(watched)
+        if bool(watched.halted) != before and self._holders.holds(account_id):
+            self._pull(watched)
+            self._holders.drop(account_id)
+            self._holders.enter(watched, self._now_ns)
+            self._look_for_margin(watched)
+
     def silence(self) -> None:
         """Suspend every quote."""
         super().silence()
