@@ -1,0 +1,165 @@
+"""Where everything stands in a run's one block of 64-bit words.
+
+The block begins with the account's words; sections follow it at offsets that are words themselves.
+Prices are ticks, sizes steps, amounts minor units, instants nanoseconds.
+"""
+
+from typing import Final
+
+# fmt: off
+# The account, its day, the moment, and where the sections begin.
+(
+    STATUS, END, NOW, SEQ, NEXT, FORCE, PENDING,
+    BALANCE, CARRY, MARK, INITIAL, BASIS,
+    DAY_START, DAY_RESET, START_BALANCE, START_EQUITY, REALISED, DAY_COSTS, TRADED,
+    DAYS_AT, DAYS, DAY,
+    RULES_AT, RULES, RAISED, BREACH,
+    EQUITY, PEAK, DRAWDOWN, DRAWDOWN_AT, COSTS,
+    SYMBOLS_AT, SYMBOLS, HELD, WORKING, EXPIRY, NEXT_ORDER, PLACED, REJECTED, CANCELLED,
+    STREAMS_AT, STREAMS, TIMERS_AT, TIMERS, MAP_AT,
+    FILLS_AT, FILLS, FILLS_SEEN, ENDS_AT, ENDS, ROLLS_AT, ROLLS, SAMPLES_AT, SAMPLES,
+    SAMPLE_NEXT, SAMPLE_EVERY, FILLS_TOTAL, ENDS_TOTAL,
+    RESET_EQUITY, RESET_KNOWN,
+    FILL_OWNER, FILL_SIDE, FILL_STEPS, FILL_TICKS, FILL_PROFIT, FILL_LEFT, FILL_SYMBOL,
+    TAKEN_SYMBOL, TAKEN_BUY, TAKEN_SELL,
+    SCRATCH_AT, SCRATCH, ROUNDS, MONEY_DIV, OFFSETS_AT, OFFSETS, OFFSET, UTC_OFFSET, TRAP,
+    LAST_REASON, ZONE_NEXT, ACCOUNT_WORDS,
+) = range(82)
+
+# One symbol. The last four levels are those of equity, merged with those of orders in the first.
+(
+    BID, ASK, TS, QUOTE_SEQ, BID_SIZE, ASK_SIZE,
+    LOW_BID, HIGH_BID, LOW_ASK, HIGH_ASK,
+    SIZE, COST, VALUE, OPENED,
+    UNIT_NUM, UNIT_DEN, MAX_AGE, MIN_STEPS, MAX_STEPS,
+    SIZE_RULE, SLIPPAGE, AMOUNT, REFERENCE, LATENCY,
+    FEE_NUM, FEE_DEN, FEE_PPM, FEE_LEAST,
+    ORDERS, ORDERS_AT, LIQUIDATED, HAS_STREAMS,
+    PRICE_MUL, PRICE_DIV, STEP_MUL, STEP_DIV, OFFERED,
+    EQ_LOW_BID, EQ_HIGH_BID, EQ_LOW_ASK, EQ_HIGH_ASK, TRADE_COSTS, SYMBOL_WORDS,
+) = range(43)
+
+# One order.
+(
+    ID, OWNER, TYPE, SIDE, STATE, STEPS, FILLED, LIMIT, TRIGGER, TRAIL, TRAIL_PPM, PEAK_TICKS,
+    TRAILS, TIME, EXPIRES, REDUCE, POST, SINCE, ACTIVE, GROUP, GROUP_KIND, PARENT, RAW_FEE, CREATED,
+    DUE, CALLED, REASON, TAG, ORDER_WORDS,
+) = range(29)
+
+# One equity rule: what `rules.floors.rule_row` gives, what it does, and when it broke.
+(
+    RULE_KIND, RULE_CODE, RULE_KEEP, RULE_LOSS, RULE_COMPARATOR, RULE_LOCK, RULE_LEAST,
+    RULE_SPARES_COSTS, RULE_ACTION, RULE_BROKEN, RULE_BROKEN_AT, RULE_BROKEN_EQUITY,
+    RULE_BROKEN_FLOOR, RULE_WORDS,
+) = range(14)
+
+# One stream of bars: the open bar, then the last closed one.
+(
+    STREAM_SYMBOL, PERIOD, BAR_END, OPEN, HIGH, LOW, CLOSE, VOLUME, BAR_START,
+    LAST_OPEN, LAST_HIGH, LAST_LOW, LAST_CLOSE, LAST_VOLUME, LAST_START, INDEX, BAR_DUE,
+    STREAM_WORDS,
+) = range(18)
+
+# One timer: every PERIOD, or at each of its instants.
+(TIMER_NEXT, TIMER_PERIOD, TIMER_AT, TIMER_COUNT, TIMER_INDEX, TIMER_DUE, TIMER_WORDS) = range(7)
+
+# One fill of the log.
+(
+    F_NS, F_SEQ, F_ORDER, F_OWNER, F_SYMBOL, F_SIDE, F_STEPS, F_TICKS, F_SLIPPAGE, F_PROFIT, F_FEE,
+    F_BALANCE, F_CARRY, F_POSITION, F_CAUSE, F_OPENED, F_CLOSED, F_COST, F_LEFT, FILL_WORDS,
+) = range(20)
+
+# One order that has ended.
+(
+    E_ID, E_OWNER, E_PARENT, E_SYMBOL, E_SIDE, E_TYPE, E_TIME, E_STEPS, E_FILLED, E_LIMIT,
+    E_TRIGGER, E_CREATED, E_ENDED, E_STATE, E_REASON, E_TAG, END_WORDS,
+) = range(17)
+
+# One finished day: reset, balance and equity at its start and its end, result, whether traded.
+(D_START, D_RESET, D_BALANCE, D_EQUITY, D_REALISED, D_TRADED, D_COSTS, ROLL_WORDS) = range(8)
+
+# One sample of the account.
+(S_NS, S_BALANCE, S_EQUITY, S_MARK, S_BELOW, S_HELD, SAMPLE_WORDS) = range(7)
+
+# What a strategy hands over, in words: see `quantlab.qls.ir`.
+OUT_ORDERS: Final = 0
+OUT_FIRST: Final = 5
+# fmt: on
+
+# One quote of the data.
+(Q_NS, Q_BID, Q_ASK, Q_BID_SIZE, Q_ASK_SIZE, Q_SYMBOL, QUOTE_WORDS) = range(7)
+
+# Events of a strategy.
+(START_EVENT, STOP_EVENT, BAR_EVENT, FILL_EVENT, TIMER_EVENT) = range(5)
+
+ORDERS_MAX: Final = 200
+BOOK_MAX: Final = 2 * ORDERS_MAX
+FILLS_MAX: Final = 1 << 14
+ENDS_MAX: Final = 1 << 14
+LOG_MARGIN: Final = 4096
+ROUNDS_MAX: Final = 64
+SCRATCH_MAX: Final = 64
+SAMPLES_MAX: Final = 4096
+
+ACTIVE_STATUS: Final = 0
+LOCKED: Final = 1
+DISABLED: Final = 2
+
+# Why a run has come to its end, or pauses.
+RUNNING: Final = 0
+BREACHED: Final = 1
+TRAPPED: Final = 2
+ENDLESS: Final = 3
+ROOM: Final = 4
+
+# Bits of FORCE: each asks for a look at every tick.
+UNSURE: Final = 1
+ROLLED: Final = 2
+LIQUIDATING: Final = 4
+
+# States of an order, `quantlab.engine.lifecycle` by number.
+GONE: Final = 0
+PENDING_PARENT: Final = 1
+WORKS: Final = 2
+TRIGGERED: Final = 3
+PARTIAL: Final = 4
+FULL: Final = 5
+CANCELLED_STATE: Final = 6
+EXPIRED: Final = 7
+REFUSED: Final = 8
+STATE_NAMES: Final = (
+    "", "pending_parent", "working", "triggered", "partially_filled", "filled", "cancelled",
+    "expired", "rejected",
+)  # fmt: skip
+
+# Types and times of orders: indexes of qls.ir.ORDER_TYPES and TIMES.
+(MARKET, LIMIT_TYPE, STOP, STOP_LIMIT, TRAILING, TOUCH, TOUCH_LIMIT) = range(7)
+(DEFAULT, GTC, DAY_TIME, GTD, IOC, FOK) = range(6)
+(OCO, OUO) = (1, 2)
+
+# Actions of a rule, the gravest last.
+(WARN, REJECT_ORDERS, LOCK_UNTIL_RESET, DISABLE) = range(4)
+
+REASONS: Final = (
+    "", "not_filled", "oco", "ouo", "exit_filled", "parent_ended", "position_closed", "requested",
+    "flattened", "account_disabled", "account_locked", "time", "no_displayed_size",
+    "position_too_large", "quantity_off_step", "quantity_too_small", "quantity_too_large",
+    "price_off_tick", "trigger_reached", "would_trade", "invalid_stop_loss", "invalid_take_profit",
+    "would_not_reduce", "no_position", "too_many_orders", "no_quote", "instrument_allowlist",
+    "daily_loss", "expired_already", "unknown_parent", "group_refused", "run_ended",
+)  # fmt: skip
+(
+    NO_REASON, NOT_FILLED, BY_OCO, BY_OUO, EXIT_FILLED, PARENT_ENDED, POSITION_CLOSED, REQUESTED,
+    FLATTENED, ACCOUNT_DISABLED, ACCOUNT_LOCKED, BY_TIME, NO_DISPLAYED_SIZE, POSITION_TOO_LARGE,
+    QUANTITY_OFF_STEP, QUANTITY_TOO_SMALL, QUANTITY_TOO_LARGE, PRICE_OFF_TICK, TRIGGER_REACHED,
+    WOULD_TRADE, INVALID_STOP_LOSS, INVALID_TAKE_PROFIT, WOULD_NOT_REDUCE, NO_POSITION,
+    TOO_MANY_ORDERS, NO_QUOTE, INSTRUMENT_ALLOWLIST, BLOCKED, EXPIRED_ALREADY, UNKNOWN_PARENT,
+    GROUP_REFUSED, RUN_ENDED,
+) = range(32)  # fmt: skip
+
+# Why a fill came about.
+CAUSES: Final = ("signal", "working", "rule")
+(BY_SIGNAL, BY_QUOTE, BY_RULE) = range(3)
+
+NEVER_LOW: Final = -(1 << 62)
+NEVER_HIGH: Final = 1 << 62
