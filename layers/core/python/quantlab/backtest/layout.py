@@ -23,8 +23,8 @@ from typing import Final
     FILL_OWNER, FILL_SIDE, FILL_STEPS, FILL_TICKS, FILL_PROFIT, FILL_LEFT, FILL_SYMBOL,
     TAKEN_SYMBOL, TAKEN_BUY, TAKEN_SELL,
     SCRATCH_AT, SCRATCH, ROUNDS, MONEY_DIV, OFFSETS_AT, OFFSETS, OFFSET, UTC_OFFSET, TRAP,
-    LAST_REASON, ZONE_NEXT, ACCOUNT_WORDS,
-) = range(82)
+    LAST_REASON, ZONE_NEXT, BOOKS_AT, ACCOUNT_WORDS,
+) = range(83)
 
 # One symbol. The last four levels are those of equity, merged with those of orders in the first.
 (
@@ -83,7 +83,8 @@ from typing import Final
 
 # What a strategy hands over, in words: see `quantlab.qls.ir`.
 OUT_ORDERS: Final = 0
-OUT_FIRST: Final = 5
+OUT_PLACED: Final = 2
+OUT_FIRST: Final = 8
 # fmt: on
 
 # One quote of the data.

@@ -54,7 +54,7 @@ _ON_SCRATCH = 1
 def act(m: Any, out: Any) -> None:
     """Carry out the orders of one event, in their order."""
     count = out[at.OUT_ORDERS]
-    first = out[2] - count + 1
+    first = out[at.OUT_PLACED] - count + 1
     for i in range(count):
         r = at.OUT_FIRST + i * COMMAND_WORDS
         verb = out[r + VERB]
@@ -131,12 +131,24 @@ def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
             blank(m, _ON_SCRATCH)
         m[o + at.TAG] = out[r + TAG]
         refuse(m, s, o, first + i, reason)
+        refuse_group(m, out, i, count, first)
         return
     accept(m, s)
     if at_once:
         fill_order(m, s, o, False, planned, at.BY_SIGNAL)
     work_new(m, s)
     enforce(m)
+
+
+def refuse_group(m: Any, out: Any, i: int, count: int, first: int) -> None:
+    """Refuse the other orders of a group of which one was refused."""
+    r = at.OUT_FIRST + i * COMMAND_WORDS
+    for j in range(i + 1, count):
+        q = at.OUT_FIRST + j * COMMAND_WORDS
+        if out[q + VERB] <= PLACE and out[r + GROUP] > 0 and out[q + GROUP] == out[r + GROUP]:
+            out[q + VERB] = _TAKEN_UP
+            o = blank(m, _ON_SCRATCH)
+            refuse(m, m[m[at.MAP_AT] + out[q + SYMBOL]], o, first + j, at.GROUP_REFUSED)
 
 
 def waits(m: Any, o: int) -> bool:

@@ -1,0 +1,225 @@
+"""The kernels compiled by numba: the engine as object code, and the loop as bitcode to be joined.
+
+It is the only module of a backtest that needs numba; what it makes is kept, and `joining` takes it
+up without.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+import llvmlite.binding as llvm
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload, register_jitable
+
+from quantlab.backtest import layout, words
+from quantlab.backtest.kernels import (
+    book,
+    calls,
+    clock,
+    desk,
+    fills,
+    judge,
+    loop,
+    reading,
+    run,
+    worth,
+)
+from quantlab.engine import fill_models, pricing
+from quantlab.kernel import arith
+from quantlab.ledger import fees
+from quantlab.ledger import scalars as ledger_scalars
+from quantlab.rules import scalars as rules_scalars
+
+KERNELS: Final = (worth, book, fills, judge, clock, reading, desk, loop, run)
+SCALARS: Final = (arith, ledger_scalars, fees, pricing, rules_scalars)
+SOURCES: Final = (*KERNELS, *SCALARS, calls, words, layout, fill_models)
+_FILL_FUNCTIONS: Final = (
+    fill_models.plan_fill, fill_models.slippage_ticks, fill_models.expected_ticks,
+)  # fmt: skip
+_OPTIONS: Final = {"error_model": "numpy", "nogil": True, "boundscheck": False}
+_INLINED: Final = {**_OPTIONS, "forceinline": True}
+
+COLD: Final = "quantlab_backtest_engine"
+RUN: Final = "quantlab_backtest_run"
+TICK: Final = "quantlab_strategy_tick"
+EVENT: Final = "quantlab_strategy_event"
+
+_WORD: Final = types.int64
+_BLOCK: Final = types.CPointer(types.int64)
+(_LOOK, _PASS_TIME, _ACT) = range(3)
+
+
+class EngineCode(NamedTuple):
+    """The compiled engine: object code of all but the loop, and the loop's bitcode."""
+
+    cold: bytes
+    hot: bytes
+
+
+def source_digest() -> str:
+    """Return the hash of everything the compiled engine is made of, the CPU among it."""
+    digest = hashlib.sha256()
+    for part in (numba.__version__, llvm.get_host_cpu_name(), _features()):
+        digest.update(part.encode() + b"\0")
+    for module in (*SOURCES,):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
+def compile_engine() -> EngineCode:
+    """Compile the kernels; it takes some ten seconds of a core."""
+    _register()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    for name in (COLD, TICK, EVENT):
+        # numba resolves what it compiles; nothing is called before it is joined for good.
+        llvm.add_symbol(name, 1)
+    machine = target_machine()
+    cold = _module(_cold(), COLD, machine)
+    hot = _module(_hot(), RUN, machine)
+    return EngineCode(machine.emit_object(cold), hot.as_bitcode())
+
+
+def target_machine() -> Any:
+    """Return LLVM's description of the CPU at hand."""
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, reloc="pic", codemodel="default"
+    )
+
+
+def optimise(module: Any, machine: Any) -> None:
+    """Run LLVM's passes of O2 without its vectorisers."""
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+
+
+def _features() -> str:
+    features: str = llvm.get_host_cpu_features().flatten()
+    return features
+
+
+def _register() -> None:
+    """Let numba compile the kernels and the scalar functions they share with live trading."""
+    for module in SCALARS:
+        for function in _functions(module):
+            register_jitable(**_INLINED)(function)
+    for function in _FILL_FUNCTIONS:
+        register_jitable(**_INLINED)(function)
+    inlined = {*_functions(worth), clock.add_to_bars, book.order_at}
+    for module in KERNELS:
+        for function in _functions(module):
+            register_jitable(**(_INLINED if function in inlined else _OPTIONS))(function)
+    _register_words()
+    _register_calls()
+
+
+def _functions(module: ModuleType) -> list[Callable[..., Any]]:
+    return [
+        value
+        for value in vars(module).values()
+        if callable(value)
+        and not isinstance(value, type)
+        and getattr(value, "__module__", "") == module.__name__
+    ]
+
+
+def _register_words() -> None:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def as_double(_: Any, word: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            return builder.bitcast(values[0], ir.DoubleType())
+
+        return types.float64(word), generate
+
+    @overload(words.double_of, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def double_of(word: Any) -> Any:
+        del word
+        return lambda word: as_double(word)
+
+
+def _register_calls() -> None:
+    """Let the loop call the engine and the strategy by name."""
+    engine = types.ExternalFunction(COLD, _WORD(_WORD, _BLOCK, _BLOCK, _WORD))
+    tick = types.ExternalFunction(TICK, _WORD(_BLOCK, _BLOCK, _BLOCK, _WORD))
+    event = types.ExternalFunction(EVENT, _WORD(_BLOCK, _BLOCK, _BLOCK, _WORD, _WORD))
+
+    @overload(calls.look_at, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def look_at(m: Any, s: Any) -> Any:
+        del m, s
+        return lambda m, s: engine(_LOOK, m, m, s)
+
+    @overload(calls.pass_time_to, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def pass_time_to(m: Any, now: Any) -> Any:
+        del m, now
+        return lambda m, now: engine(_PASS_TIME, m, m, now)
+
+    @overload(calls.carry_out, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def carry_out(m: Any, out: Any) -> Any:
+        del m, out
+        return lambda m, out: engine(_ACT, m, out, 0)
+
+    @overload(calls.on_tick, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def on_tick(m: Any, out: Any, state: Any, s: Any) -> Any:
+        del m, out, state, s
+        return lambda m, out, state, s: tick(m, out, state, s)
+
+    @overload(calls.on_event, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def on_event(m: Any, out: Any, state: Any, kind: Any, index: Any) -> Any:
+        del m, out, state, kind, index
+        return lambda m, out, state, kind, index: event(m, out, state, kind, index)
+
+
+def _cold() -> Any:
+    look, pass_time, act = loop.look, clock.pass_time, desk.act
+
+    @numba.cfunc(_WORD(_WORD, _BLOCK, _BLOCK, _WORD), **_cfunc_options())  # type: ignore[untyped-decorator]
+    def engine(what: Any, m: Any, out: Any, argument: Any) -> Any:
+        if what == _LOOK:
+            look(m, argument)
+        elif what == _PASS_TIME:
+            pass_time(m, argument)
+        else:
+            act(m, out)
+        return 0
+
+    return engine
+
+
+def _hot() -> Any:
+    take = run.run
+
+    @numba.cfunc(  # type: ignore[untyped-decorator]
+        _WORD(_BLOCK, _BLOCK, _BLOCK, _BLOCK, _WORD, _WORD), **_cfunc_options()
+    )
+    def loop_(m: Any, out: Any, state: Any, quotes: Any, start: Any, end: Any) -> Any:
+        return take(m, out, state, quotes, start, end)
+
+    return loop_
+
+
+def _cfunc_options() -> dict[str, Any]:
+    return {"error_model": "numpy", "nopython": True}
+
+
+def _module(function: Any, name: str, machine: Any) -> Any:
+    """Return a compiled function's module with one entry of that name, optimised."""
+    module = llvm.parse_assembly(function.inspect_llvm())
+    for known in module.functions:
+        if known.name == function.native_name:
+            known.name, known.linkage = name, "external"
+        elif not known.is_declaration:
+            known.linkage = "internal"
+    for known in module.global_variables:
+        if not known.is_declaration:
+            known.linkage = "internal"
+    optimise(module, machine)
+    return module
