@@ -129,10 +129,13 @@ def _payload(history: History, one: Asked, number: int) -> dict[str, Any]:
     }
     if bracket:
         body["bracket"] = bracket
-    if one.oco:
-        body["links"] = {"type": "oco", "orders": [_terms(history, leg) for leg in one.oco]}
-    if one.children:
-        body["links"] = {"type": "oto", "orders": [_terms(history, leg) for leg in one.children]}
+    kind, legs = ("oco", one.oco) if one.oco else ("oto", one.children)
+    if legs:
+        orders = [
+            {**_terms(history, leg), "clientId": f"c{number + place}"}
+            for place, leg in enumerate(legs, 1)
+        ]
+        body["links"] = {"type": kind, "orders": orders}
     return body
 
 

@@ -122,3 +122,9 @@ def tell_due(m: Any, out: Any, state: Any) -> None:
             m[t + at.TIMER_DUE] = 0
             event(m, out, state, at.TIMER_EVENT, k)
             tell_fills(m, out, state)
+
+
+def single(m: Any, out: Any, state: Any, kind: int, index: int) -> None:
+    """Run one event by itself, as the strategy's start and stop, and all that comes of it."""
+    event(m, out, state, kind, index)
+    tell(m, out, state)

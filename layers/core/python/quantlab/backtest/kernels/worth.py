@@ -164,3 +164,12 @@ def note_equity(m: Any, equity: int) -> None:
     if m[at.PEAK] - equity > m[at.DRAWDOWN]:
         m[at.DRAWDOWN] = m[at.PEAK] - equity
         m[at.DRAWDOWN_AT] = m[at.NOW]
+
+
+def floor_of_kind(m: Any, kind: int) -> int:
+    """Return the highest floor of the rules of a kind; far below zero where there is none."""
+    found = at.NEVER_LOW
+    for j in range(m[at.RULES]):
+        if m[m[at.RULES_AT] + j * at.RULE_WORDS + at.RULE_KIND] == kind:
+            found = max(found, rule_floor(m, j, m[at.MARK]))
+    return found

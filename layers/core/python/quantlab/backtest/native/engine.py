@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba import types
+from numba.core import config as numba_config
 from numba.extending import intrinsic, overload, register_jitable
 
 from quantlab.backtest import layout, words
@@ -28,6 +29,18 @@ from quantlab.backtest.kernels import (
     reading,
     run,
     worth,
+)
+from quantlab.backtest.native.names import (
+    ACT,
+    ASK_EQUITY,
+    ASK_FLOOR,
+    ASK_VALUE,
+    COLD,
+    EVENT,
+    LOOK,
+    PASS_TIME,
+    RUN,
+    TICK,
 )
 from quantlab.engine import fill_models, pricing
 from quantlab.kernel import arith
@@ -44,14 +57,8 @@ _FILL_FUNCTIONS: Final = (
 _OPTIONS: Final = {"error_model": "numpy", "nogil": True, "boundscheck": False}
 _INLINED: Final = {**_OPTIONS, "forceinline": True}
 
-COLD: Final = "quantlab_backtest_engine"
-RUN: Final = "quantlab_backtest_run"
-TICK: Final = "quantlab_strategy_tick"
-EVENT: Final = "quantlab_strategy_event"
-
 _WORD: Final = types.int64
 _BLOCK: Final = types.CPointer(types.int64)
-(_LOOK, _PASS_TIME, _ACT) = range(3)
 
 
 class EngineCode(NamedTuple):
@@ -73,6 +80,9 @@ def source_digest() -> str:
 
 def compile_engine() -> EngineCode:
     """Compile the kernels; it takes some ten seconds of a core."""
+    # The whole is optimised once at the end; numba would do it again in every function.
+    config: Any = numba.config
+    config.OPT = numba_config._OptLevel(0)  # noqa: SLF001 - there is no other way to say it
     _register()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -155,17 +165,17 @@ def _register_calls() -> None:
     @overload(calls.look_at, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def look_at(m: Any, s: Any) -> Any:
         del m, s
-        return lambda m, s: engine(_LOOK, m, m, s)
+        return lambda m, s: engine(LOOK, m, m, s)
 
     @overload(calls.pass_time_to, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def pass_time_to(m: Any, now: Any) -> Any:
         del m, now
-        return lambda m, now: engine(_PASS_TIME, m, m, now)
+        return lambda m, now: engine(PASS_TIME, m, m, now)
 
     @overload(calls.carry_out, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def carry_out(m: Any, out: Any) -> Any:
         del m, out
-        return lambda m, out: engine(_ACT, m, out, 0)
+        return lambda m, out: engine(ACT, m, out, 0)
 
     @overload(calls.on_tick, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def on_tick(m: Any, out: Any, state: Any, s: Any) -> Any:
@@ -180,12 +190,19 @@ def _register_calls() -> None:
 
 def _cold() -> Any:
     look, pass_time, act = loop.look, clock.pass_time, desk.act
+    equity, floor, value = worth.equity_now, worth.floor_of_kind, worth.value_of
 
     @numba.cfunc(_WORD(_WORD, _BLOCK, _BLOCK, _WORD), **_cfunc_options())  # type: ignore[untyped-decorator]
     def engine(what: Any, m: Any, out: Any, argument: Any) -> Any:
-        if what == _LOOK:
+        if what == ASK_EQUITY:
+            return equity(m)
+        if what == ASK_FLOOR:
+            return floor(m, argument)
+        if what == ASK_VALUE:
+            return value(m, argument)
+        if what == LOOK:
             look(m, argument)
-        elif what == _PASS_TIME:
+        elif what == PASS_TIME:
             pass_time(m, argument)
         else:
             act(m, out)
@@ -195,12 +212,15 @@ def _cold() -> Any:
 
 
 def _hot() -> Any:
-    take = run.run
+    take, single = run.run, run.single
 
     @numba.cfunc(  # type: ignore[untyped-decorator]
         _WORD(_BLOCK, _BLOCK, _BLOCK, _BLOCK, _WORD, _WORD), **_cfunc_options()
     )
     def loop_(m: Any, out: Any, state: Any, quotes: Any, start: Any, end: Any) -> Any:
+        if end < 0:
+            single(m, out, state, -1 - end, start)
+            return 0
         return take(m, out, state, quotes, start, end)
 
     return loop_
