@@ -154,7 +154,7 @@ def log_fill(
     m[at.FILLS_TOTAL] += 1
     m[at.PENDING] = 1
     m[f + at.F_NS] = m[at.NOW]
-    m[f + at.F_SEQ] = m[at.SEQ]
+    m[f + at.F_SEQ] = m[w + at.QUOTE_SEQ]
     m[f + at.F_ORDER] = m[o + at.ID]
     m[f + at.F_OWNER] = m[o + at.OWNER]
     m[f + at.F_SYMBOL] = s

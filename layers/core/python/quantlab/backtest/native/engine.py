@@ -4,9 +4,7 @@ It is the only module of a backtest that needs numba; what it makes is kept, and
 up without.
 """
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -17,19 +15,8 @@ from numba import types
 from numba.core import config as numba_config
 from numba.extending import intrinsic, overload, register_jitable
 
-from quantlab.backtest import layout, words
-from quantlab.backtest.kernels import (
-    book,
-    calls,
-    clock,
-    desk,
-    fills,
-    judge,
-    loop,
-    reading,
-    run,
-    worth,
-)
+from quantlab.backtest import words
+from quantlab.backtest.kernels import book, calls, clock, desk, loop, run, worth
 from quantlab.backtest.native.names import (
     ACT,
     ASK_EQUITY,
@@ -42,15 +29,9 @@ from quantlab.backtest.native.names import (
     RUN,
     TICK,
 )
-from quantlab.engine import fill_models, pricing
-from quantlab.kernel import arith
-from quantlab.ledger import fees
-from quantlab.ledger import scalars as ledger_scalars
-from quantlab.rules import scalars as rules_scalars
+from quantlab.backtest.native.sources import KERNELS, SCALARS
+from quantlab.engine import fill_models
 
-KERNELS: Final = (worth, book, fills, judge, clock, reading, desk, loop, run)
-SCALARS: Final = (arith, ledger_scalars, fees, pricing, rules_scalars)
-SOURCES: Final = (*KERNELS, *SCALARS, calls, words, layout, fill_models)
 _FILL_FUNCTIONS: Final = (
     fill_models.plan_fill, fill_models.slippage_ticks, fill_models.expected_ticks,
 )  # fmt: skip
@@ -66,16 +47,6 @@ class EngineCode(NamedTuple):
 
     cold: bytes
     hot: bytes
-
-
-def source_digest() -> str:
-    """Return the hash of everything the compiled engine is made of, the CPU among it."""
-    digest = hashlib.sha256()
-    for part in (numba.__version__, llvm.get_host_cpu_name(), _features()):
-        digest.update(part.encode() + b"\0")
-    for module in (*SOURCES,):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
 
 
 def compile_engine() -> EngineCode:
