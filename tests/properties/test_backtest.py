@@ -50,7 +50,17 @@ PROFILES = (
 TRADING = (
     STANDARD,
     read_trading_terms({"commissions": {"*": {"commissionMinorPerLot": "277.7"}}}),
-    read_trading_terms({"commissions": {"*": {"commissionMinorPerLot": "0", "commissionBasisPoints": "0.3", "minimumMinorPerOrder": "125"}}}),
+    read_trading_terms(
+        {
+            "commissions": {
+                "*": {
+                    "commissionMinorPerLot": "0",
+                    "commissionBasisPoints": "0.3",
+                    "minimumMinorPerOrder": "125",
+                }
+            }
+        }
+    ),
 )
 
 
@@ -139,9 +149,7 @@ def command(draw: st.DrawFn, after: int, tick: Quote, given_: int) -> Asked:
 
 
 @st.composite
-def exits(
-    draw: st.DrawFn, one: Asked, tick: Quote
-) -> tuple[int | None, int | None, int | None]:
+def exits(draw: st.DrawFn, one: Asked, tick: Quote) -> tuple[int | None, int | None, int | None]:
     price = tick.ask_ticks if one.side > 0 else tick.bid_ticks
     entry = one.limit or one.trigger or price
     stop = entry - one.side * draw(off) if draw(st.booleans()) else None

@@ -171,7 +171,9 @@ def _print(document: dict[str, Any]) -> None:
     counts = ", ".join(
         f"{document[name]:,} {name}" for name in ("ticks", "orders", "fills", "trades")
     )
-    seconds = ", ".join(f"{name} {value * 1e3:.1f} ms" for name, value in document["timings"].items())
+    seconds = ", ".join(
+        f"{name} {value * 1e3:.1f} ms" for name, value in document["timings"].items()
+    )
     account, metrics = document["account"], document["metrics"]
     typer.echo(f"{document['strategy']}: {counts}; ended by {document['end']}")
     typer.echo(

@@ -9,7 +9,6 @@ from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.fill_model import RANDOM_TICKS, FillModel
 from quantlab.market.instrument import Instrument
 from quantlab.rules import terms
-from quantlab.rules.profile import parse_profile
 
 FLOORS: Final = (terms.DailyLoss, terms.MaxDrawdown)
 GOALS: Final = (terms.ProfitTarget, terms.MinTradingDays, terms.ProfitableDays)
@@ -89,12 +88,19 @@ class BacktestAccount:
 
 def free_profile(currency_digits: int, initial_minor: int) -> terms.Profile:
     """Return a profile without rules whose days begin at midnight UTC."""
-    document = {
-        "format": 1,
-        "name": "no-rules",
-        "day": {"reset": "00:00", "timeZone": "UTC"},
-        "rules": [],
-    }
-    return parse_profile(
-        document, currency_digits=currency_digits, initial_balance_minor=initial_minor
+    return terms.Profile(
+        name="no-rules",
+        version="",
+        currency_digits=currency_digits,
+        initial_balance_minor=initial_minor,
+        day=terms.DayTerms("00:00", "UTC"),
+        rules=(),
+        daily_losses=(),
+        drawdowns=(),
+        judged_consistencies=(),
+        order_rules=(),
+        order_blocking_ids=(),
+        high_water_basis=None,
+        asked_rules=(),
+        standing_rules=(),
     )

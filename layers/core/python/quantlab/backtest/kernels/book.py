@@ -32,9 +32,7 @@ def trigger_of(m: Any, o: int) -> int:
     """Return the price that triggers an armed order whose trigger is known."""
     if m[o + at.TYPE] != at.TRAILING:
         return m[o + at.TRIGGER]
-    return trail_trigger(
-        m[o + at.SIDE], m[o + at.PEAK_TICKS], m[o + at.TRAIL], m[o + at.TRAIL_PPM]
-    )
+    return trail_trigger(m[o + at.SIDE], m[o + at.PEAK_TICKS], m[o + at.TRAIL], m[o + at.TRAIL_PPM])
 
 
 def is_reached(m: Any, w: int, o: int) -> bool:

@@ -118,9 +118,7 @@ def entry_ticks(m: Any, w: int, o: int) -> int:
         return own
     if not is_fresh(m, w, m[at.NOW]):
         return own
-    price = expected_ticks(
-        m[w + at.SLIPPAGE], m[w + at.AMOUNT], m[w + at.BID], m[w + at.ASK], side
-    )
+    price = expected_ticks(m[w + at.SLIPPAGE], m[w + at.AMOUNT], m[w + at.BID], m[w + at.ASK], side)
     if own == NO_TICKS or side * (price - own) < 0:
         return price
     return own

@@ -97,7 +97,9 @@ def breach_level(m: Any) -> int:
     for j in range(m[at.RULES]):
         r = m[at.RULES_AT] + j * at.RULE_WORDS
         if is_news(m, j, m[r + at.RULE_ACTION]):
-            below = max(below, breach_below(m[r + at.RULE_COMPARATOR], rule_floor(m, j, m[at.MARK])))
+            below = max(
+                below, breach_below(m[r + at.RULE_COMPARATOR], rule_floor(m, j, m[at.MARK]))
+            )
     return below
 
 

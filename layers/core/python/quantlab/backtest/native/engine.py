@@ -38,6 +38,16 @@ _FILL_FUNCTIONS: Final = (
 _OPTIONS: Final = {"error_model": "numpy", "nogil": True, "boundscheck": False}
 _INLINED: Final = {**_OPTIONS, "forceinline": True}
 
+# No kernel raises. Where numba thinks one may, as for a division by zero, the process stops at once.
+_RAISES: Final = """
+declare void @llvm.trap()
+define ptr @numba_unpickle(ptr, i32, ptr) { call void @llvm.trap() unreachable }
+define ptr @numba_runtime_build_excinfo_struct(ptr, ptr) { call void @llvm.trap() unreachable }
+define void @numba_do_raise(ptr) { call void @llvm.trap() unreachable }
+define void @numba_gil_ensure(ptr) { call void @llvm.trap() unreachable }
+define void @numba_gil_release(ptr) { call void @llvm.trap() unreachable }
+define void @NRT_Free(ptr) { call void @llvm.trap() unreachable }
+"""
 _WORD: Final = types.int64
 _BLOCK: Final = types.CPointer(types.int64)
 
@@ -204,6 +214,7 @@ def _cfunc_options() -> dict[str, Any]:
 def _module(function: Any, name: str, machine: Any) -> Any:
     """Return a compiled function's module with one entry of that name, optimised."""
     module = llvm.parse_assembly(function.inspect_llvm())
+    module.link_in(llvm.parse_assembly(_RAISES))
     for known in module.functions:
         if known.name == function.native_name:
             known.name, known.linkage = name, "external"

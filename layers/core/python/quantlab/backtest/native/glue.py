@@ -256,9 +256,7 @@ class Glue:
 
     def _ask(self, what: int, argument: str) -> str:
         name = self._name()
-        self._line(
-            f"{name} = call i64 @{names.COLD}(i64 {what}, ptr %m, ptr %out, i64 {argument})"
-        )
+        self._line(f"{name} = call i64 @{names.COLD}(i64 {what}, ptr %m, ptr %out, i64 {argument})")
         return name
 
     def _call2(self, function: str, first: str, second: str) -> str:
