@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
-
-from tests.support.engine_cases import ACCOUNT_ID, BALANCE, catalog
+from unittest import mock
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
@@ -19,6 +18,7 @@ from quantlab.engine.inputs import Inputs
 from quantlab.engine.opening import Rules
 from quantlab.engine.replay import Decided
 from quantlab.kernel.decimals import format_units
+from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
@@ -27,6 +27,7 @@ from quantlab.market.quote import Quote
 from quantlab.qls import ir
 from quantlab.rules.day import open_day
 from quantlab.rules.terms import Profile
+from tests.support.engine_cases import ACCOUNT_ID, BALANCE, catalog
 
 NAN = float("nan")
 NUMBERS = {"limit": "price", "trigger": "triggerPrice", "trail": "trailDistance"}
@@ -108,7 +109,13 @@ def live(history: History) -> tuple[BatchRun, list[Fill]]:
         )
         inputs = Inputs(tick.ts_ns + number + 1, tick.ts_ns, tick.seq, missing=missing)
         given.append(Decided(command, inputs, "", None, None))
-    return run, [fill for outcome in run.run(given) for fill in outcome.fills]
+    with mock.patch("quantlab.engine.draft._age", _as_given):
+        return run, [fill for outcome in run.run(given) for fill in outcome.fills]
+
+
+def _as_given(held: tuple[str, Order]) -> int:
+    """Keep orders of one command as they came: live they stand by identifiers, which are hashes."""
+    return held[1].created_ns
 
 
 def _payload(history: History, one: Asked, number: int) -> dict[str, Any]:
@@ -148,9 +155,9 @@ def _terms(history: History, one: Asked) -> dict[str, Any]:
     }
     if one.time != "default":
         body["timeInForce"] = one.time
-    for field, name in NUMBERS.items():
-        if getattr(one, field) is not None:
-            body[name] = _price(history, one, getattr(one, field))
+    for number, name in NUMBERS.items():
+        if getattr(one, number) is not None:
+            body[name] = _price(history, one, getattr(one, number))
     if one.reduce:
         body["reduceOnly"] = True
     if one.post:
@@ -304,6 +311,13 @@ def live_fills(fills: Sequence[Fill]) -> list[tuple[Any, ...]]:
             )
         )  # fmt: skip
     return found
+
+
+def ended(state: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the day of an account that a rule has ended: a backtest is over then."""
+    if state["status"] == "disabled" and not state["positions"]:
+        return {**state, "day": None, "realised": None, "mark": None}
+    return state
 
 
 def state_of(m: Sequence[int], history: History) -> dict[str, Any]:

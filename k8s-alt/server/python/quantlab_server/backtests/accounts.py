@@ -27,7 +27,7 @@ class Configured(NamedTuple):
 
 
 def account_for(folder: Path, profile: str | None, symbols: Iterable[str]) -> Configured:
-    """Return the account of TENANT/TYPE, or one of 100,000 without rules; Refusal if there is none."""
+    """Return the account of TENANT/TYPE, or one of 100,000 without rules; or raise Refusal."""
     if profile is None:
         catalog = parse_catalog(read_object(folder / "instruments.json"))
         instruments = _instruments(catalog, symbols)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.account import FLOORS, BacktestAccount, NotRun
+from quantlab.backtest.account import BacktestAccount, NotRun
 from quantlab.backtest.words import word_of
 from quantlab.kernel.instants import SECOND_NS
 from quantlab.market.instrument import Instrument

@@ -192,49 +192,166 @@ def _longest_fall_days(f: Figures) -> float:
 
 _NET: Final = "realised profit less fees of a closed trade"
 METRICS: Final = (
-    Metric("netProfit", "money", "final equity less initial balance", lambda f: f.final - f.initial),
-    Metric("netProfitShare", "share", "net profit / initial balance", lambda f: f.final / f.initial - 1),
+    Metric(
+        "netProfit", "money", "final equity less initial balance", lambda f: f.final - f.initial
+    ),
+    Metric(
+        "netProfitShare", "share", "net profit / initial balance", lambda f: f.final / f.initial - 1
+    ),
     Metric("finalEquity", "money", "equity after the last quote", lambda f: f.final),
-    Metric("annualReturn", "share", "(final / initial)^(1 / years) - 1, years of 365.25 days", _annual),
-    Metric("maxDrawdown", "money", "deepest fall of equity under its peak, looked at on every quote", _drawdown),
-    Metric("maxDrawdownShare", "share", "deepest fall of the sampled equity as a share of its peak", _drawdown_share),
-    Metric("longestDrawdownDays", "days", "longest time from a peak of the sampled equity to the next", _longest_fall_days),
-    Metric("ulcerIndex", "share", "root of the mean squared fall of the sampled equity", lambda f: math.sqrt(float((f.falls**2).mean()))),
-    Metric("recoveryFactor", "ratio", "net profit / max drawdown", lambda f: _ratio(f.final - f.initial, _drawdown(f))),
-    Metric("calmar", "ratio", "annual return / max drawdown share", lambda f: _ratio(_annual(f) or 0.0, _drawdown_share(f))),
-    Metric("sharpe", "ratio", "mean / sample deviation of daily returns * sqrt(252); no risk-free rate", lambda f: _per_deviation(f.returns, math.sqrt(TRADING_DAYS))),
-    Metric("sortino", "ratio", "mean of daily returns / root of the mean squared negative ones * sqrt(252)", _sortino),
-    Metric("volatility", "share", "sample deviation of daily returns * sqrt(252)", lambda f: (_deviation(f.returns) or 0.0) * math.sqrt(TRADING_DAYS)),
-    Metric("probabilisticSharpe", "chance", "that the true Sharpe ratio is above 0 (Bailey, Lopez de Prado 2012)", _psr),
-    Metric("skewness", "number", "third standardised moment of daily returns", lambda f: _moment(f.returns, 3)),
-    Metric("kurtosis", "number", "fourth standardised moment of daily returns; 3 of a normal one", lambda f: _moment(f.returns, 4)),
-    Metric("valueAtRisk95", "share", "the return that 5 % of days were at or below", lambda f: _tail(f, mean=False)),
-    Metric("conditionalValueAtRisk95", "share", "mean return of the worst 5 % of days", lambda f: _tail(f, mean=True)),
+    Metric(
+        "annualReturn", "share", "(final / initial)^(1 / years) - 1, years of 365.25 days", _annual
+    ),
+    Metric(
+        "maxDrawdown",
+        "money",
+        "deepest fall of equity under its peak, looked at on every quote",
+        _drawdown,
+    ),
+    Metric(
+        "maxDrawdownShare",
+        "share",
+        "deepest fall of the sampled equity as a share of its peak",
+        _drawdown_share,
+    ),
+    Metric(
+        "longestDrawdownDays",
+        "days",
+        "longest time from a peak of the sampled equity to the next",
+        _longest_fall_days,
+    ),
+    Metric(
+        "ulcerIndex",
+        "share",
+        "root of the mean squared fall of the sampled equity",
+        lambda f: math.sqrt(float((f.falls**2).mean())),
+    ),
+    Metric(
+        "recoveryFactor",
+        "ratio",
+        "net profit / max drawdown",
+        lambda f: _ratio(f.final - f.initial, _drawdown(f)),
+    ),
+    Metric(
+        "calmar",
+        "ratio",
+        "annual return / max drawdown share",
+        lambda f: _ratio(_annual(f) or 0.0, _drawdown_share(f)),
+    ),
+    Metric(
+        "sharpe",
+        "ratio",
+        "mean / sample deviation of daily returns * sqrt(252); no risk-free rate",
+        lambda f: _per_deviation(f.returns, math.sqrt(TRADING_DAYS)),
+    ),
+    Metric(
+        "sortino",
+        "ratio",
+        "mean of daily returns / root of the mean squared negative ones * sqrt(252)",
+        _sortino,
+    ),
+    Metric(
+        "volatility",
+        "share",
+        "sample deviation of daily returns * sqrt(252)",
+        lambda f: (_deviation(f.returns) or 0.0) * math.sqrt(TRADING_DAYS),
+    ),
+    Metric(
+        "probabilisticSharpe",
+        "chance",
+        "that the true Sharpe ratio is above 0 (Bailey, Lopez de Prado 2012)",
+        _psr,
+    ),
+    Metric(
+        "skewness",
+        "number",
+        "third standardised moment of daily returns",
+        lambda f: _moment(f.returns, 3),
+    ),
+    Metric(
+        "kurtosis",
+        "number",
+        "fourth standardised moment of daily returns; 3 of a normal one",
+        lambda f: _moment(f.returns, 4),
+    ),
+    Metric(
+        "valueAtRisk95",
+        "share",
+        "the return that 5 % of days were at or below",
+        lambda f: _tail(f, mean=False),
+    ),
+    Metric(
+        "conditionalValueAtRisk95",
+        "share",
+        "mean return of the worst 5 % of days",
+        lambda f: _tail(f, mean=True),
+    ),
     Metric("bestDay", "share", "highest daily return", lambda f: float(f.returns.max())),
     Metric("worstDay", "share", "lowest daily return", lambda f: float(f.returns.min())),
     Metric("trades", "count", "closed trades", lambda f: len(f.closed)),
-    Metric("winRate", "share", f"share of trades with {_NET} above 0", lambda f: _ratio(len(f.wins), len(f.profits))),
+    Metric(
+        "winRate",
+        "share",
+        f"share of trades with {_NET} above 0",
+        lambda f: _ratio(len(f.wins), len(f.profits)),
+    ),
     Metric("grossProfit", "money", f"sum of every {_NET} above 0", lambda f: float(f.wins.sum())),
     Metric("grossLoss", "money", f"sum of every {_NET} below 0", lambda f: float(f.losses.sum())),
-    Metric("profitFactor", "ratio", "gross profit / -gross loss", lambda f: _ratio(float(f.wins.sum()), -float(f.losses.sum()))),
+    Metric(
+        "profitFactor",
+        "ratio",
+        "gross profit / -gross loss",
+        lambda f: _ratio(float(f.wins.sum()), -float(f.losses.sum())),
+    ),
     Metric("expectancy", "money", f"mean {_NET}", lambda f: _mean(f.profits)),
     Metric("averageWin", "money", "mean of the trades above 0", lambda f: _mean(f.wins)),
     Metric("averageLoss", "money", "mean of the trades below 0", lambda f: _mean(f.losses)),
-    Metric("payoffRatio", "ratio", "average win / -average loss", lambda f: _ratio(_mean(f.wins) or 0.0, -(_mean(f.losses) or 0.0))),
-    Metric("largestWin", "money", "best trade", lambda f: float(f.profits.max()) if len(f.profits) else None),
-    Metric("largestLoss", "money", "worst trade", lambda f: float(f.profits.min()) if len(f.profits) else None),
+    Metric(
+        "payoffRatio",
+        "ratio",
+        "average win / -average loss",
+        lambda f: _ratio(_mean(f.wins) or 0.0, -(_mean(f.losses) or 0.0)),
+    ),
+    Metric(
+        "largestWin",
+        "money",
+        "best trade",
+        lambda f: float(f.profits.max()) if len(f.profits) else None,
+    ),
+    Metric(
+        "largestLoss",
+        "money",
+        "worst trade",
+        lambda f: float(f.profits.min()) if len(f.profits) else None,
+    ),
     Metric("longestWinStreak", "count", "most trades above 0 in a row", lambda f: _streak(f, 1)),
     Metric("longestLossStreak", "count", "most trades below 0 in a row", lambda f: _streak(f, -1)),
-    Metric("systemQuality", "number", "SQN: mean / sample deviation of trades * sqrt(number of them)", lambda f: _per_deviation(f.profits, math.sqrt(len(f.profits)))),
+    Metric(
+        "systemQuality",
+        "number",
+        "SQN: mean / sample deviation of trades * sqrt(number of them)",
+        lambda f: _per_deviation(f.profits, math.sqrt(len(f.profits))),
+    ),
     Metric("kelly", "share", "win rate - (1 - win rate) / payoff ratio", _kelly),
-    Metric("averageTradeSeconds", "seconds", "mean time from a trade's first fill to its last", lambda f: _mean(f.durations)),
+    Metric(
+        "averageTradeSeconds",
+        "seconds",
+        "mean time from a trade's first fill to its last",
+        lambda f: _mean(f.durations),
+    ),
     Metric("longTrades", "count", "closed trades that bought first", lambda f: len(f.side(1))),
-    Metric("longProfit", "money", "net profit of the long trades", lambda f: float(f.side(1).sum())),
+    Metric(
+        "longProfit", "money", "net profit of the long trades", lambda f: float(f.side(1).sum())
+    ),
     Metric("shortTrades", "count", "closed trades that sold first", lambda f: len(f.side(-1))),
-    Metric("shortProfit", "money", "net profit of the short trades", lambda f: float(f.side(-1).sum())),
-    Metric("fees", "money", "what fills have cost", lambda f: int(f.finished.block[at.COSTS]) / f.scale),
+    Metric(
+        "shortProfit", "money", "net profit of the short trades", lambda f: float(f.side(-1).sum())
+    ),
+    Metric(
+        "fees", "money", "what fills have cost", lambda f: int(f.finished.block[at.COSTS]) / f.scale
+    ),
     Metric("exposure", "share", "share of samples with a position open", _exposure),
-)  # fmt: skip
+)
 
 
 def metrics_of(finished: Finished, trades: Sequence[Trade]) -> dict[str, float | int | None]:

@@ -10,6 +10,7 @@ import numpy as np
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, NotRun
 from quantlab.backtest.block import Span, new_block
+from quantlab.backtest.kernels.worth import note_worst
 from quantlab.backtest.native.joining import (
     Engine,
     Joined,
@@ -122,6 +123,7 @@ class Run:
             m[at.END] = ended if m[at.END] in (at.RUNNING, at.ROOM) else m[at.END]
         if m[at.END] == at.ROOM:
             m[at.END] = at.RUNNING
+        note_worst(m)
         self._empty()
         return self._finished(begin)
 

@@ -168,6 +168,8 @@ def tidy(m: Any, s: int) -> None:
     m[w + at.HIGH_BID] = m[w + at.EQ_HIGH_BID]
     m[w + at.LOW_ASK] = m[w + at.EQ_LOW_ASK]
     m[w + at.HIGH_ASK] = m[w + at.EQ_HIGH_ASK]
+    m[w + at.WORST_BID] = m[w + at.BID]
+    m[w + at.WORST_ASK] = m[w + at.ASK]
     if m[w + at.ORDERS] == 0:
         return
     compact(m, w)

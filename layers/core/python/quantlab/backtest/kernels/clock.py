@@ -27,7 +27,7 @@ def pass_time(m: Any, now: int) -> None:
 def plan_next(m: Any) -> None:
     """Note when time has something to do again."""
     soonest = min(m[at.DAY_RESET], m[at.EXPIRY])
-    soonest = min(soonest, min(m[at.SAMPLE_NEXT], m[at.ZONE_NEXT]))
+    soonest = min(soonest, m[at.SAMPLE_NEXT], m[at.ZONE_NEXT])
     for k in range(m[at.STREAMS]):
         soonest = min(soonest, m[m[at.STREAMS_AT] + k * at.STREAM_WORDS + at.BAR_END])
     for k in range(m[at.TIMERS]):

@@ -11,7 +11,6 @@ from quantlab.backtest.kernels.fills import (
     fill_order,
     is_blocked,
     plan,
-    reducible,
 )
 from quantlab.backtest.kernels.judge import (
     blank,
@@ -43,7 +42,7 @@ from quantlab.backtest.kernels.reading import (
     read_stop,
     read_target,
 )
-from quantlab.backtest.kernels.worth import is_fresh, symbol_at, tune
+from quantlab.backtest.kernels.worth import is_fresh, note_worst, symbol_at, tune
 from quantlab.backtest.words import double_of
 
 (PLACE, CANCEL, CANCEL_ALL, CLOSE, FLATTEN, REVERSE) = range(6)
@@ -55,6 +54,7 @@ def act(m: Any, out: Any) -> None:
     """Carry out the orders of one event, in their order."""
     count = out[at.OUT_ORDERS]
     first = out[at.OUT_PLACED] - count + 1
+    note_worst(m)
     for i in range(count):
         r = at.OUT_FIRST + i * COMMAND_WORDS
         verb = out[r + VERB]
@@ -111,33 +111,33 @@ def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
     w = symbol_at(m, s)
     reason = guarded(m, w, out[r + FLAGS] & 1 != 0, False)
     m[at.SCRATCH] = _ON_SCRATCH
-    if reason == at.NO_REASON and out[r + PARENT] != 0:
-        reason = at.UNKNOWN_PARENT
     if reason == at.NO_REASON:
         reason = gather(m, out, i, count, first)
-    if reason == at.NO_REASON:
-        reason = overfull(m, w)
     o = m[at.SCRATCH_AT] + _ON_SCRATCH * at.ORDER_WORDS
     planned = (0, 0, 0, 0)
-    at_once = False
-    if reason == at.NO_REASON:
-        at_once = not waits(m, o)
-        if at_once:
-            planned = plan(m, s, o)
-            if planned[0] > PLANNED:
-                reason = planned[0]
+    at_once = reason == at.NO_REASON and not waits(m, o)
+    if at_once:
+        planned = plan(m, s, o)
+        reason = planned[0] if planned[0] > PLANNED else reason
     if reason != at.NO_REASON:
-        if m[at.SCRATCH] == _ON_SCRATCH:
-            blank(m, _ON_SCRATCH)
-        m[o + at.TAG] = out[r + TAG]
-        refuse(m, s, o, first + i, reason)
-        refuse_group(m, out, i, count, first)
+        turn_down(m, out, i, count, first, reason)
         return
     accept(m, s)
     if at_once:
         fill_order(m, s, o, False, planned, at.BY_SIGNAL)
     work_new(m, s)
     enforce(m)
+
+
+def turn_down(m: Any, out: Any, i: int, count: int, first: int, reason: int) -> None:
+    """Refuse an order, with the others of its group."""
+    r = at.OUT_FIRST + i * COMMAND_WORDS
+    o = m[at.SCRATCH_AT] + _ON_SCRATCH * at.ORDER_WORDS
+    if m[at.SCRATCH] == _ON_SCRATCH:
+        blank(m, _ON_SCRATCH)
+    m[o + at.TAG] = out[r + TAG]
+    refuse(m, m[m[at.MAP_AT] + out[r + SYMBOL]], o, first + i, reason)
+    refuse_group(m, out, i, count, first)
 
 
 def refuse_group(m: Any, out: Any, i: int, count: int, first: int) -> None:
@@ -156,7 +156,7 @@ def waits(m: Any, o: int) -> bool:
     return m[o + at.TYPE] != at.MARKET or m[o + at.ACTIVE] > 0
 
 
-def overfull(m: Any, w: int) -> int:
+def overfull(m: Any) -> int:
     """Return NO_REASON where there is room for all that would have to wait."""
     waiting = 0
     for k in range(_ON_SCRATCH, m[at.SCRATCH]):
@@ -174,7 +174,7 @@ def gather(m: Any, out: Any, i: int, count: int, first: int) -> int:
     """
     r = at.OUT_FIRST + i * COMMAND_WORDS
     group = out[r + GROUP]
-    reason = at.NO_REASON
+    reason = at.UNKNOWN_PARENT if out[r + PARENT] != 0 else at.NO_REASON
     for j in range(i, count):
         q = at.OUT_FIRST + j * COMMAND_WORDS
         member = j == i or (group > 0 and out[q + GROUP] == group)
@@ -188,7 +188,7 @@ def gather(m: Any, out: Any, i: int, count: int, first: int) -> int:
     for k in range(_ON_SCRATCH, members):
         if reason == at.NO_REASON:
             reason = add_children(m, out, i, count, first, k)
-    return reason
+    return overfull(m) if reason == at.NO_REASON else reason
 
 
 def add_member(m: Any, out: Any, q: int, owner: int, group: int) -> int:
@@ -253,7 +253,7 @@ def add_exits(m: Any, out: Any, r: int, w: int, o: int, k: int) -> int:
 
 
 def accept(m: Any, s: int) -> None:
-    """Number the orders of a command and put those that wait into the book."""
+    """Give the orders of a command their numbers, and put those that wait into the book."""
     w = symbol_at(m, s)
     base = m[at.NEXT_ORDER] - _ON_SCRATCH + 1
     for k in range(_ON_SCRATCH, m[at.SCRATCH]):

@@ -14,6 +14,7 @@ from quantlab.backtest.kernels.worth import (
     equity_now,
     is_known,
     note_equity,
+    note_worst,
     symbol_at,
     tune,
 )
@@ -22,6 +23,7 @@ from quantlab.rules.scalars import next_mark
 
 def look(m: Any, s: int) -> None:
     """Do everything a symbol's new quote calls for: days, orders, rules, what is left to close."""
+    note_worst(m)
     if m[at.FORCE] & at.ROLLED != 0:
         begin_day(m)
     see_equity(m)

@@ -201,9 +201,8 @@ def read_order(m: Any, out: Any, r: int, w: int, o: int) -> int:
         return reason
     steps = size_of(m, out, r, w, entry_ticks(m, w, o))
     reason = within(m, w, steps)
-    if reason == at.NO_REASON and m[o + at.REDUCE] != 0:
-        if reducible(m, w, m[o + at.SIDE]) == 0:
-            reason = at.WOULD_NOT_REDUCE
+    if reason == at.NO_REASON and m[o + at.REDUCE] != 0 and reducible(m, w, m[o + at.SIDE]) == 0:
+        reason = at.WOULD_NOT_REDUCE
     m[o + at.STEPS] = steps
     return reason
 

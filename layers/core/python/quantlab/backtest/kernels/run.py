@@ -8,7 +8,7 @@ from quantlab.backtest.kernels.clock import add_to_bars
 
 
 def run(m: Any, out: Any, state: Any, quotes: Any, start: int, end: int) -> int:
-    """Take quotes from start up to end; return the first not taken, where the run ends or pauses."""
+    """Take quotes from start to end; return the first not taken, where the run ends or pauses."""
     for i in range(start, end):
         q = i * at.QUOTE_WORDS
         now, bid, ask = quotes[q], quotes[q + at.Q_BID], quotes[q + at.Q_ASK]
@@ -16,34 +16,49 @@ def run(m: Any, out: Any, state: Any, quotes: Any, start: int, end: int) -> int:
         w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
         if now >= m[at.NEXT]:
             pass_time_to(m, now)
-        m[at.NOW] = now
-        m[at.SEQ] = i + 1
-        m[w + at.BID] = bid
-        m[w + at.ASK] = ask
-        m[w + at.TS] = now
-        m[w + at.QUOTE_SEQ] = i + 1
-        m[w + at.BID_SIZE] = quotes[q + at.Q_BID_SIZE]
-        m[w + at.ASK_SIZE] = quotes[q + at.Q_ASK_SIZE]
+        take(m, w, quotes, q, i)
         if m[w + at.HAS_STREAMS] != 0:
             add_to_bars(m, s, now, bid)
-        if (
-            bid <= m[w + at.LOW_BID]
-            or bid >= m[w + at.HIGH_BID]
-            or ask <= m[w + at.LOW_ASK]
-            or ask >= m[w + at.HIGH_ASK]
-            or m[at.FORCE] != 0
-        ):
+        if is_touched(m, w, bid, ask):
             look_at(m, s)
         if m[at.PENDING] != 0:
             tell(m, out, state)
-            if m[at.END] != at.RUNNING and m[at.END] != at.ROOM:
-                return i + 1
-        count = on_tick(m, out, state, s)
+        count = 0 if has_ended(m) else on_tick(m, out, state, s)
         if count != 0:
             answer(m, out, state, count)
         if m[at.END] != at.RUNNING:
             return i + 1
     return end
+
+
+def take(m: Any, w: int, quotes: Any, q: int, i: int) -> None:
+    """Make a quote the latest of its symbol."""
+    m[at.NOW] = quotes[q]
+    m[at.SEQ] = i + 1
+    m[w + at.TS] = quotes[q]
+    m[w + at.BID] = quotes[q + at.Q_BID]
+    m[w + at.ASK] = quotes[q + at.Q_ASK]
+    m[w + at.BID_SIZE] = quotes[q + at.Q_BID_SIZE]
+    m[w + at.ASK_SIZE] = quotes[q + at.Q_ASK_SIZE]
+    m[w + at.QUOTE_SEQ] = i + 1
+
+
+def has_ended(m: Any) -> bool:
+    """Say whether the run is over; one that only pauses is not."""
+    return m[at.END] != at.RUNNING and m[at.END] != at.ROOM
+
+
+def is_touched(m: Any, w: int, bid: int, ask: int) -> bool:
+    """Say whether a quote has reached a level, or every quote is looked at; note the worst."""
+    m[w + at.WORST_BID] = min(m[w + at.WORST_BID], bid)
+    m[w + at.WORST_ASK] = max(m[w + at.WORST_ASK], ask)
+    return (
+        bid <= m[w + at.LOW_BID]
+        or bid >= m[w + at.HIGH_BID]
+        or ask <= m[w + at.LOW_ASK]
+        or ask >= m[w + at.HIGH_ASK]
+        or m[at.FORCE] != 0
+    )
 
 
 def answer(m: Any, out: Any, state: Any, count: int) -> None:
@@ -60,7 +75,7 @@ def answer(m: Any, out: Any, state: Any, count: int) -> None:
 def tell(m: Any, out: Any, state: Any) -> None:
     """Tell the strategy of fills, bars and timers until nothing is left to tell."""
     rounds = 0
-    while m[at.PENDING] != 0 and (m[at.END] == at.RUNNING or m[at.END] == at.ROOM):
+    while m[at.PENDING] != 0 and not has_ended(m):
         m[at.PENDING] = 0
         rounds += 1
         if rounds > at.ROUNDS_MAX:

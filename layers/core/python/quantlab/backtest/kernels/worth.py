@@ -13,6 +13,7 @@ from quantlab.ledger.scalars import closing_ticks, equity_of_open, open_gain
 from quantlab.rules.scalars import BASIS_EQUITY, breach_below, floor_of
 
 _HALF = MICRO // 2
+NO_FALL = 1 << 62
 
 
 def symbol_at(m: Any, s: int) -> int:
@@ -115,40 +116,48 @@ def tune(m: Any) -> None:
     """Set the levels of every open position from the present equity, mark and drawdown."""
     if m[at.HELD] == 0:
         return
-    total = 0
+    total = open_value(m)
+    down, up = breach_level(m), m[at.PEAK]
+    if m[at.HELD] > 1:
+        down = max(down, up - m[at.DRAWDOWN])
+    if m[at.BASIS] == BASIS_EQUITY:
+        up = min(up, m[at.MARK])
+    high = (up + 1 - m[at.BALANCE]) * MICRO - _HALF - m[at.CARRY]
+    rise, fall = share(m, high - total), NO_FALL
+    if down > at.NEVER_LOW:
+        low = (down - m[at.BALANCE]) * MICRO - _HALF - m[at.CARRY] + 1
+        fall = share(m, total - low)
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         if m[w + at.SIZE] != 0:
             m[w + at.VALUE] = value_of(m, w)
-            total += m[w + at.VALUE]
-    down = max(breach_level(m), m[at.PEAK] - m[at.DRAWDOWN])
-    up = m[at.PEAK]
-    if m[at.BASIS] == BASIS_EQUITY:
-        up = min(up, m[at.MARK])
-    low = (down - m[at.BALANCE]) * MICRO - _HALF - m[at.CARRY] + 1
-    high = (up + 1 - m[at.BALANCE]) * MICRO - _HALF - m[at.CARRY]
-    fall, rise = (total - low) // m[at.HELD], (high - total) // m[at.HELD]
-    for s in range(m[at.SYMBOLS]):
-        w = symbol_at(m, s)
-        if m[w + at.SIZE] != 0:
-            set_levels(m, w, m[w + at.VALUE] - fall, m[w + at.VALUE] + rise)
+            set_levels(m, w, fall, m[w + at.VALUE] + rise)
 
 
-def set_levels(m: Any, w: int, low: int, high: int) -> None:
-    """Set the prices at which a position's value may fall below low, or reach high.
+def share(m: Any, room: int) -> int:
+    """Return what of a room for loss or gain one open position may use up."""
+    return room if m[at.HELD] == 1 else room // m[at.HELD]
+
+
+def set_levels(m: Any, w: int, fall: int, high: int) -> None:
+    """Set the prices at which a position's value may fall by more than fall, or reach high.
 
     Rounding a value moves it by half at most, so a unit on either side is looked at too.
     """
     num, den, cost, size = m[w + at.UNIT_NUM], m[w + at.UNIT_DEN], m[w + at.COST], m[w + at.SIZE]
-    least = scaled(low + 1, den, num) + cost
     most = scaled(high - 1, den, num) + cost
     clear_levels(m, w)
     if size > 0:
-        m[w + at.EQ_LOW_BID] = least // size
         m[w + at.EQ_HIGH_BID] = -(-most // size)
     else:
-        m[w + at.EQ_HIGH_ASK] = -(least // -size)
         m[w + at.EQ_LOW_ASK] = -most // -size
+    if fall == NO_FALL:
+        return
+    least = scaled(m[w + at.VALUE] - fall + 1, den, num) + cost
+    if size > 0:
+        m[w + at.EQ_LOW_BID] = least // size
+    else:
+        m[w + at.EQ_HIGH_ASK] = -(least // -size)
 
 
 def clear_levels(m: Any, w: int) -> None:
@@ -163,9 +172,7 @@ def note_equity(m: Any, equity: int) -> None:
     """Keep an equity as the latest, for the curve's peak and the deepest fall from it."""
     m[at.EQUITY] = equity
     m[at.PEAK] = max(m[at.PEAK], equity)
-    if m[at.PEAK] - equity > m[at.DRAWDOWN]:
-        m[at.DRAWDOWN] = m[at.PEAK] - equity
-        m[at.DRAWDOWN_AT] = m[at.NOW]
+    m[at.DRAWDOWN] = max(m[at.DRAWDOWN], m[at.PEAK] - equity)
 
 
 def floor_of_kind(m: Any, kind: int) -> int:
@@ -175,3 +182,22 @@ def floor_of_kind(m: Any, kind: int) -> int:
         if m[m[at.RULES_AT] + j * at.RULE_WORDS + at.RULE_KIND] == kind:
             found = max(found, rule_floor(m, j, m[at.MARK]))
     return found
+
+
+def note_worst(m: Any) -> None:
+    """Take the worst prices since the last look into the drawdown, while one position is open.
+
+    Between two looks the peak stands still, and so do money and position: the worst price of the
+    closing side was the lowest equity. With more positions each new depth is looked at itself.
+    """
+    if m[at.HELD] != 1:
+        return
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[w + at.SIZE] != 0:
+            price = closing_ticks(m[w + at.SIZE], m[w + at.WORST_BID], m[w + at.WORST_ASK])
+            value = open_gain(
+                m[w + at.SIZE], m[w + at.COST], price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]
+            )
+            worst = equity_of_open(m[at.BALANCE], m[at.CARRY], value)
+            m[at.DRAWDOWN] = max(m[at.DRAWDOWN], m[at.PEAK] - worst)

@@ -5,7 +5,6 @@ up without.
 """
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import llvmlite.binding as llvm
@@ -38,7 +37,7 @@ _FILL_FUNCTIONS: Final = (
 _OPTIONS: Final = {"error_model": "numpy", "nogil": True, "boundscheck": False}
 _INLINED: Final = {**_OPTIONS, "forceinline": True}
 
-# No kernel raises. Where numba thinks one may, as for a division by zero, the process stops at once.
+# No kernel raises. Where numba thinks one may, as for a division by zero, the process stops.
 _RAISES: Final = """
 declare void @llvm.trap()
 define ptr @numba_unpickle(ptr, i32, ptr) { call void @llvm.trap() unreachable }
@@ -105,7 +104,14 @@ def _register() -> None:
             register_jitable(**_INLINED)(function)
     for function in _FILL_FUNCTIONS:
         register_jitable(**_INLINED)(function)
-    inlined = {*_functions(worth), clock.add_to_bars, book.order_at}
+    inlined = {
+        *_functions(worth),
+        clock.add_to_bars,
+        book.order_at,
+        run.is_touched,
+        run.take,
+        run.has_ended,
+    }
     for module in KERNELS:
         for function in _functions(module):
             register_jitable(**(_INLINED if function in inlined else _OPTIONS))(function)
@@ -113,7 +119,7 @@ def _register() -> None:
     _register_calls()
 
 
-def _functions(module: ModuleType) -> list[Callable[..., Any]]:
+def _functions(module: Any) -> list[Callable[..., Any]]:
     return [
         value
         for value in vars(module).values()
@@ -134,7 +140,7 @@ def _register_words() -> None:
     @overload(words.double_of, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def double_of(word: Any) -> Any:
         del word
-        return lambda word: as_double(word)
+        return lambda word: as_double(word)  # noqa: PLW0108 - numba takes functions of Python
 
 
 def _register_calls() -> None:
@@ -161,12 +167,14 @@ def _register_calls() -> None:
     @overload(calls.on_tick, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def on_tick(m: Any, out: Any, state: Any, s: Any) -> Any:
         del m, out, state, s
-        return lambda m, out, state, s: tick(m, out, state, s)
+        return lambda m, out, state, s: tick(m, out, state, s)  # noqa: PLW0108 - as above
 
     @overload(calls.on_event, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def on_event(m: Any, out: Any, state: Any, kind: Any, index: Any) -> Any:
         del m, out, state, kind, index
-        return lambda m, out, state, kind, index: event(m, out, state, kind, index)
+        return lambda m, out, state, kind, index: event(  # noqa: PLW0108 - as above
+            m, out, state, kind, index
+        )
 
 
 def _cold() -> Any:

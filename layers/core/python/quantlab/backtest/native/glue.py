@@ -60,9 +60,10 @@ class Glue:
             (
                 handlers,
                 f"declare i64 @{names.COLD}(i64, ptr, ptr, i64)",
-                f"define i64 @{names.TICK}({parameters}, i64 %s) alwaysinline nounwind {{\n{tick}}}",
-                f"define i64 @{names.EVENT}({parameters}, i64 %kind, i64 %index) nounwind"
-                f" {{\n{event}}}",
+                f"define i64 @{names.TICK}({parameters}, i64 %s) alwaysinline nounwind {{",
+                f"{tick}}}",
+                f"define i64 @{names.EVENT}({parameters}, i64 %kind, i64 %index) nounwind {{",
+                f"{event}}}",
                 "",
             )
         )
