@@ -83,7 +83,7 @@ def _program(file: Path) -> Program:
         raise Refusal(f"{file} cannot be read: {error}") from error
     compiled = compile_source(source)
     if compiled.program is None:
-        shown = "\n\n".join(show(one, source, str(file)) for one in compiled.diagnostics)
+        shown = "\n\n".join(show(source, one, str(file)) for one in compiled.diagnostics)
         raise Refusal(shown)
     return compiled.program
 

@@ -116,7 +116,7 @@ def _put_account(m: Any, account: BacktestAccount, span: Span, resets: Sequence[
 def _put_rules(m: Any, account: BacktestAccount, span: Span) -> None:
     day = open_day(account.profile, account.initial_minor, account.initial_minor, span.first_ns)
     opened = account.opening(day)
-    rules = [*account.profile.daily_losses, *account.profile.drawdowns]
+    rules = equity_rules(account.profile)
     m[at.RULES] = len(rules)
     for j, rule in enumerate(rules):
         r = m[at.RULES_AT] + j * at.RULE_WORDS

@@ -10,7 +10,7 @@ import numpy as np
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, NotRun
 from quantlab.backtest.block import Span, new_block
-from quantlab.backtest.kernels.worth import note_worst
+from quantlab.backtest.kernels.worth import equity_now, note_equity, note_worst
 from quantlab.backtest.native.joining import (
     Engine,
     Joined,
@@ -124,6 +124,7 @@ class Run:
         if m[at.END] == at.ROOM:
             m[at.END] = at.RUNNING
         note_worst(m)
+        note_equity(m, equity_now(m))
         self._empty()
         return self._finished(begin)
 

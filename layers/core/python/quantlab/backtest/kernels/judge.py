@@ -118,9 +118,21 @@ def name(m: Any, o: int) -> None:
 
 
 def mop_up(m: Any) -> None:
-    """Close what is left of an ended account's positions: once at each new quote of a symbol."""
+    """Close what is left of an ended account's positions, and judge a locked one by what that cost.
+
+    It may break a graver rule then, which closes once more.
+    """
     if m[at.STATUS] == at.ACTIVE_STATUS:
         return
+    close_rest(m)
+    if m[at.STATUS] == at.LOCKED and m[at.HELD] != 0:
+        begin_command(m)
+        enforce(m)
+        close_rest(m)
+
+
+def close_rest(m: Any) -> None:
+    """Close what is left of the positions: once at each new quote of a symbol."""
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         fresh = m[w + at.QUOTE_SEQ] != m[w + at.LIQUIDATED]

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba import types
+from numba import extending
+from numba import types as numba_types
 from numba.core import config as numba_config
-from numba.extending import intrinsic, overload, register_jitable
 
 from quantlab.backtest import words
 from quantlab.backtest.kernels import book, calls, clock, desk, loop, run, worth
@@ -34,6 +34,13 @@ from quantlab.engine import fill_models
 _FILL_FUNCTIONS: Final = (
     fill_models.plan_fill, fill_models.slippage_ticks, fill_models.expected_ticks,
 )  # fmt: skip
+# What numba says of its types is not what it takes.
+numba_: Any = numba
+types: Any = numba_types
+intrinsic: Any = extending.intrinsic
+overload: Any = extending.overload
+register_jitable: Any = extending.register_jitable
+_levels: Any = numba_config
 _OPTIONS: Final = {"error_model": "numpy", "nogil": True, "boundscheck": False}
 _INLINED: Final = {**_OPTIONS, "forceinline": True}
 
@@ -61,8 +68,7 @@ class EngineCode(NamedTuple):
 def compile_engine() -> EngineCode:
     """Compile the kernels; it takes some ten seconds of a core."""
     # The whole is optimised once at the end; numba would do it again in every function.
-    config: Any = numba.config
-    config.OPT = numba_config._OptLevel(0)  # noqa: SLF001 - there is no other way to say it
+    numba_.config.OPT = _levels._OptLevel(0)  # noqa: SLF001 - there is no other way to say it
     _register()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -130,14 +136,14 @@ def _functions(module: Any) -> list[Callable[..., Any]]:
 
 
 def _register_words() -> None:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def as_double(_: Any, word: Any) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
             return builder.bitcast(values[0], ir.DoubleType())
 
         return types.float64(word), generate
 
-    @overload(words.double_of, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    @overload(words.double_of, jit_options=_INLINED, strict=False)
     def double_of(word: Any) -> Any:
         del word
         return lambda word: as_double(word)  # noqa: PLW0108 - numba takes functions of Python
@@ -149,27 +155,27 @@ def _register_calls() -> None:
     tick = types.ExternalFunction(TICK, _WORD(_BLOCK, _BLOCK, _BLOCK, _WORD))
     event = types.ExternalFunction(EVENT, _WORD(_BLOCK, _BLOCK, _BLOCK, _WORD, _WORD))
 
-    @overload(calls.look_at, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    @overload(calls.look_at, jit_options=_INLINED, strict=False)
     def look_at(m: Any, s: Any) -> Any:
         del m, s
         return lambda m, s: engine(LOOK, m, m, s)
 
-    @overload(calls.pass_time_to, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    @overload(calls.pass_time_to, jit_options=_INLINED, strict=False)
     def pass_time_to(m: Any, now: Any) -> Any:
         del m, now
         return lambda m, now: engine(PASS_TIME, m, m, now)
 
-    @overload(calls.carry_out, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    @overload(calls.carry_out, jit_options=_INLINED, strict=False)
     def carry_out(m: Any, out: Any) -> Any:
         del m, out
         return lambda m, out: engine(ACT, m, out, 0)
 
-    @overload(calls.on_tick, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    @overload(calls.on_tick, jit_options=_INLINED, strict=False)
     def on_tick(m: Any, out: Any, state: Any, s: Any) -> Any:
         del m, out, state, s
         return lambda m, out, state, s: tick(m, out, state, s)  # noqa: PLW0108 - as above
 
-    @overload(calls.on_event, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    @overload(calls.on_event, jit_options=_INLINED, strict=False)
     def on_event(m: Any, out: Any, state: Any, kind: Any, index: Any) -> Any:
         del m, out, state, kind, index
         return lambda m, out, state, kind, index: event(  # noqa: PLW0108 - as above
@@ -181,7 +187,7 @@ def _cold() -> Any:
     look, pass_time, act = loop.look, clock.pass_time, desk.act
     equity, floor, value = worth.equity_now, worth.floor_of_kind, worth.value_of
 
-    @numba.cfunc(_WORD(_WORD, _BLOCK, _BLOCK, _WORD), **_cfunc_options())  # type: ignore[untyped-decorator]
+    @numba_.cfunc(_WORD(_WORD, _BLOCK, _BLOCK, _WORD), **_cfunc_options())
     def engine(what: Any, m: Any, out: Any, argument: Any) -> Any:
         if what == ASK_EQUITY:
             return equity(m)
@@ -203,9 +209,7 @@ def _cold() -> Any:
 def _hot() -> Any:
     take, single = run.run, run.single
 
-    @numba.cfunc(  # type: ignore[untyped-decorator]
-        _WORD(_BLOCK, _BLOCK, _BLOCK, _BLOCK, _WORD, _WORD), **_cfunc_options()
-    )
+    @numba_.cfunc(_WORD(_BLOCK, _BLOCK, _BLOCK, _BLOCK, _WORD, _WORD), **_cfunc_options())
     def loop_(m: Any, out: Any, state: Any, quotes: Any, start: Any, end: Any) -> Any:
         if end < 0:
             single(m, out, state, -1 - end, start)
