@@ -94,6 +94,9 @@ bench-detection: .venv/.dev ## Measure from the tick that breaks a floor to the 
 bench-qls: .venv/.dev ## Measure compiling a strategy, and one live event of it
 	$(BIN)/python -m bench.qls
 
+bench-backtest: .venv/.dev ## Measure backtests against the bare loop of this machine
+	$(BIN)/python -m bench.backtest
+
 bench-aws: .venv/.dev aws-environments ## Measure the same functions on a local cloud of their own
 	$(BIN)/python -m bench.aws_local
 

@@ -48,7 +48,9 @@ def run(
     report: Annotated[Path | None, typer.Option(help="Write a page with charts.")] = None,
     configs: Annotated[Path, typer.Option(help="The configuration folder.")] = CONFIGS,
     *,
-    details: Annotated[bool, typer.Option(help="Put every fill, order and day into JSON.")] = False,
+    details: Annotated[
+        bool, typer.Option(help="Put all trades, fills, orders and days into JSON.")
+    ] = False,
 ) -> None:
     """Run a strategy from the first quote to the last, or to the rule it breaks."""
     try:
@@ -108,6 +110,8 @@ def _finished(
             _inputs(program, given),
             machine.KeptCode(folder),
         )
+    except NotRun:
+        raise
     except ValueError as error:
         raise Refusal(f"--set: {error}") from error
     compiled = time.perf_counter()

@@ -7,7 +7,7 @@ import numpy as np
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.results import Document
+from quantlab.backtest.results import Document, trade_list
 from quantlab.backtest.running import Finished
 from quantlab.kernel.instants import format_rfc3339
 
@@ -38,7 +38,7 @@ def page(finished: Finished, document: Document) -> str:
         "<h2>Metrics</h2>" + _metrics(document),
         "<h2>Rules</h2>"
         + _table(("rule", "broken", "firstAt", "equity", "floor"), document["rules"]),
-        "<h2>Trades</h2>" + _trades(document),
+        "<h2>Trades</h2>" + _trades(finished, document),
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -163,8 +163,8 @@ def _shown(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
 
 
-def _trades(document: Document) -> str:
-    shown = document["tradeList"][:TRADES_SHOWN]
+def _trades(finished: Finished, document: Document) -> str:
+    shown = trade_list(finished, TRADES_SHOWN)
     names = (
         "symbol",
         "side",
@@ -175,7 +175,7 @@ def _trades(document: Document) -> str:
         "exitPrice",
         "profit",
     )
-    left = len(document["tradeList"]) - len(shown)
+    left = document["trades"] - len(shown)
     return _table(names, shown) + (f"<p>and {left:,} more</p>" if left else "")
 
 

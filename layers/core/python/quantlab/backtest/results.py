@@ -33,17 +33,22 @@ def document_of(finished: Finished) -> Document:
         "metrics": metrics_of(finished, trades),
         "rules": _rules(finished),
         "account": _account(finished),
-        "tradeList": [_trade(finished, one) for one in trades],
     }
 
 
 def details_of(finished: Finished) -> Document:
-    """Return the long lists of a run: every fill, order and day."""
+    """Return the long lists of a run: every trade, fill, order and day."""
     return {
+        "tradeList": trade_list(finished),
         "fillList": [_fill(finished, row) for row in finished.fills.tolist()],
         "orderList": [_order(finished, row) for row in finished.orders.tolist()],
         "dayList": [_day(finished, row) for row in finished.days.tolist()],
     }
+
+
+def trade_list(finished: Finished, most: int | None = None) -> list[Document]:
+    """Return a run's trades, or the first of them."""
+    return [_trade(finished, one) for one in trades_of(finished.fills)[:most]]
 
 
 def _money(finished: Finished, minor: int) -> str:
