@@ -141,7 +141,8 @@ def account(*, symbols: int = 1, displayed: bool = False) -> BacktestAccount:
     catalog = parse_catalog(json.loads(Path("agent/configs/instruments.json").read_text()))
     instrument, model = catalog.instruments["EURUSD"], catalog.fill_models["EURUSD"]
     names = ["EURUSD"] if symbols == 1 else [f"EURUSD{k}" for k in range(symbols)]
-    document = json.loads(Path("agent/configs/profiles/demo-open.json").read_text())
+    document: dict[str, Any] = {"format": 1, "name": "bench"}
+    document["day"] = {"reset": "17:00", "timeZone": "America/New_York"}
     document["rules"] = [
         {"rule": "daily_loss", "severity": "hard",
          "parameters": {"anchor": "equity", "loss": {"percent": "90", "of": "initial"},

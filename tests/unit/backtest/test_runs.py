@@ -135,3 +135,11 @@ def test_bars_close_with_the_first_quote_after_them(engine: EngineFiles) -> None
     starts = np.flatnonzero(np.diff(minutes)) + 1
     assert run.fills[0, at.F_NS] == quotes[starts[2], 0]
     assert run.fills[0, at.F_TICKS] == quotes[starts[2], 2]
+
+
+def test_refused_orders_fill_no_log_beyond_its_end(engine: EngineFiles) -> None:
+    greedy = runs.source_program('strategy "Greedy"\n\non tick\n    buy(1000)\n')
+    run = runs.finished(engine, greedy, runs.walk(50_000))
+    assert len(run.orders) == 50_000 > at.ENDS_MAX
+    assert set(run.orders[:, at.E_REASON].tolist()) == {at.QUANTITY_TOO_LARGE}
+    assert int(run.block[at.PLACED]) == 0

@@ -126,9 +126,16 @@ def mop_up(m: Any) -> None:
         return
     close_rest(m)
     if m[at.STATUS] == at.LOCKED and m[at.HELD] != 0:
-        begin_command(m)
-        enforce(m)
+        check_rules(m)
         close_rest(m)
+
+
+def check_rules(m: Any) -> None:
+    """Judge the account as a command of its own, and once more by what closing it has cost."""
+    begin_command(m)
+    enforce(m)
+    if m[at.STATUS] == at.LOCKED and m[at.HELD] != 0:
+        enforce(m)
 
 
 def close_rest(m: Any) -> None:

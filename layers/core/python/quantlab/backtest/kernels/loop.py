@@ -9,7 +9,7 @@ from typing import Any
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import is_called, order_at, tidy, trail
 from quantlab.backtest.kernels.fills import attempt, begin_command
-from quantlab.backtest.kernels.judge import enforce, enforce_at, mop_up
+from quantlab.backtest.kernels.judge import check_rules, enforce, enforce_at, mop_up
 from quantlab.backtest.kernels.worth import (
     equity_now,
     is_known,
@@ -28,8 +28,7 @@ def look(m: Any, s: int) -> None:
         begin_day(m)
     see_equity(m)
     if not work(m, s):
-        begin_command(m)
-        enforce(m)
+        check_rules(m)
     mop_up(m)
     tune(m)
     for k in range(m[at.SYMBOLS]):

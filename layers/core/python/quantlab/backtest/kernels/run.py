@@ -70,6 +70,8 @@ def answer(m: Any, out: Any, state: Any, count: int) -> None:
     carry_out(m, out)
     if m[at.PENDING] != 0:
         tell(m, out, state)
+    elif is_full(m):
+        m[at.END] = at.ROOM
 
 
 def tell(m: Any, out: Any, state: Any) -> None:

@@ -136,14 +136,14 @@ def _functions(module: Any) -> list[Callable[..., Any]]:
 
 
 def _register_words() -> None:
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def as_double(_: Any, word: Any) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
             return builder.bitcast(values[0], ir.DoubleType())
 
         return types.float64(word), generate
 
-    @overload(words.double_of, jit_options=_INLINED, strict=False)
+    @overload(words.double_of, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def double_of(word: Any) -> Any:
         del word
         return lambda word: as_double(word)  # noqa: PLW0108 - numba takes functions of Python
@@ -155,27 +155,27 @@ def _register_calls() -> None:
     tick = types.ExternalFunction(TICK, _WORD(_BLOCK, _BLOCK, _BLOCK, _WORD))
     event = types.ExternalFunction(EVENT, _WORD(_BLOCK, _BLOCK, _BLOCK, _WORD, _WORD))
 
-    @overload(calls.look_at, jit_options=_INLINED, strict=False)
+    @overload(calls.look_at, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def look_at(m: Any, s: Any) -> Any:
         del m, s
         return lambda m, s: engine(LOOK, m, m, s)
 
-    @overload(calls.pass_time_to, jit_options=_INLINED, strict=False)
+    @overload(calls.pass_time_to, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def pass_time_to(m: Any, now: Any) -> Any:
         del m, now
         return lambda m, now: engine(PASS_TIME, m, m, now)
 
-    @overload(calls.carry_out, jit_options=_INLINED, strict=False)
+    @overload(calls.carry_out, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def carry_out(m: Any, out: Any) -> Any:
         del m, out
         return lambda m, out: engine(ACT, m, out, 0)
 
-    @overload(calls.on_tick, jit_options=_INLINED, strict=False)
+    @overload(calls.on_tick, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def on_tick(m: Any, out: Any, state: Any, s: Any) -> Any:
         del m, out, state, s
         return lambda m, out, state, s: tick(m, out, state, s)  # noqa: PLW0108 - as above
 
-    @overload(calls.on_event, jit_options=_INLINED, strict=False)
+    @overload(calls.on_event, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def on_event(m: Any, out: Any, state: Any, kind: Any, index: Any) -> Any:
         del m, out, state, kind, index
         return lambda m, out, state, kind, index: event(  # noqa: PLW0108 - as above
@@ -187,7 +187,7 @@ def _cold() -> Any:
     look, pass_time, act = loop.look, clock.pass_time, desk.act
     equity, floor, value = worth.equity_now, worth.floor_of_kind, worth.value_of
 
-    @numba_.cfunc(_WORD(_WORD, _BLOCK, _BLOCK, _WORD), **_cfunc_options())
+    @numba_.cfunc(_WORD(_WORD, _BLOCK, _BLOCK, _WORD), **_cfunc_options())  # type: ignore[untyped-decorator]
     def engine(what: Any, m: Any, out: Any, argument: Any) -> Any:
         if what == ASK_EQUITY:
             return equity(m)
@@ -209,7 +209,7 @@ def _cold() -> Any:
 def _hot() -> Any:
     take, single = run.run, run.single
 
-    @numba_.cfunc(_WORD(_BLOCK, _BLOCK, _BLOCK, _BLOCK, _WORD, _WORD), **_cfunc_options())
+    @numba_.cfunc(_WORD(_BLOCK, _BLOCK, _BLOCK, _BLOCK, _WORD, _WORD), **_cfunc_options())  # type: ignore[untyped-decorator]
     def loop_(m: Any, out: Any, state: Any, quotes: Any, start: Any, end: Any) -> Any:
         if end < 0:
             single(m, out, state, -1 - end, start)
