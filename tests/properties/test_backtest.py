@@ -190,4 +190,4 @@ def test_a_backtest_decides_as_live_trading_does(history: History) -> None:
     run, fills = cases.live(history)
     block = cases.plain(history)
     assert cases.fills_of(block, history) == cases.live_fills(fills)
-    assert cases.state_of(block, history) == cases.live_state(run)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))

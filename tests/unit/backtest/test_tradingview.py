@@ -1,4 +1,4 @@
-"""The trade lists of TradingView, entry by entry: time, side and price, by strategies of examples/."""
+"""The trade lists of TradingView, entry by entry, by strategies of examples: time, side, price."""
 
 import csv
 import gzip
