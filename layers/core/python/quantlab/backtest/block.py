@@ -107,7 +107,6 @@ def _put_account(m: Any, account: BacktestAccount, span: Span, resets: Sequence[
     m[at.DAY_RESET] = resets[1]
     m[at.EXPIRY] = at.NEVER_HIGH
     m[at.BREACH] = -1
-    m[at.TAKEN_SYMBOL] = -1
     m[at.SYMBOLS] = len(account.instruments)
     m[at.SAMPLE_EVERY] = max((span.last_ns - span.first_ns) // (at.SAMPLES_MAX // 2), SECOND_NS)
     m[at.MONEY_DIV] = word_of(float(10**account.currency_digits))

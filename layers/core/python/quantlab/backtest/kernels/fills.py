@@ -17,6 +17,7 @@ from quantlab.engine.fill_models import plan_fill
 from quantlab.kernel.arith import book, muldiv
 from quantlab.ledger.fees import charged_fee_micro, raw_fee_micro
 from quantlab.ledger.scalars import fits, netted
+from quantlab.market.fill_model import ANY_SIZE
 
 NOTHING = 0
 PLANNED = 1
@@ -28,21 +29,30 @@ def reducible(m: Any, w: int, side: int) -> int:
 
 
 def begin_command(m: Any) -> None:
-    """Begin a command: it has the whole displayed size, and nothing has been released yet."""
-    m[at.TAKEN_SYMBOL] = -1
+    """Begin a command: nothing has been released by it yet."""
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         for k in range(m[w + at.ORDERS]):
             m[order_at(m, w, k) + at.DUE] = 0
 
 
-def taken(m: Any, s: int, side: int) -> int:
-    """Return how much of the displayed size this command has used up."""
-    if m[at.TAKEN_SYMBOL] != s:
-        m[at.TAKEN_SYMBOL] = s
-        m[at.TAKEN_BUY] = 0
-        m[at.TAKEN_SELL] = 0
-    return m[at.TAKEN_BUY] if side > 0 else m[at.TAKEN_SELL]
+def taken(m: Any, w: int, side: int) -> int:
+    """Return how much of the quote's displayed size on a side earlier fills have used up."""
+    if m[w + at.TAKEN_OF] != m[w + at.QUOTE_SEQ]:
+        m[w + at.TAKEN_OF] = m[w + at.QUOTE_SEQ]
+        m[w + at.TAKEN_BUY] = 0
+        m[w + at.TAKEN_SELL] = 0
+    return m[w + at.TAKEN_BUY] if side > 0 else m[w + at.TAKEN_SELL]
+
+
+def use_up(m: Any, w: int, side: int, steps: int) -> None:
+    """Note that a fill used up so much of the displayed size, where there is one that counts."""
+    if m[w + at.SIZE_RULE] == ANY_SIZE:
+        return
+    if side > 0 and m[w + at.ASK_SIZE] != 0:
+        m[w + at.TAKEN_BUY] += steps
+    elif side < 0 and m[w + at.BID_SIZE] != 0:
+        m[w + at.TAKEN_SELL] += steps
 
 
 def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
@@ -64,7 +74,7 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
         m[w + at.ASK],
         m[w + at.BID_SIZE],
         m[w + at.ASK_SIZE],
-        taken(m, s, side),
+        taken(m, w, side),
         m[w + at.SIZE_RULE],
         m[w + at.SLIPPAGE],
         m[w + at.AMOUNT],
@@ -96,10 +106,7 @@ def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, caus
     """Book a planned fill: position, gain and fee; keep it in the log."""
     w = symbol_at(m, s)
     side = m[o + at.SIDE]
-    if side > 0:
-        m[at.TAKEN_BUY] += steps
-    else:
-        m[at.TAKEN_SELL] += steps
+    use_up(m, w, side, steps)
     size, cost, gain, closed, opened = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
     profit = 0
     if closed > 0:
