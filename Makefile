@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-qls bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,9 @@ test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
 	else echo "npm is missing: tests that deploy to a local cloud are skipped"; fi
 	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 
-soak: .venv/.dev ## Run the long tests: 10,000 sequences of orders, then SIGNALS signals with kills
+soak: .venv/.dev ## Run the long tests: 10,000 sequences of orders, 5,000 strategies, then SIGNALS signals with kills
 	QUANTLAB_ORDER_SEQUENCES=10000 $(BIN)/pytest --timeout=0 tests/properties/test_orders.py
+	QUANTLAB_QLS_PROGRAMS=5000 $(BIN)/pytest --timeout=0 tests/properties/test_qls_native.py
 	QUANTLAB_SOAK="$(SIGNALS)" $(BIN)/pytest -m slow tests/e2e
 
 check: .venv/.dev ## Check format, lint, types, import contracts, tidiness and docs/openapi.json
@@ -92,6 +93,12 @@ bench-watch: .venv/.dev ## Measure judging one tick against 100,000 holders
 
 bench-detection: .venv/.dev ## Measure from the tick that breaks a floor to the ended account, under load
 	$(BIN)/python -m bench.detection
+
+bench-qls: .venv/.dev ## Measure compiling a strategy, and one live event of it
+	$(BIN)/python -m bench.qls
+
+bench-backtest: .venv/.dev ## Measure backtests against the bare loop of this machine
+	$(BIN)/python -m bench.backtest
 
 bench-aws: .venv/.dev aws-environments ## Measure the same functions on a local cloud of their own
 	$(BIN)/python -m bench.aws_local

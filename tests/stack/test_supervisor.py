@@ -84,6 +84,22 @@ def state() -> Iterator[Path]:
         yield Path(name) / "state"
 
 
+@pytest.fixture(scope="module")
+def first_run() -> Iterator[Path]:
+    """A state folder whose group has run once: making a database takes longer than most tests."""
+    with tempfile.TemporaryDirectory(prefix="quantlab-group-") as name:
+        group = Group(Path(name) / "state", free_port())
+        group.wait_for("group is up")
+        group.process.terminate()
+        assert group.finish() == (0, "")
+        yield group.state
+
+
+@pytest.fixture
+def ran_before(state: Path, first_run: Path) -> None:
+    subprocess.run(("cp", "-a", first_run, state), check=True)
+
+
 @pytest.fixture
 def start(state: Path) -> Iterator[Callable[..., Group]]:
     groups: list[Group] = []
@@ -112,6 +128,7 @@ def all_gone(pids: dict[str, int]) -> bool:
     return all(look_up(pid) is None for pid in pids.values())
 
 
+@pytest.mark.usefixtures("ran_before")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_everything_in_order(
     start: Callable[..., Group], state: Path, ending: signal.Signals
@@ -132,6 +149,7 @@ def test_a_signal_ends_everything_in_order(
     assert (state / "logs" / "queue.small.log").read_text() == "the queue works\n"
 
 
+@pytest.mark.usefixtures("ran_before")
 def test_lines_of_children_carry_their_names(start: Callable[..., Group]) -> None:
     group = start()
     group.wait_for("the queue works")
@@ -140,6 +158,7 @@ def test_lines_of_children_carry_their_names(start: Callable[..., Group]) -> Non
     assert any(line.startswith("queue:small ") and "the queue works" in line for line in lines)
 
 
+@pytest.mark.usefixtures("ran_before")
 def test_nothing_outlives_a_killed_supervisor_and_the_next_one_starts(
     start: Callable[..., Group], state: Path
 ) -> None:
@@ -155,6 +174,7 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_one_starts(
     assert answers(owner_dsn_of(state))
 
 
+@pytest.mark.usefixtures("ran_before")
 @pytest.mark.parametrize("name", ["server", "queue:small", "valkey", "postgres"])
 def test_a_killed_child_is_started_again(
     start: Callable[..., Group], state: Path, name: str
@@ -190,6 +210,7 @@ def test_a_taken_port_is_one_sentence(start: Callable[..., Group], state: Path) 
     assert not (state / "pg" / "data").exists()
 
 
+@pytest.mark.usefixtures("ran_before")
 def test_a_second_group_on_the_same_state_is_one_sentence(
     start: Callable[..., Group], state: Path
 ) -> None:
@@ -204,6 +225,7 @@ def test_a_second_group_on_the_same_state_is_one_sentence(
     assert look_up(group.process.pid) is not None
 
 
+@pytest.mark.usefixtures("ran_before")
 def test_a_broken_server_is_one_sentence_and_leaves_nothing(
     start: Callable[..., Group], state: Path
 ) -> None:
@@ -225,6 +247,7 @@ def test_a_broken_state_folder_is_one_sentence(start: Callable[..., Group], stat
     assert error.count("\n") == 1
 
 
+@pytest.mark.usefixtures("ran_before")
 def test_down_ends_the_group_and_waits(start: Callable[..., Group], state: Path) -> None:
     assert stop_group(state) is False
     group = start()
@@ -236,6 +259,7 @@ def test_down_ends_the_group_and_waits(start: Callable[..., Group], state: Path)
     assert stop_group(state) is False
 
 
+@pytest.mark.usefixtures("ran_before")
 def test_down_does_not_signal_a_stranger(start: Callable[..., Group], state: Path) -> None:
     group = start()
     group.wait_for("group is up")

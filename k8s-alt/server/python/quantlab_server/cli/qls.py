@@ -1,4 +1,4 @@
-"""`quantlab qls`: check, format and explain strategies."""
+"""`quantlab qls`: check, format, explain and run strategies."""
 
 import sys
 from pathlib import Path
@@ -14,8 +14,9 @@ from quantlab.qls.formatter import format_source
 from quantlab.qls.limits import SOURCE_BYTES_MAX
 from quantlab.qls.reference import with_reference
 from quantlab_server.cli.printing import Json, print_facts, print_json, refuse
+from quantlab_server.sandbox.looked import Looked, settings
 
-app = typer.Typer(no_args_is_help=True, help="Check, format and explain QLS strategies.")
+app = typer.Typer(no_args_is_help=True, help="Check, format, explain and run QLS strategies.")
 Files = Annotated[list[Path], typer.Argument(help="Files of strategies (.qls).")]
 File = Annotated[Path, typer.Argument(help="The file of a strategy (.qls).")]
 
@@ -83,6 +84,31 @@ def explain(file: File, *, json: Json = False) -> None:
         print_json(facts)
         return
     print_facts({key: _shown(value) for key, value in facts.items()}, as_json=False)
+
+
+@app.command()
+def run(
+    file: File,
+    *,
+    ticks: Annotated[Path | None, typer.Option(help="CSV with bid and ask.")] = None,
+    bars: Annotated[Path | None, typer.Option(help="CSV with open, high, low and close.")] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", metavar="INPUT=VALUE", help="Set an input.")
+    ] = None,
+    may_lack: Annotated[
+        list[str] | None, typer.Option(help="A wall of the sandbox this system may lack.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a strategy over a file in the sandbox and print what it does; no order is filled."""
+    if (ticks is None) == (bars is None):
+        refuse("Give one file: --ticks FILE or --bars FILE.")
+    lack = tuple(may_lack or ())
+    with Looked(_read(file), settings(given or ()), may_lack=lack) as looked:
+        path = ticks or bars
+        done = looked.events("tick" if ticks else "bar", path) if path else iter(())
+        for one in done:
+            sys.stdout.write((one.as_json() if json else str(one)) + "\n")
 
 
 def _shown(value: Any) -> str:

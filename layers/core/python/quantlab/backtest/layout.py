@@ -21,12 +21,11 @@ from typing import Final
     SAMPLE_NEXT, SAMPLE_EVERY, FILLS_TOTAL, ENDS_TOTAL,
     RESET_EQUITY, RESET_KNOWN,
     FILL_OWNER, FILL_SIDE, FILL_STEPS, FILL_TICKS, FILL_PROFIT, FILL_LEFT, FILL_SYMBOL,
-    TAKEN_SYMBOL, TAKEN_BUY, TAKEN_SELL,
     SCRATCH_AT, SCRATCH, ROUNDS, MONEY_DIV, OFFSETS_AT, OFFSETS, OFFSET, UTC_OFFSET, TRAP,
     LAST_REASON, ZONE_NEXT, BOOKS_AT, ACCOUNT_WORDS,
-) = range(82)
+) = range(79)
 
-# One symbol. The last four levels are those of equity, merged with those of orders in the first.
+# One symbol. The levels of equity are merged with those of orders in the first four.
 (
     BID, ASK, TS, QUOTE_SEQ, BID_SIZE, ASK_SIZE,
     LOW_BID, HIGH_BID, LOW_ASK, HIGH_ASK,
@@ -36,8 +35,9 @@ from typing import Final
     FEE_NUM, FEE_DEN, FEE_PPM, FEE_LEAST,
     ORDERS, ORDERS_AT, LIQUIDATED, HAS_STREAMS,
     PRICE_MUL, PRICE_DIV, STEP_MUL, STEP_DIV, OFFERED,
-    EQ_LOW_BID, EQ_HIGH_BID, EQ_LOW_ASK, EQ_HIGH_ASK, WORST_BID, WORST_ASK, SYMBOL_WORDS,
-) = range(44)
+    EQ_LOW_BID, EQ_HIGH_BID, EQ_LOW_ASK, EQ_HIGH_ASK, WORST_BID, WORST_ASK,
+    TAKEN_OF, TAKEN_BUY, TAKEN_SELL, SYMBOL_WORDS,
+) = range(47)
 
 # One order.
 (

@@ -141,15 +141,19 @@ def plan(
     return PlannedFill(steps, price_ticks, slipped_ticks, model, seed)
 
 
-def expected_price(model: FillModel, quote: Quote, side: int) -> int:
+def expected_ticks(slippage: int, amount: int, bid_ticks: int, ask_ticks: int, side: int) -> int:
     """Return the price an order is sized and its protective prices are judged by, in ticks.
 
     Slippage that depends on size or chance counts with the amount the model names: the most a
     random one draws, and that of a whole displayed size.
     """
-    ticks = model.amount
-    if model.slippage == SPREAD_SHARE:
-        ticks = slippage_ticks(
-            SPREAD_SHARE, model.amount, quote.ask_ticks - quote.bid_ticks, 1, 1, 0
-        )
-    return max(quote.price_for(side) + side * ticks, 1)
+    ticks = amount
+    if slippage == SPREAD_SHARE:
+        ticks = slippage_ticks(SPREAD_SHARE, amount, ask_ticks - bid_ticks, 1, 1, 0)
+    touch_ticks = ask_ticks if side == BUY else bid_ticks
+    return max(touch_ticks + side * ticks, 1)
+
+
+def expected_price(model: FillModel, quote: Quote, side: int) -> int:
+    """Return the price that `expected_ticks` gives at a quote."""
+    return expected_ticks(model.slippage, model.amount, quote.bid_ticks, quote.ask_ticks, side)

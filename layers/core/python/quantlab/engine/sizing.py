@@ -8,10 +8,9 @@ from typing import Any
 from quantlab.engine.context import Market
 from quantlab.engine.fill_models import expected_price
 from quantlab.engine.rejections import Reason, Rejection
-from quantlab.kernel.arith import MICRO, muldiv
+from quantlab.kernel.arith import MICRO
 from quantlab.kernel.decimals import to_units, to_units_floor
-from quantlab.ledger.fees import Fees, raw_fee_micro
-from quantlab.ledger.fills import gain_micro
+from quantlab.ledger.fees import Fees, risk_steps
 from quantlab.ledger.state import Account, Position
 from quantlab.market.fill_model import FillModel
 from quantlab.market.instrument import Instrument
@@ -185,9 +184,10 @@ def _risk_size(
     rate = market.rate(instrument, account.currency, -1)
     if isinstance(rate, Rejection):
         return rate
-    step_micro = muldiv(gain_micro(abs(entry_ticks - stop_loss_ticks), instrument), *rate)
-    step_micro += raw_fee_micro(
-        1,
+    risk_micro = to_units_floor(account.balance_minor * percent * MICRO, Decimal(100))
+    steps = risk_steps(
+        risk_micro,
+        abs(entry_ticks - stop_loss_ticks),
         entry_ticks,
         instrument.unit_num,
         instrument.unit_den,
@@ -196,5 +196,4 @@ def _risk_size(
         fees.notional_ppm,
         *rate,
     )
-    risk_micro = to_units_floor(account.balance_minor * percent * MICRO, Decimal(100))
-    return _within(instrument, max(risk_micro, 0) // max(step_micro, 1))
+    return _within(instrument, steps)

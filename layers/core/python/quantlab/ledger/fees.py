@@ -71,3 +71,34 @@ def charged_fee_micro(fee_micro: int, filled_before: bool, before_micro: int, mi
     """
     charged_micro = max(minimum, before_micro) if filled_before else 0
     return max(minimum, before_micro + fee_micro) - charged_micro
+
+
+def risk_steps(
+    risk_micro: int,
+    distance_ticks: int,
+    entry_ticks: int,
+    unit_num: int,
+    unit_den: int,
+    step_num: int,
+    step_den: int,
+    notional_ppm: int,
+    rate_num: int,
+    rate_den: int,
+) -> int:
+    """Return the steps that lose at most risk_micro over a distance, rounded down.
+
+    What one step loses and costs, in millionths of the account's minor unit, is at least one.
+    """
+    step_micro = muldiv(muldiv(distance_ticks, unit_num, unit_den), rate_num, rate_den)
+    step_micro += raw_fee_micro(
+        1,
+        entry_ticks,
+        unit_num,
+        unit_den,
+        step_num,
+        step_den,
+        notional_ppm,
+        rate_num,
+        rate_den,
+    )
+    return max(risk_micro, 0) // max(step_micro, 1)

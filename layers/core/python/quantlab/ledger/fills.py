@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from quantlab.kernel.arith import LIMIT, book, muldiv
+from quantlab.kernel.arith import book, muldiv
 from quantlab.kernel.check import check
+from quantlab.ledger import scalars
 from quantlab.ledger.scalars import closing_ticks, equity_of_open, open_gain
 from quantlab.ledger.state import Account, Position
 from quantlab.market.instrument import Instrument
@@ -39,28 +40,22 @@ class LedgerEntry:
 
 
 def net(position: Position | None, side: int, size_steps: int, price_ticks: int) -> Netted:
-    """Net a fill of size_steps > 0 on the side BUY or SELL into a position.
-
-    A partial close takes floor(cost * closed / size) of the cost; the rest stays.
-    """
+    """Net a fill of size_steps > 0 on the side BUY or SELL into a position."""
     check(size_steps > 0, f"fill of {size_steps} steps")
-    held, cost = (position.size_steps, position.cost) if position is not None else (0, 0)
-    if held * side >= 0:
-        opened = side * size_steps
-        return Netted(held + opened, cost + opened * price_ticks, 0, 0, size_steps)
-    closed = min(abs(held), size_steps)
-    closed_cost = cost * closed // abs(held)
-    gain = -side * closed * price_ticks - closed_cost
-    opened = side * (size_steps - closed)
-    if opened:
-        return Netted(opened, opened * price_ticks, gain, closed, size_steps - closed)
-    return Netted(held + side * closed, cost - closed_cost, gain, closed, 0)
+    held_steps, cost = (0, 0) if position is None else (position.size_steps, position.cost)
+    return Netted(*scalars.netted(held_steps, cost, side, size_steps, price_ticks))
 
 
 def fits(netted: Netted, price_ticks: int, instrument: Instrument) -> bool:
     """Say whether every product of the position stays below 2^62, as live and batch require."""
-    value = max(abs(netted.size_steps) * price_ticks, abs(netted.cost), abs(netted.gain))
-    return value < LIMIT and value * instrument.unit_num < LIMIT * instrument.unit_den
+    return scalars.fits(
+        netted.size_steps,
+        netted.cost,
+        netted.gain,
+        price_ticks,
+        instrument.unit_num,
+        instrument.unit_den,
+    )
 
 
 def gain_micro(gain: int, instrument: Instrument) -> int:

@@ -13,6 +13,37 @@ POSITIONS_MAX = 16
 VALUE_MICRO_LIMIT = OPEN_MICRO_LIMIT // POSITIONS_MAX
 
 
+def netted(
+    held_steps: int, cost: int, side: int, size_steps: int, price_ticks: int
+) -> tuple[int, int, int, int, int]:
+    """Net a fill into a position: return (size_steps, cost, gain, closed_steps, opened_steps).
+
+    A partial close takes floor(cost * closed / size) of the cost; the rest stays. gain is in ticks
+    times size steps. Within 64 bits while |held_steps| * size_steps is below 2^62.
+    """
+    if held_steps * side >= 0:
+        opened = side * size_steps
+        return held_steps + opened, cost + opened * price_ticks, 0, 0, size_steps
+    closed = min(abs(held_steps), size_steps)
+    whole, rest = divmod(cost, abs(held_steps))
+    closed_cost = whole * closed + rest * closed // abs(held_steps)
+    gain = -side * closed * price_ticks - closed_cost
+    opened = side * (size_steps - closed)
+    if opened != 0:
+        return opened, opened * price_ticks, gain, closed, size_steps - closed
+    return held_steps + side * closed, cost - closed_cost, gain, closed, 0
+
+
+def fits(
+    size_steps: int, cost: int, gain: int, price_ticks: int, unit_num: int, unit_den: int
+) -> bool:
+    """Say whether every product of a position stays below 2^62, as live and batch require."""
+    value = max(abs(size_steps) * price_ticks, abs(cost), abs(gain))
+    whole, rest = divmod(LIMIT, unit_num)
+    within = unit_den >= unit_num or value < whole * unit_den - (-rest * unit_den // unit_num)
+    return value < LIMIT and within
+
+
 def closing_ticks(size_steps: int, bid_ticks: int, ask_ticks: int) -> int:
     """Return the price a position closes at: longs at the bid, shorts at the ask."""
     return bid_ticks if size_steps > 0 else ask_ticks

@@ -75,7 +75,7 @@ class Interpreter:
         """
         effects = Effects()
         for handler in self.program.handlers:
-            if handler.kind == kind and _is_for(handler, symbol, stream):
+            if handler.kind == kind and is_for(handler, symbol, stream):
                 self.run_handler(handler, host, effects)
         return effects
 
@@ -147,7 +147,8 @@ def input_value(known: ir.Input, given: Any) -> Any:
     return value
 
 
-def _is_for(handler: Handler, symbol: int, stream: int) -> bool:
+def is_for(handler: Handler, symbol: int, stream: int) -> bool:
+    """Say whether a handler of an event's kind runs for its symbol or stream."""
     if handler.kind in {"tick", "fill"}:
         return handler.symbol in {-1, symbol}
     return handler.kind != "bar" or handler.stream == stream

@@ -1,0 +1,184 @@
+"""The backtest engine against the bare loop of the machine, in one run.
+
+`python -m bench.backtest --data DIR` takes a folder as bench/peers/gen.py of the peers' benchmark
+writes it; without one it makes quotes of the same kind. Each case runs ROUNDS times; medians count.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from quantlab.backtest.account import BacktestAccount
+from quantlab.backtest.running import Run
+from quantlab.market.catalog import parse_catalog
+from quantlab.qls.compiler import compile_source
+from quantlab.rules.profile import parse_profile
+from quantlab_edge import backtest
+
+ROUNDS = 15
+INITIAL = 10_000_000_00
+FOLDER = Path(
+    os.environ.get("QUANTLAB_NATIVE_FOLDER") or Path.home() / ".cache" / "quantlab" / "native"
+)
+BRACKET = """strategy "Bracket"
+
+on tick
+    f = sma(mid, 10)
+    s = sma(mid, 50)
+    if position == 0 and working_orders == 0 and f > s + 0.000000001
+        buy(25, sl=bid - 12 * tick_size, tp=ask + 12 * tick_size)
+"""
+
+
+@numba.njit
+def bare(bid: Any, ask: Any) -> Any:
+    """SMA(10)/SMA(50) on integers with equity and drawdown: no engine, no orders."""
+    s10 = s50 = pos = cash = trades = peak = deepest = 0
+    ring = np.zeros(64, np.int64)
+    for i in range(bid.shape[0]):
+        m = bid[i] + ask[i]
+        s10 += m
+        s50 += m
+        if i >= 10:
+            s10 -= ring[(i - 10) & 63]
+        if i >= 50:
+            s50 -= ring[(i - 50) & 63]
+        ring[i & 63] = m
+        if i >= 49:
+            if pos == 0 and 5 * s10 > s50:
+                pos = 1
+                cash -= ask[i]
+                trades += 1
+            elif pos == 1 and 5 * s10 < s50:
+                pos = 0
+                cash += bid[i]
+                trades += 1
+        equity = cash + pos * bid[i]
+        peak = max(peak, equity)
+        deepest = max(deepest, peak - equity)
+    return trades
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--ticks", type=int, default=1_000_000)
+    parser.add_argument("--long", type=int, default=0, help="ticks of the longest run, 0 for none")
+    arguments = parser.parse_args()
+    quotes = read(arguments.data) if arguments.data else walk(arguments.ticks)
+    engine = backtest.engine(FOLDER, print)
+    columns = np.ascontiguousarray(quotes[:, 1]), np.ascontiguousarray(quotes[:, 2])
+    bare(*(one[:100] for one in columns))
+    sized = quotes.copy()
+    sized[:, 3:5] = 10 + np.arange(len(sized))[:, None] % 20
+    eight = quotes.copy()
+    eight[:, 5] = np.arange(len(eight)) % 8
+    cases: list[tuple[str, str, Any, BacktestAccount]] = [
+        ("sma", Path("examples/sma_cross.qls").read_text(), quotes, account()),
+        ("quote", Path("examples/quote.qls").read_text(), quotes, account()),
+        ("bracket", BRACKET, sized, account(displayed=True)),
+        ("sma, 8 symbols", Path("examples/sma_cross.qls").read_text(), eight, account(symbols=8)),
+    ]
+    rows = []
+    for name, source, words, owner in cases:
+        rows.append(measure(name, source, words, owner, engine, lambda: bare(*columns)))
+    if arguments.long:
+        long = walk(arguments.long)
+        rows.append(
+            measure(
+                "sma, long",
+                cases[0][1],
+                long,
+                account(),
+                engine,
+                lambda: bare(np.ascontiguousarray(long[:, 1]), np.ascontiguousarray(long[:, 2])),
+            )
+        )
+    print(json.dumps(rows, indent=1))
+
+
+def measure(
+    name: str,
+    source: str,
+    words: Any,
+    owner: BacktestAccount,
+    engine: Any,
+    floor: Callable[[], Any],
+) -> dict[str, Any]:
+    program: Any = compile_source(source).program
+    ours, floors, fills = [], [], 0
+    for _ in range(ROUNDS):
+        run = Run(program, owner, words, engine)
+        begun = time.perf_counter()
+        fills = len(run.finish().fills)
+        ours.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        floor()
+        floors.append(time.perf_counter() - begun)
+    median, bare_median = statistics.median(ours), statistics.median(floors)
+    return {
+        "case": name,
+        "ticks": len(words),
+        "fills": fills,
+        "milliseconds": round(median * 1e3, 2),
+        "nsPerTick": round(median / len(words) * 1e9, 2),
+        "floorMilliseconds": round(bare_median * 1e3, 2),
+        "floors": round(median / bare_median, 2),
+        "leastFloors": round(min(ours) / min(floors), 2),
+    }
+
+
+def account(*, symbols: int = 1, displayed: bool = False) -> BacktestAccount:
+    catalog = parse_catalog(json.loads(Path("agent/configs/instruments.json").read_text()))
+    instrument, model = catalog.instruments["EURUSD"], catalog.fill_models["EURUSD"]
+    names = ["EURUSD"] if symbols == 1 else [f"EURUSD{k}" for k in range(symbols)]
+    document: dict[str, Any] = {"format": 1, "name": "bench"}
+    document["day"] = {"reset": "17:00", "timeZone": "America/New_York"}
+    document["rules"] = [
+        {"rule": "daily_loss", "severity": "hard",
+         "parameters": {"anchor": "equity", "loss": {"percent": "90", "of": "initial"},
+                        "comparator": "lt"}},
+        {"rule": "max_drawdown", "severity": "hard",
+         "parameters": {"mode": "trailing", "basis": "equity", "comparator": "lt",
+                        "loss": {"percent": "90", "of": "initial"}}},
+    ]  # fmt: skip
+    profile = parse_profile(document, currency_digits=2, initial_balance_minor=INITIAL)
+    return BacktestAccount(
+        "USD",
+        2,
+        INITIAL,
+        profile,
+        tuple(replace(instrument, symbol=name, aliases=()) for name in names),
+        {name: replace(model, unlimited=not displayed) for name in names},
+    )
+
+
+def read(folder: Path) -> Any:
+    """Read the columns of the peers' data."""
+    columns = {name: np.load(folder / f"{name}.npy") for name in ("ts", "bid_i", "ask_i")}
+    words = np.zeros((len(columns["ts"]), 6), np.int64)
+    for place, name in enumerate(("ts", "bid_i", "ask_i")):
+        words[:, place] = columns[name]
+    return words
+
+
+def walk(count: int) -> Any:
+    rng = np.random.default_rng(20240101)
+    words = np.zeros((count, 6), np.int64)
+    words[:, 0] = 1_704_067_200 * 10**9 + np.cumsum(rng.integers(1, 2_000_000, count)) * 1000
+    words[:, 1] = 110_000 + np.cumsum(rng.choice(np.array([-1, 0, 1]), count, p=(0.25, 0.5, 0.25)))
+    words[:, 2] = words[:, 1] + rng.integers(1, 4, count)
+    return words
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a backtest by hand needs of the configuration folder."""

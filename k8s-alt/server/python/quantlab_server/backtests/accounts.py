@@ -1,0 +1,100 @@
+"""The account of a backtest: that of a tenant's account type, or one without rules."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from quantlab.backtest.account import BacktestAccount, NotRun, free_profile
+from quantlab.engine.opening import start_of
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms, read_trading_terms
+from quantlab.market.catalog import Catalog, parse_catalog
+from quantlab.market.fill_model import FillModel, chosen_model, parse_fill_models
+from quantlab.market.instrument import Instrument
+from quantlab.rules.terms import Profile
+from quantlab.tenancy.config import AccountType
+from quantlab_server.backtests.reading import read_object
+from quantlab_server.refusal import Refusal
+
+FREE_MINOR: Final = 10_000_000
+DIGITS: Final = 2
+
+
+class Configured(NamedTuple):
+    """An account and the instruments of its files, by the symbols they were named by."""
+
+    account: BacktestAccount
+    instruments: Mapping[str, Instrument]
+
+
+def account_for(folder: Path, profile: str | None, symbols: Iterable[str]) -> Configured:
+    """Return the account of TENANT/TYPE, or one of 100,000 without rules; or raise Refusal."""
+    if profile is None:
+        catalog = parse_catalog(read_object(folder / "instruments.json"))
+        instruments = _instruments(catalog, symbols)
+        currency = next(iter(instruments.values())).quote_currency
+        digits = catalog.currency_digits.get(currency, DIGITS)
+        rules = free_profile(digits, FREE_MINOR)
+        return _configured(
+            catalog, instruments, {}, (currency, digits, FREE_MINOR, rules), STANDARD, frozenset()
+        )
+    return _of_type(folder, profile, symbols)
+
+
+def _of_type(folder: Path, profile: str, symbols: Iterable[str]) -> Configured:
+    from quantlab_edge.tenant_files import read_configs, read_tenant
+
+    tenant_id, _, type_id = profile.partition("/")
+    configs = read_configs(folder)
+    path = folder / "tenants" / f"{tenant_id}.json"
+    if not path.is_file():
+        raise Refusal(f"--profile: expected TENANT/TYPE of {folder / 'tenants'}, was {profile!r}")
+    config = read_tenant(path, configs).config
+    if config is None:
+        raise Refusal(f"{path} has problems: see quantlab tenant")
+    kind = config.account_types.get(type_id)
+    if kind is None:
+        known = ", ".join(config.account_types)
+        raise Refusal(f"--profile: expected an account type of {known}, was {type_id!r}")
+    instruments = _instruments(configs.catalog, symbols)
+    models = parse_fill_models(config.fill_models)
+    return _configured(
+        configs.catalog,
+        instruments,
+        models,
+        _terms(kind),
+        read_trading_terms(kind.trading),
+        frozenset(kind.instruments),
+    )
+
+
+def _terms(kind: AccountType) -> tuple[str, int, int, Profile]:
+    start = start_of(kind, kind.initial_balance_minor)
+    return kind.currency, kind.currency_digits, kind.initial_balance_minor, start.profile
+
+
+def _instruments(catalog: Catalog, symbols: Iterable[str]) -> dict[str, Instrument]:
+    found = {}
+    for symbol in symbols:
+        instrument = catalog.instruments.get(symbol)
+        if instrument is None:
+            known = ", ".join(sorted(catalog.instruments))
+            raise NotRun(f"expected one of {known}, was {symbol!r}")
+        found[symbol] = instrument
+    return found
+
+
+def _configured(
+    catalog: Catalog,
+    instruments: dict[str, Instrument],
+    models: Mapping[str, FillModel],
+    terms: tuple[str, int, int, Profile],
+    trading: TradingTerms,
+    offered: frozenset[str],
+) -> Configured:
+    currency, digits, initial_minor, rules = terms
+    chosen = {one: chosen_model(models, one, catalog.fill_models[one]) for one in instruments}
+    ordered = tuple(instruments[symbol] for symbol in sorted(instruments))
+    account = BacktestAccount(
+        currency, digits, initial_minor, rules, ordered, chosen, trading, offered
+    )
+    return Configured(account, instruments)

@@ -1,0 +1,1 @@
+"""The second wall around a strategy: a child process that can compute, and nothing else."""

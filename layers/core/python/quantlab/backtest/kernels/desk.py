@@ -1,0 +1,360 @@
+"""What a strategy asks for: orders placed, cancelled, positions closed; all of it or nothing."""
+
+from typing import Any
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.book import cancel_symbol, drop, end_order, order_at, tidy
+from quantlab.backtest.kernels.fills import (
+    PLANNED,
+    attempt,
+    begin_command,
+    fill_order,
+    is_blocked,
+    plan,
+)
+from quantlab.backtest.kernels.judge import (
+    blank,
+    cancel_everything,
+    close_now,
+    enforce,
+    liquidate,
+    mop_up,
+    name,
+)
+from quantlab.backtest.kernels.reading import (
+    COMMAND_WORDS,
+    EXIT_TRAIL,
+    FLAGS,
+    GROUP,
+    ORDER,
+    PARENT,
+    QUANTITY,
+    STOP_LOSS,
+    SYMBOL,
+    TAG,
+    TAKE_PROFIT,
+    VERB,
+    entry_ticks,
+    given,
+    nearest,
+    read_child,
+    read_order,
+    read_stop,
+    read_target,
+)
+from quantlab.backtest.kernels.worth import is_fresh, note_worst, symbol_at, tune
+from quantlab.backtest.words import double_of
+
+(PLACE, CANCEL, CANCEL_ALL, CLOSE, FLATTEN, REVERSE) = range(6)
+_TAKEN_UP = -1
+_ON_SCRATCH = 1
+
+
+def act(m: Any, out: Any) -> None:
+    """Carry out the orders of one event, in their order."""
+    count = out[at.OUT_ORDERS]
+    first = out[at.OUT_PLACED] - count + 1
+    note_worst(m)
+    for i in range(count):
+        r = at.OUT_FIRST + i * COMMAND_WORDS
+        verb = out[r + VERB]
+        if verb == _TAKEN_UP:
+            continue
+        begin_command(m)
+        if verb == PLACE:
+            place(m, out, i, count, first)
+        elif verb == CANCEL:
+            cancel(m, out[r + ORDER])
+        elif verb == CANCEL_ALL:
+            cancel_symbol(m, m[m[at.MAP_AT] + out[r + SYMBOL]], at.REQUESTED)
+        elif verb == FLATTEN:
+            flatten(m)
+        else:
+            close(m, out, r, first + i)
+        mop_up(m)
+    settle_books(m)
+
+
+def settle_books(m: Any) -> None:
+    """Set every level anew after something has happened."""
+    tune(m)
+    for s in range(m[at.SYMBOLS]):
+        tidy(m, s)
+
+
+def refuse(m: Any, s: int, o: int, owner: int, reason: int) -> None:
+    """Record an order that was not taken."""
+    m[at.REJECTED] += 1
+    m[at.LAST_REASON] = reason
+    m[at.NEXT_ORDER] += 1
+    m[o + at.ID] = m[at.NEXT_ORDER]
+    m[o + at.OWNER] = owner
+    m[o + at.PARENT] = 0
+    end_order(m, s, o, at.REFUSED, reason)
+
+
+def guarded(m: Any, w: int, reducing: bool, closing: bool) -> int:
+    """Say why nothing may be traded now; NO_REASON where it may."""
+    if m[at.STATUS] == at.DISABLED:
+        return at.ACCOUNT_DISABLED
+    if m[at.STATUS] == at.LOCKED and not closing:
+        return at.ACCOUNT_LOCKED
+    if m[w + at.OFFERED] == 0 and not reducing:
+        return at.INSTRUMENT_ALLOWLIST
+    return at.BLOCKED if not reducing and is_blocked(m) else at.NO_REASON
+
+
+def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
+    """Take an order with its exits, children and the others of its group, and fill what can."""
+    r = at.OUT_FIRST + i * COMMAND_WORDS
+    s = m[m[at.MAP_AT] + out[r + SYMBOL]]
+    w = symbol_at(m, s)
+    reason = guarded(m, w, out[r + FLAGS] & 1 != 0, False)
+    m[at.SCRATCH] = _ON_SCRATCH
+    if reason == at.NO_REASON:
+        reason = gather(m, out, i, count, first)
+    o = m[at.SCRATCH_AT] + _ON_SCRATCH * at.ORDER_WORDS
+    planned = (0, 0, 0, 0)
+    at_once = reason == at.NO_REASON and not waits(m, o)
+    if at_once:
+        planned = plan(m, s, o)
+        reason = planned[0] if planned[0] > PLANNED else reason
+    if reason != at.NO_REASON:
+        turn_down(m, out, i, count, first, reason)
+        return
+    accept(m, s)
+    if at_once:
+        fill_order(m, s, o, False, planned, at.BY_SIGNAL)
+    work_new(m, s)
+    enforce(m)
+
+
+def turn_down(m: Any, out: Any, i: int, count: int, first: int, reason: int) -> None:
+    """Refuse an order, with the others of its group."""
+    r = at.OUT_FIRST + i * COMMAND_WORDS
+    o = m[at.SCRATCH_AT] + _ON_SCRATCH * at.ORDER_WORDS
+    if m[at.SCRATCH] == _ON_SCRATCH:
+        blank(m, _ON_SCRATCH)
+    m[o + at.TAG] = out[r + TAG]
+    refuse(m, m[m[at.MAP_AT] + out[r + SYMBOL]], o, first + i, reason)
+    refuse_group(m, out, i, count, first)
+
+
+def refuse_group(m: Any, out: Any, i: int, count: int, first: int) -> None:
+    """Refuse the other orders of a group of which one was refused."""
+    r = at.OUT_FIRST + i * COMMAND_WORDS
+    for j in range(i + 1, count):
+        q = at.OUT_FIRST + j * COMMAND_WORDS
+        if out[q + VERB] <= PLACE and out[r + GROUP] > 0 and out[q + GROUP] == out[r + GROUP]:
+            out[q + VERB] = _TAKEN_UP
+            o = blank(m, _ON_SCRATCH)
+            refuse(m, m[m[at.MAP_AT] + out[q + SYMBOL]], o, first + j, at.GROUP_REFUSED)
+
+
+def waits(m: Any, o: int) -> bool:
+    """Say whether an order is kept until a quote is for it; a plain market order fills now."""
+    return m[o + at.TYPE] != at.MARKET or m[o + at.ACTIVE] > 0
+
+
+def overfull(m: Any) -> int:
+    """Return NO_REASON where there is room for all that would have to wait."""
+    waiting = 0
+    for k in range(_ON_SCRATCH, m[at.SCRATCH]):
+        o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
+        waiting += m[o + at.STATE] == at.PENDING_PARENT or waits(m, o)
+    if waiting > 0 and m[at.WORKING] + waiting > at.ORDERS_MAX:
+        return at.TOO_MANY_ORDERS
+    return at.NO_REASON
+
+
+def gather(m: Any, out: Any, i: int, count: int, first: int) -> int:
+    """Read the orders of a command: the first, the rest of its group, then all their children.
+
+    The number of a parent's slot stands in its child until the orders have numbers of their own.
+    """
+    r = at.OUT_FIRST + i * COMMAND_WORDS
+    group = out[r + GROUP]
+    reason = at.UNKNOWN_PARENT if out[r + PARENT] != 0 else at.NO_REASON
+    for j in range(i, count):
+        q = at.OUT_FIRST + j * COMMAND_WORDS
+        member = j == i or (group > 0 and out[q + GROUP] == group)
+        if out[q + VERB] != PLACE or not member or reason != at.NO_REASON:
+            continue
+        if out[q + SYMBOL] != out[r + SYMBOL]:
+            return at.GROUP_REFUSED
+        out[q + VERB] = _TAKEN_UP
+        reason = add_member(m, out, q, first + j, group)
+    members = m[at.SCRATCH]
+    for k in range(_ON_SCRATCH, members):
+        if reason == at.NO_REASON:
+            reason = add_children(m, out, i, count, first, k)
+    return overfull(m) if reason == at.NO_REASON else reason
+
+
+def add_member(m: Any, out: Any, q: int, owner: int, group: int) -> int:
+    """Read one order that works at once into the next slot."""
+    o = blank(m, m[at.SCRATCH])
+    m[at.SCRATCH] += 1
+    m[o + at.OWNER] = owner
+    if group > 0:
+        m[o + at.GROUP] = 1
+        m[o + at.GROUP_KIND] = at.OCO
+    # The place of its command is kept until its children are read.
+    m[o + at.CALLED] = q
+    return read_order(m, out, q, symbol_at(m, m[m[at.MAP_AT] + out[q + SYMBOL]]), o)
+
+
+def add_children(m: Any, out: Any, i: int, count: int, first: int, k: int) -> int:
+    """Read the exits of an order, and the orders of the event that name it as their parent."""
+    o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
+    r = m[o + at.CALLED]
+    w = symbol_at(m, m[m[at.MAP_AT] + out[r + SYMBOL]])
+    reason = add_exits(m, out, r, w, o, k)
+    for j in range(i, count):
+        q = at.OUT_FIRST + j * COMMAND_WORDS
+        if out[q + VERB] != PLACE or out[q + PARENT] != m[o + at.OWNER]:
+            continue
+        if reason != at.NO_REASON:
+            return reason
+        if out[q + SYMBOL] != out[r + SYMBOL]:
+            return at.GROUP_REFUSED
+        out[q + VERB] = _TAKEN_UP
+        c = blank(m, m[at.SCRATCH])
+        m[at.SCRATCH] += 1
+        m[c + at.OWNER] = first + j
+        reason = read_child(m, out, q, w, c)
+        m[c + at.PARENT] = k
+    return reason
+
+
+def add_exits(m: Any, out: Any, r: int, w: int, o: int, k: int) -> int:
+    """Read the bracket of an order: a stop and a target that make each other smaller."""
+    stops = given(out, r + STOP_LOSS) or out[r + FLAGS] & EXIT_TRAIL != 0
+    aims = given(out, r + TAKE_PROFIT)
+    if not stops and not aims:
+        return at.NO_REASON
+    entry = entry_ticks(m, w, o)
+    begun = m[at.SCRATCH]
+    reason = at.NO_REASON
+    if stops:
+        reason = read_stop(m, out, r, w, o, m[at.SCRATCH], entry)
+        m[at.SCRATCH] += 1
+    if aims and reason == at.NO_REASON:
+        reason = read_target(m, out, r, w, o, m[at.SCRATCH], entry)
+        m[at.SCRATCH] += 1
+    for slot in range(begun, m[at.SCRATCH]):
+        c = m[at.SCRATCH_AT] + slot * at.ORDER_WORDS
+        m[c + at.OWNER] = m[o + at.OWNER]
+        m[c + at.PARENT] = k
+        if stops and aims:
+            m[c + at.GROUP] = 2 + k
+            m[c + at.GROUP_KIND] = at.OUO
+    return reason
+
+
+def accept(m: Any, s: int) -> None:
+    """Give the orders of a command their numbers, and put those that wait into the book."""
+    w = symbol_at(m, s)
+    base = m[at.NEXT_ORDER] - _ON_SCRATCH + 1
+    for k in range(_ON_SCRATCH, m[at.SCRATCH]):
+        o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
+        name(m, o)
+        if m[o + at.PARENT] > 0:
+            m[o + at.PARENT] += base
+        if m[o + at.GROUP] > 0:
+            m[o + at.GROUP] += m[at.SCRATCH_AT] + base * at.SCRATCH_MAX
+        m[o + at.CALLED] = 0
+        if m[o + at.STATE] != at.PENDING_PARENT and not waits(m, o):
+            continue
+        if m[w + at.ORDERS] >= at.BOOK_MAX:
+            tidy(m, s)
+        to = order_at(m, w, m[w + at.ORDERS])
+        for j in range(at.ORDER_WORDS):
+            m[to + j] = m[o + j]
+        m[w + at.ORDERS] += 1
+        m[at.WORKING] += 1
+        if m[o + at.EXPIRES] != 0:
+            m[at.EXPIRY] = min(m[at.EXPIRY], m[o + at.EXPIRES])
+            m[at.NEXT] = min(m[at.NEXT], m[at.EXPIRY])
+
+
+def work_new(m: Any, s: int) -> None:
+    """Hold the orders just taken against the quote, then those that a fill has released."""
+    w = symbol_at(m, s)
+    for k in range(_ON_SCRATCH, m[at.SCRATCH]):
+        new = m[m[at.SCRATCH_AT] + k * at.ORDER_WORDS + at.ID]
+        for b in range(m[w + at.ORDERS]):
+            o = order_at(m, w, b)
+            if m[o + at.ID] == new and m[o + at.STATE] >= at.WORKS:
+                attempt(m, s, o, True, at.BY_SIGNAL)
+    work_due(m, s)
+
+
+def work_due(m: Any, s: int) -> None:
+    """Hold the orders that another's fill released against the present quote."""
+    w = symbol_at(m, s)
+    for b in range(m[w + at.ORDERS]):
+        o = order_at(m, w, b)
+        if m[o + at.DUE] != 0 and m[o + at.STATE] >= at.WORKS:
+            m[o + at.DUE] = 0
+            attempt(m, s, o, False, at.BY_SIGNAL)
+
+
+def cancel(m: Any, owner: int) -> None:
+    """Cancel the order of a number, if it works; its exits stay."""
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        for k in range(m[w + at.ORDERS]):
+            o = order_at(m, w, k)
+            own = m[o + at.OWNER] == owner and m[o + at.STATE] != at.GONE
+            if own and (m[o + at.PARENT] == 0 or m[o + at.GROUP] == 0):
+                drop(m, s, o, at.CANCELLED_STATE, at.REQUESTED)
+
+
+def close(m: Any, out: Any, r: int, owner: int) -> None:
+    """Close a position or lots of it, or turn it round; it may have to travel."""
+    s = m[m[at.MAP_AT] + out[r + SYMBOL]]
+    w = symbol_at(m, s)
+    turns = out[r + VERB] == REVERSE
+    steps = abs(m[w + at.SIZE]) * (2 if turns else 1)
+    reason = guarded(m, w, not turns, not turns)
+    if reason == at.NO_REASON and steps == 0:
+        reason = at.NO_POSITION
+    if reason == at.NO_REASON and not is_fresh(m, w, m[at.NOW]):
+        reason = at.NO_QUOTE
+    if reason == at.NO_REASON and not turns and given(out, r + QUANTITY):
+        quantity = double_of(out[r + QUANTITY])
+        some = nearest(quantity * double_of(m[w + at.STEP_DIV]) / double_of(m[w + at.STEP_MUL]))
+        reason = at.QUANTITY_TOO_LARGE if some > steps else at.NO_REASON
+        reason = at.QUANTITY_TOO_SMALL if some < m[w + at.MIN_STEPS] else reason
+        steps = some
+    if reason == at.NO_REASON and m[w + at.LATENCY] > 0 and m[at.STATUS] == at.ACTIVE_STATUS:
+        send(m, s, steps, owner, not turns)
+    elif reason == at.NO_REASON:
+        reason = close_now(m, s, steps, owner, at.BY_SIGNAL)
+    if reason != at.NO_REASON:
+        refuse(m, s, blank(m, _ON_SCRATCH), owner, reason)
+        return
+    work_due(m, s)
+    enforce(m)
+
+
+def send(m: Any, s: int, steps: int, owner: int, reduces: bool) -> None:
+    """Let a market order against a position travel."""
+    w = symbol_at(m, s)
+    o = blank(m, _ON_SCRATCH)
+    m[o + at.OWNER] = owner
+    m[o + at.SIDE] = -1 if m[w + at.SIZE] > 0 else 1
+    m[o + at.STEPS] = steps
+    m[o + at.LIMIT] = m[o + at.SIDE] * at.NEVER_HIGH
+    m[o + at.REDUCE] = reduces
+    m[o + at.ACTIVE] = m[at.NOW] + m[w + at.LATENCY]
+    m[at.SCRATCH] = _ON_SCRATCH + 1
+    accept(m, s)
+
+
+def flatten(m: Any) -> None:
+    """Cancel every order and close every position."""
+    cancel_everything(m, at.FLATTENED)
+    liquidate(m)
+    enforce(m)

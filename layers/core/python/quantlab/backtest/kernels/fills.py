@@ -1,0 +1,298 @@
+"""One order meets the quote: what it fills, what that does to money, and to linked orders."""
+
+from typing import Any
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.book import (
+    drop,
+    end_order,
+    has_arrived,
+    is_armed,
+    is_reached,
+    order_at,
+    trail,
+)
+from quantlab.backtest.kernels.worth import clear_levels, symbol_at
+from quantlab.engine.fill_models import plan_fill
+from quantlab.kernel.arith import book, muldiv
+from quantlab.ledger.fees import charged_fee_micro, raw_fee_micro
+from quantlab.ledger.scalars import fits, netted
+from quantlab.market.fill_model import ANY_SIZE
+
+NOTHING = 0
+PLANNED = 1
+
+
+def reducible(m: Any, w: int, side: int) -> int:
+    """Return how many steps an order of a side could take off the position."""
+    return max(0, -side * m[w + at.SIZE])
+
+
+def begin_command(m: Any) -> None:
+    """Begin a command: nothing has been released by it yet."""
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        for k in range(m[w + at.ORDERS]):
+            m[order_at(m, w, k) + at.DUE] = 0
+
+
+def taken(m: Any, w: int, side: int) -> int:
+    """Return how much of the quote's displayed size on a side earlier fills have used up."""
+    if m[w + at.TAKEN_OF] != m[w + at.QUOTE_SEQ]:
+        m[w + at.TAKEN_OF] = m[w + at.QUOTE_SEQ]
+        m[w + at.TAKEN_BUY] = 0
+        m[w + at.TAKEN_SELL] = 0
+    return m[w + at.TAKEN_BUY] if side > 0 else m[w + at.TAKEN_SELL]
+
+
+def use_up(m: Any, w: int, side: int, steps: int) -> None:
+    """Note that a fill used up so much of the displayed size, where there is one that counts."""
+    if m[w + at.SIZE_RULE] == ANY_SIZE:
+        return
+    if side > 0 and m[w + at.ASK_SIZE] != 0:
+        m[w + at.TAKEN_BUY] += steps
+    elif side < 0 and m[w + at.BID_SIZE] != 0:
+        m[w + at.TAKEN_SELL] += steps
+
+
+def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
+    """Return (code, steps, price, slippage): NOTHING, PLANNED, or the reason of a refusal.
+
+    A refusal is a reason number, which is above PLANNED.
+    """
+    w = symbol_at(m, s)
+    side = m[o + at.SIDE]
+    left = m[o + at.STEPS] - m[o + at.FILLED]
+    wanted = left
+    if m[o + at.REDUCE] != 0:
+        wanted = min(left, reducible(m, w, side))
+    steps, price, slipped = plan_fill(
+        side,
+        wanted,
+        m[o + at.LIMIT],
+        m[w + at.BID],
+        m[w + at.ASK],
+        m[w + at.BID_SIZE],
+        m[w + at.ASK_SIZE],
+        taken(m, w, side),
+        m[w + at.SIZE_RULE],
+        m[w + at.SLIPPAGE],
+        m[w + at.AMOUNT],
+        m[w + at.REFERENCE],
+        0,
+    )
+    if steps == 0:
+        if m[o + at.TYPE] == at.MARKET and wanted != 0:
+            return at.NO_DISPLAYED_SIZE, 0, 0, 0
+        return NOTHING, 0, 0, 0
+    if m[o + at.TIME] == at.FOK and steps < left:
+        return NOTHING, 0, 0, 0
+    size, cost, gain, _, _ = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
+    if not fits(size, cost, gain, price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]):
+        return at.POSITION_TOO_LARGE, 0, 0, 0
+    return PLANNED, steps, price, slipped
+
+
+def charge(m: Any, amount_micro: int) -> int:
+    """Book millionths of a minor unit; return what was booked."""
+    booked, carry = book(amount_micro, m[at.CARRY])
+    m[at.CARRY] = carry
+    m[at.BALANCE] += booked
+    m[at.REALISED] += booked
+    return booked
+
+
+def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, cause: int) -> None:
+    """Book a planned fill: position, gain and fee; keep it in the log."""
+    w = symbol_at(m, s)
+    side = m[o + at.SIDE]
+    use_up(m, w, side, steps)
+    size, cost, gain, closed, opened = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
+    profit = 0
+    if closed > 0:
+        profit = charge(m, muldiv(gain, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]))
+    fee = charge_fee(m, w, o, steps, price)
+    if opened > 0:
+        m[at.TRADED] = 1
+    m[o + at.FILLED] += steps
+    m[o + at.STATE] = at.FULL if m[o + at.FILLED] == m[o + at.STEPS] else at.PARTIAL
+    m[o + at.SINCE] = m[w + at.QUOTE_SEQ]
+    m[at.HELD] += (size != 0) - (m[w + at.SIZE] != 0)
+    if m[w + at.SIZE] * size <= 0:
+        m[w + at.OPENED] = m[at.NOW]
+    m[w + at.SIZE] = size
+    m[w + at.COST] = cost
+    if size == 0:
+        clear_levels(m, w)
+    log_fill(m, s, o, steps, price, slipped, profit, fee, cause, opened, closed)
+
+
+def charge_fee(m: Any, w: int, o: int, steps: int, price: int) -> int:
+    """Book what a fill costs; return that in minor units."""
+    raw = raw_fee_micro(
+        steps,
+        price,
+        m[w + at.UNIT_NUM],
+        m[w + at.UNIT_DEN],
+        m[w + at.FEE_NUM],
+        m[w + at.FEE_DEN],
+        m[w + at.FEE_PPM],
+        1,
+        1,
+    )
+    micro = charged_fee_micro(raw, m[o + at.FILLED] > 0, m[o + at.RAW_FEE], m[w + at.FEE_LEAST])
+    m[o + at.RAW_FEE] += raw
+    if micro <= 0:
+        return 0
+    fee = -charge(m, -micro)
+    m[at.DAY_COSTS] += fee
+    m[at.COSTS] += fee
+    return fee
+
+
+def log_fill(
+    m: Any, s: int, o: int, steps: int, price: int, slipped: int, profit: int, fee: int, cause: int,
+    opened: int, closed: int,
+) -> None:  # fmt: skip
+    """Keep a fill for the strategy and the results."""
+    w = symbol_at(m, s)
+    f = m[at.FILLS_AT] + m[at.FILLS] * at.FILL_WORDS
+    m[at.FILLS] += 1
+    m[at.FILLS_TOTAL] += 1
+    m[at.PENDING] = 1
+    m[f + at.F_NS] = m[at.NOW]
+    m[f + at.F_SEQ] = m[w + at.QUOTE_SEQ]
+    m[f + at.F_ORDER] = m[o + at.ID]
+    m[f + at.F_OWNER] = m[o + at.OWNER]
+    m[f + at.F_SYMBOL] = s
+    m[f + at.F_SIDE] = m[o + at.SIDE]
+    m[f + at.F_STEPS] = steps
+    m[f + at.F_TICKS] = price
+    m[f + at.F_SLIPPAGE] = slipped
+    m[f + at.F_PROFIT] = profit
+    m[f + at.F_FEE] = fee
+    m[f + at.F_BALANCE] = m[at.BALANCE]
+    m[f + at.F_CARRY] = m[at.CARRY]
+    m[f + at.F_POSITION] = m[w + at.SIZE]
+    m[f + at.F_CAUSE] = cause
+    m[f + at.F_OPENED] = opened
+    m[f + at.F_CLOSED] = closed
+    m[f + at.F_COST] = m[w + at.COST]
+    m[f + at.F_LEFT] = m[o + at.STEPS] - m[o + at.FILLED]
+
+
+def follow_fill(m: Any, s: int, o: int, steps: int) -> None:
+    """Do what a fill means for the orders that hang on it, as `engine.orders.follow_fill` does."""
+    w = symbol_at(m, s)
+    if m[w + at.ORDERS] == 0:
+        return
+    shrink_group(m, s, o, steps)
+    name, parent = m[o + at.ID], m[o + at.PARENT]
+    for k in range(m[w + at.ORDERS]):
+        p = order_at(m, w, k)
+        if parent != 0 and m[p + at.ID] == parent and m[p + at.STATE] != at.GONE:
+            drop(m, s, p, at.CANCELLED_STATE, at.EXIT_FILLED)
+    for k in range(m[w + at.ORDERS]):
+        c = order_at(m, w, k)
+        if m[c + at.PARENT] == name and m[c + at.STATE] != at.GONE:
+            enlarge(m, w, c, steps)
+    for k in range(m[w + at.ORDERS]):
+        r = order_at(m, w, k)
+        works = m[r + at.STATE] >= at.WORKS and m[r + at.REDUCE] != 0
+        if works and m[r + at.STATE] != at.FULL and reducible(m, w, m[r + at.SIDE]) == 0:
+            drop(m, s, r, at.CANCELLED_STATE, at.POSITION_CLOSED)
+
+
+def shrink_group(m: Any, s: int, o: int, steps: int) -> None:
+    """Cancel the other orders of a filled one's group, or make them as much smaller."""
+    w = symbol_at(m, s)
+    if m[o + at.GROUP] == 0:
+        return
+    for k in range(m[w + at.ORDERS]):
+        p = order_at(m, w, k)
+        if p == o or m[p + at.GROUP] != m[o + at.GROUP] or m[p + at.STATE] == at.GONE:
+            continue
+        left = m[p + at.STEPS] - steps
+        if m[o + at.GROUP_KIND] == at.OCO:
+            drop(m, s, p, at.CANCELLED_STATE, at.BY_OCO)
+        elif left <= m[p + at.FILLED]:
+            drop(m, s, p, at.CANCELLED_STATE, at.BY_OUO)
+        else:
+            m[p + at.STEPS] = left
+
+
+def enlarge(m: Any, w: int, c: int, steps: int) -> None:
+    """Let a child work for what its parent has filled; from its first fill it is looked at."""
+    m[c + at.STEPS] += steps
+    if m[c + at.STATE] != at.PENDING_PARENT:
+        return
+    m[c + at.STATE] = at.WORKS
+    m[c + at.SINCE] = m[w + at.QUOTE_SEQ]
+    m[c + at.DUE] = 1
+    trail(m, w, c)
+
+
+def fill_order(
+    m: Any, s: int, o: int, kept: bool, planned: tuple[int, int, int, int], cause: int
+) -> None:
+    """Fill an order as planned and do what follows; one that may not wait ends with it."""
+    code, steps, price, slipped = planned
+    if code == PLANNED:
+        book_fill(m, s, o, steps, price, slipped, cause)
+        whole = m[o + at.STATE] == at.FULL
+        if whole:
+            end_order(m, s, o, at.FULL, at.NO_REASON)
+            m[at.WORKING] -= kept
+        follow_fill(m, s, o, steps)
+    if m[o + at.STATE] != at.GONE and m[o + at.TIME] >= at.IOC:
+        m[at.WORKING] += 1 - kept
+        drop(m, s, o, at.CANCELLED_STATE, at.NOT_FILLED)
+
+
+def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
+    """Hold a working order against the quote; say whether anything came of it.
+
+    judged says that the account has just let it pass; an exit is never refused.
+    """
+    w = symbol_at(m, s)
+    if m[o + at.STATE] < at.WORKS or not has_arrived(m, w, o):
+        return False
+    if is_armed(m, o):
+        if not is_reached(m, w, o):
+            return False
+        m[o + at.STATE] = at.TRIGGERED
+    planned = plan(m, s, o)
+    if planned[0] == PLANNED and not judged:
+        reason = refused_now(m, w, o)
+        if reason != at.NO_REASON:
+            drop(m, s, o, at.CANCELLED_STATE, reason)
+            return True
+    if planned[0] > PLANNED:
+        drop(m, s, o, at.CANCELLED_STATE, planned[0])
+        return True
+    fill_order(m, s, o, True, planned, cause)
+    return True
+
+
+def refused_now(m: Any, w: int, o: int) -> int:
+    """Return why an order whose turn has come may not fill any more; NO_REASON where it may."""
+    if m[at.STATUS] == at.LOCKED:
+        return at.ACCOUNT_LOCKED
+    if m[at.STATUS] == at.DISABLED:
+        return at.ACCOUNT_DISABLED
+    reduces = m[o + at.REDUCE] != 0
+    left = m[o + at.STEPS] - m[o + at.FILLED]
+    if reduces or left <= reducible(m, w, m[o + at.SIDE]):
+        return at.NO_REASON
+    return at.BLOCKED if is_blocked(m) else at.NO_REASON
+
+
+def is_blocked(m: Any) -> bool:
+    """Say whether a rule that was broken this day lets no order open a position."""
+    if m[at.RAISED] == 0:
+        return False
+    for j in range(m[at.RULES]):
+        r = m[at.RULES_AT] + j * at.RULE_WORDS
+        if m[r + at.RULE_ACTION] == at.REJECT_ORDERS and (m[at.RAISED] >> j) & 1 != 0:
+            return True
+    return False

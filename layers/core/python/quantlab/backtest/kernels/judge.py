@@ -1,0 +1,156 @@
+"""The account's equity held against its rules, and what follows when one of them breaks."""
+
+from typing import Any
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.book import cancel_symbol, no_limit
+from quantlab.backtest.kernels.fills import PLANNED, begin_command, fill_order, plan
+from quantlab.backtest.kernels.worth import (
+    equity_now,
+    is_fresh,
+    is_known,
+    is_news,
+    note_equity,
+    rule_floor,
+    symbol_at,
+)
+from quantlab.rules.scalars import is_under, next_mark
+
+
+def enforce(m: Any) -> None:
+    """Judge the account at the latest quotes, unless one it rests on is too old."""
+    if not is_known(m, m[at.NOW]):
+        m[at.FORCE] |= at.UNSURE
+        return
+    m[at.FORCE] &= ~at.UNSURE
+    equity = equity_now(m)
+    note_equity(m, equity)
+    enforce_at(m, equity)
+
+
+def enforce_at(m: Any, equity: int) -> None:
+    """Judge the account at an equity, and act on the gravest rule it breaks."""
+    mark = next_mark(m[at.BASIS], m[at.MARK], m[at.BALANCE], equity, False)
+    m[at.MARK] = mark
+    if m[at.STATUS] == at.DISABLED:
+        return
+    gravest = -1
+    for j in range(m[at.RULES]):
+        r = m[at.RULES_AT] + j * at.RULE_WORDS
+        floor = rule_floor(m, j, mark)
+        action = m[r + at.RULE_ACTION]
+        if is_under(m[r + at.RULE_COMPARATOR], floor, equity) and is_news(m, j, action):
+            note_breach(m, j, equity, floor)
+            gravest = max(gravest, action)
+    if gravest == at.DISABLE:
+        end_account(m, at.DISABLED, at.ACCOUNT_DISABLED)
+    elif gravest == at.LOCK_UNTIL_RESET:
+        end_account(m, at.LOCKED, at.ACCOUNT_LOCKED)
+
+
+def note_breach(m: Any, j: int, equity: int, floor: int) -> None:
+    """Keep the first time a rule broke, and what it broke by."""
+    r = m[at.RULES_AT] + j * at.RULE_WORDS
+    m[at.RAISED] |= 1 << j
+    if m[r + at.RULE_BROKEN] == 0:
+        m[r + at.RULE_BROKEN_AT] = m[at.NOW]
+        m[r + at.RULE_BROKEN_EQUITY] = equity
+        m[r + at.RULE_BROKEN_FLOOR] = floor
+    m[r + at.RULE_BROKEN] += 1
+    if m[at.BREACH] < 0 and m[r + at.RULE_ACTION] == at.DISABLE:
+        m[at.BREACH] = j
+
+
+def end_account(m: Any, status: int, reason: int) -> None:
+    """Lock or disable the account: its orders go, its positions are closed."""
+    m[at.STATUS] = status
+    cancel_everything(m, reason)
+    liquidate(m)
+
+
+def cancel_everything(m: Any, reason: int) -> None:
+    """Cancel every working order."""
+    for s in range(m[at.SYMBOLS]):
+        cancel_symbol(m, s, reason)
+
+
+def liquidate(m: Any) -> None:
+    """Close every position that has a good quote, as far as that goes."""
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[w + at.SIZE] != 0 and is_fresh(m, w, m[at.NOW]):
+            close_now(m, s, abs(m[w + at.SIZE]), 0, at.BY_RULE)
+
+
+def close_now(m: Any, s: int, steps: int, owner: int, cause: int) -> int:
+    """Fill a market order against a position; return why not, NO_REASON where it was tried."""
+    w = symbol_at(m, s)
+    o = blank(m, 0)
+    m[o + at.OWNER] = owner
+    m[o + at.SIDE] = -1 if m[w + at.SIZE] > 0 else 1
+    m[o + at.STEPS] = steps
+    m[o + at.LIMIT] = no_limit(m[o + at.SIDE])
+    planned = plan(m, s, o)
+    if planned[0] > PLANNED:
+        return planned[0]
+    name(m, o)
+    fill_order(m, s, o, False, planned, cause)
+    return at.NO_REASON
+
+
+def blank(m: Any, k: int) -> int:
+    """Return a cleared order outside the books: a market order that fills now or not at all."""
+    o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
+    for j in range(at.ORDER_WORDS):
+        m[o + j] = 0
+    m[o + at.TIME] = at.IOC
+    m[o + at.STATE] = at.WORKS
+    m[o + at.CREATED] = m[at.NOW]
+    m[o + at.TAG] = -1
+    return o
+
+
+def name(m: Any, o: int) -> None:
+    """Give an accepted order its number."""
+    m[at.NEXT_ORDER] += 1
+    m[at.PLACED] += 1
+    m[o + at.ID] = m[at.NEXT_ORDER]
+
+
+def mop_up(m: Any) -> None:
+    """Close what is left of an ended account's positions, and judge a locked one by what that cost.
+
+    It may break a graver rule then, which closes once more.
+    """
+    if m[at.STATUS] == at.ACTIVE_STATUS:
+        return
+    close_rest(m)
+    if m[at.STATUS] == at.LOCKED and m[at.HELD] != 0:
+        check_rules(m)
+        close_rest(m)
+
+
+def check_rules(m: Any) -> None:
+    """Judge the account as a command of its own, and once more by what closing it has cost."""
+    begin_command(m)
+    enforce(m)
+    if m[at.STATUS] == at.LOCKED and m[at.HELD] != 0:
+        enforce(m)
+
+
+def close_rest(m: Any) -> None:
+    """Close what is left of the positions: once at each new quote of a symbol."""
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        fresh = m[w + at.QUOTE_SEQ] != m[w + at.LIQUIDATED]
+        if m[w + at.SIZE] != 0 and fresh and is_fresh(m, w, m[at.NOW]):
+            m[w + at.LIQUIDATED] = m[w + at.QUOTE_SEQ]
+            begin_command(m)
+            close_now(m, s, abs(m[w + at.SIZE]), 0, at.BY_RULE)
+    if m[at.HELD] != 0:
+        m[at.FORCE] |= at.LIQUIDATING
+        return
+    m[at.FORCE] &= ~at.LIQUIDATING
+    if m[at.STATUS] == at.DISABLED:
+        m[at.END] = at.BREACHED
+        m[at.PENDING] = 1

@@ -1,0 +1,76 @@
+"""A quote after the other: what it calls for, and what the strategy makes of it.
+
+`run` is the part that every quote goes through. What it calls is handed in by whoever compiles it:
+`strategy` runs the handlers of an event and returns how many orders they gave.
+"""
+
+from typing import Any
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.book import is_called, order_at, tidy, trail
+from quantlab.backtest.kernels.fills import attempt, begin_command
+from quantlab.backtest.kernels.judge import check_rules, enforce, enforce_at, mop_up
+from quantlab.backtest.kernels.worth import (
+    equity_now,
+    is_known,
+    note_equity,
+    note_worst,
+    symbol_at,
+    tune,
+)
+from quantlab.rules.scalars import next_mark
+
+
+def look(m: Any, s: int) -> None:
+    """Do everything a symbol's new quote calls for: days, orders, rules, what is left to close."""
+    note_worst(m)
+    if m[at.FORCE] & at.ROLLED != 0:
+        begin_day(m)
+    see_equity(m)
+    if not work(m, s):
+        check_rules(m)
+    mop_up(m)
+    tune(m)
+    for k in range(m[at.SYMBOLS]):
+        tidy(m, k)
+
+
+def begin_day(m: Any) -> None:
+    """Judge the account by the floors of its new day, as of the reset and now."""
+    m[at.FORCE] &= ~at.ROLLED
+    begin_command(m)
+    if m[at.RESET_KNOWN] != 0:
+        enforce_at(m, m[at.RESET_EQUITY])
+    enforce(m)
+
+
+def see_equity(m: Any) -> None:
+    """Keep the equity as the quote has made it, before any order fills."""
+    if not is_known(m, m[at.NOW]):
+        return
+    equity = equity_now(m)
+    note_equity(m, equity)
+    m[at.MARK] = next_mark(m[at.BASIS], m[at.MARK], m[at.BALANCE], equity, False)
+
+
+def work(m: Any, s: int) -> bool:
+    """Hold a symbol's working orders against its quote; say whether anything came of it."""
+    w = symbol_at(m, s)
+    count = m[w + at.ORDERS]
+    called = 0
+    for k in range(count):
+        o = order_at(m, w, k)
+        trail(m, w, o)
+        m[o + at.CALLED] = is_called(m, w, o)
+        called += m[o + at.CALLED]
+    if called == 0:
+        return False
+    done = False
+    for k in range(count):
+        o = order_at(m, w, k)
+        if m[o + at.CALLED] != 0 and m[o + at.STATE] != at.GONE and is_called(m, w, o):
+            begin_command(m)
+            if attempt(m, s, o, False, at.BY_QUOTE):
+                enforce(m)
+                done = True
+    return done

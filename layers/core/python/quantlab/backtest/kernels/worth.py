@@ -1,0 +1,203 @@
+"""What the account is worth at the latest quotes, and the prices at which that matters again.
+
+A level is a price of one symbol. While no symbol's closing price has reached its level, the equity
+can neither break a floor, nor raise a mark, nor deepen the drawdown: each of the open positions may
+use up an equal share of what is left, and is looked at exactly when it has.
+"""
+
+from typing import Any
+
+from quantlab.backtest import layout as at
+from quantlab.kernel.arith import MICRO
+from quantlab.ledger.scalars import closing_ticks, equity_of_open, open_gain
+from quantlab.rules.scalars import BASIS_EQUITY, breach_below, floor_of
+
+_HALF = MICRO // 2
+NO_FALL = 1 << 62
+
+
+def symbol_at(m: Any, s: int) -> int:
+    """Return where a symbol's words begin."""
+    return m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
+
+
+def value_of(m: Any, w: int) -> int:
+    """Value a symbol's position at its closing side, in millionths of a minor unit."""
+    price = closing_ticks(m[w + at.SIZE], m[w + at.BID], m[w + at.ASK])
+    return open_gain(m[w + at.SIZE], m[w + at.COST], price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN])
+
+
+def open_value(m: Any) -> int:
+    """Value all positions."""
+    total = 0
+    if m[at.HELD] == 0:
+        return total
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[w + at.SIZE] != 0:
+            total += value_of(m, w)
+    return total
+
+
+def equity_now(m: Any) -> int:
+    """Return the equity at the latest quotes, whatever their age."""
+    return equity_of_open(m[at.BALANCE], m[at.CARRY], open_value(m))
+
+
+def is_fresh(m: Any, w: int, moment: int) -> bool:
+    """Say whether a symbol has a quote that may be used."""
+    return m[w + at.TS] > 0 and moment - m[w + at.TS] <= m[w + at.MAX_AGE]
+
+
+def is_known(m: Any, moment: int) -> bool:
+    """Say whether every quote the equity rests on may be used."""
+    if m[at.HELD] == 0:
+        return True
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[w + at.SIZE] != 0 and not is_fresh(m, w, moment):
+            return False
+    return True
+
+
+def is_news(m: Any, j: int, action: int) -> bool:
+    """Say whether breaking a rule has not been acted on yet this day."""
+    if action == at.DISABLE:
+        return True
+    if (m[at.RAISED] >> j) & 1 == 0:
+        return True
+    return action == at.LOCK_UNTIL_RESET and m[at.STATUS] != at.LOCKED
+
+
+def rule_floor(m: Any, j: int, mark: int) -> int:
+    """Return a rule's floor at a high-water mark."""
+    r = m[at.RULES_AT] + j * at.RULE_WORDS
+    loss = m[r + at.RULE_LOSS] + m[r + at.RULE_SPARES_COSTS] * m[at.DAY_COSTS] * MICRO
+    return floor_of(
+        m[r + at.RULE_KIND],
+        m[r + at.RULE_CODE],
+        m[r + at.RULE_KEEP],
+        loss,
+        m[r + at.RULE_COMPARATOR],
+        m[r + at.RULE_LOCK],
+        m[r + at.RULE_LEAST],
+        m[at.INITIAL],
+        m[at.START_BALANCE],
+        m[at.START_EQUITY],
+        m[at.BALANCE],
+        m[at.REALISED],
+        mark,
+    )
+
+
+def breach_level(m: Any) -> int:
+    """Return the equity any below which breaks a rule that is news; far below zero for none."""
+    below = at.NEVER_LOW
+    if m[at.STATUS] == at.DISABLED:
+        return below
+    for j in range(m[at.RULES]):
+        r = m[at.RULES_AT] + j * at.RULE_WORDS
+        if is_news(m, j, m[r + at.RULE_ACTION]):
+            below = max(
+                below, breach_below(m[r + at.RULE_COMPARATOR], rule_floor(m, j, m[at.MARK]))
+            )
+    return below
+
+
+def scaled(value: int, num: int, den: int) -> int:
+    """Return floor(value * num / den) without leaving 64 bits while num * den is below 2^62."""
+    if den == 1:
+        return value * num
+    whole, rest = divmod(value, den)
+    return whole * num + rest * num // den
+
+
+def tune(m: Any) -> None:
+    """Set the levels of every open position from the present equity, mark and drawdown."""
+    if m[at.HELD] == 0:
+        return
+    total = open_value(m)
+    down, up = breach_level(m), m[at.PEAK]
+    if m[at.HELD] > 1:
+        down = max(down, up - m[at.DRAWDOWN])
+    if m[at.BASIS] == BASIS_EQUITY:
+        up = min(up, m[at.MARK])
+    high = (up + 1 - m[at.BALANCE]) * MICRO - _HALF - m[at.CARRY]
+    rise, fall = share(m, high - total), NO_FALL
+    if down > at.NEVER_LOW:
+        low = (down - m[at.BALANCE]) * MICRO - _HALF - m[at.CARRY] + 1
+        fall = share(m, total - low)
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[w + at.SIZE] != 0:
+            m[w + at.VALUE] = value_of(m, w)
+            set_levels(m, w, fall, m[w + at.VALUE] + rise)
+
+
+def share(m: Any, room: int) -> int:
+    """Return what of a room for loss or gain one open position may use up."""
+    return room if m[at.HELD] == 1 else room // m[at.HELD]
+
+
+def set_levels(m: Any, w: int, fall: int, high: int) -> None:
+    """Set the prices at which a position's value may fall by more than fall, or reach high.
+
+    Rounding a value moves it by half at most, so a unit on either side is looked at too.
+    """
+    num, den, cost, size = m[w + at.UNIT_NUM], m[w + at.UNIT_DEN], m[w + at.COST], m[w + at.SIZE]
+    most = scaled(high - 1, den, num) + cost
+    clear_levels(m, w)
+    if size > 0:
+        m[w + at.EQ_HIGH_BID] = -(-most // size)
+    else:
+        m[w + at.EQ_LOW_ASK] = -most // -size
+    if fall == NO_FALL:
+        return
+    least = scaled(m[w + at.VALUE] - fall + 1, den, num) + cost
+    if size > 0:
+        m[w + at.EQ_LOW_BID] = least // size
+    else:
+        m[w + at.EQ_HIGH_ASK] = -(least // -size)
+
+
+def clear_levels(m: Any, w: int) -> None:
+    """Take a symbol's levels away."""
+    m[w + at.EQ_LOW_BID] = at.NEVER_LOW
+    m[w + at.EQ_HIGH_BID] = at.NEVER_HIGH
+    m[w + at.EQ_LOW_ASK] = at.NEVER_LOW
+    m[w + at.EQ_HIGH_ASK] = at.NEVER_HIGH
+
+
+def note_equity(m: Any, equity: int) -> None:
+    """Keep an equity as the latest, for the curve's peak and the deepest fall from it."""
+    m[at.EQUITY] = equity
+    m[at.PEAK] = max(m[at.PEAK], equity)
+    m[at.DRAWDOWN] = max(m[at.DRAWDOWN], m[at.PEAK] - equity)
+
+
+def floor_of_kind(m: Any, kind: int) -> int:
+    """Return the highest floor of the rules of a kind; far below zero where there is none."""
+    found = at.NEVER_LOW
+    for j in range(m[at.RULES]):
+        if m[m[at.RULES_AT] + j * at.RULE_WORDS + at.RULE_KIND] == kind:
+            found = max(found, rule_floor(m, j, m[at.MARK]))
+    return found
+
+
+def note_worst(m: Any) -> None:
+    """Take the worst prices since the last look into the drawdown, while one position is open.
+
+    Between two looks the peak stands still, and so do money and position: the worst price of the
+    closing side was the lowest equity. With more positions each new depth is looked at itself.
+    """
+    if m[at.HELD] != 1:
+        return
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[w + at.SIZE] != 0:
+            price = closing_ticks(m[w + at.SIZE], m[w + at.WORST_BID], m[w + at.WORST_ASK])
+            value = open_gain(
+                m[w + at.SIZE], m[w + at.COST], price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]
+            )
+            worst = equity_of_open(m[at.BALANCE], m[at.CARRY], value)
+            m[at.DRAWDOWN] = max(m[at.DRAWDOWN], m[at.PEAK] - worst)

@@ -1,0 +1,27 @@
+"""What the compiled engine is made of: the kernels, and the scalar functions live trading runs."""
+
+from typing import Final
+
+from quantlab.backtest import layout, words
+from quantlab.backtest.kernels import (
+    book,
+    calls,
+    clock,
+    desk,
+    fills,
+    judge,
+    loop,
+    reading,
+    run,
+    worth,
+)
+from quantlab.backtest.native import names
+from quantlab.engine import fill_models, pricing
+from quantlab.kernel import arith
+from quantlab.ledger import fees
+from quantlab.ledger import scalars as ledger_scalars
+from quantlab.rules import scalars as rules_scalars
+
+KERNELS: Final = (worth, book, fills, judge, clock, reading, desk, loop, run)
+SCALARS: Final = (arith, ledger_scalars, fees, pricing, rules_scalars)
+SOURCES: Final = (*KERNELS, *SCALARS, calls, words, layout, fill_models, names)

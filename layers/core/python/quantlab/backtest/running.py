@@ -1,0 +1,167 @@
+"""A run from its first quote to its last: the loop is resumed as its logs fill up."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.account import BacktestAccount, NotRun
+from quantlab.backtest.block import Span, new_block
+from quantlab.backtest.kernels.worth import equity_now, note_equity, note_worst
+from quantlab.backtest.native.joining import (
+    Engine,
+    Joined,
+    first_words,
+    join,
+    out_words,
+    pointer,
+)
+from quantlab.qls.ir import Program
+from quantlab.qls.native import abi
+from quantlab.qls.native.machine import ObjectCache
+
+TRACE_VERSION: Final = b"quantlab backtest trace 1\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run leaves: the block, and all rows of its logs as arrays of words.
+
+    taken is how many quotes were looked at; what the run did not need is left unread.
+    """
+
+    block: Any
+    fills: Any
+    orders: Any
+    days: Any
+    samples: Any
+    taken: int
+    state: Any
+    program: Program
+    account: BacktestAccount
+
+    @property
+    def end(self) -> str:
+        """Return why the run ended."""
+        return ("end_of_data", "rule_broken", "trap", "endless_events")[self.block[at.END]]
+
+    @property
+    def trap(self) -> str:
+        """Return the trap that stopped the strategy, "" without one."""
+        return abi.TRAPS[self.block[at.TRAP]]
+
+    def trace_hash(self) -> str:
+        """Return the SHA-256 over every fill, every order's end, days, and the final state."""
+        digest = hashlib.sha256(TRACE_VERSION)
+        for rows in (self.fills, self.orders, self.days):
+            digest.update(len(rows).to_bytes(8, "little"))
+            digest.update(np.ascontiguousarray(rows, "<i8").data)
+        digest.update(np.ascontiguousarray(self.block[: at.FILLS_AT], "<i8").data)
+        for s in range(len(self.account.instruments)):
+            w = self.block[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
+            digest.update(np.ascontiguousarray(self.block[w + at.SIZE : w + at.VALUE], "<i8").data)
+        digest.update(self.state.image())
+        return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class State:
+    """A strategy's words, and which of them are doubles."""
+
+    words: Any
+    floats: tuple[int, ...]
+
+    def image(self) -> bytes:
+        """Return the words as bytes, every NaN as the canonical one."""
+        copy = self.words.copy()
+        doubles = copy.view(np.float64)
+        places = [word for word in self.floats if np.isnan(doubles[word])]
+        doubles[places] = np.nan
+        return bytes(np.ascontiguousarray(copy, "<i8").data)
+
+
+class Run:
+    """One strategy over one set of quotes; `prepare` compiles, `finish` runs."""
+
+    def __init__(
+        self,
+        program: Program,
+        account: BacktestAccount,
+        quotes: Any,
+        engine: Engine,
+        inputs: Mapping[str, Any] | None = None,
+        objects: ObjectCache | None = None,
+    ) -> None:
+        if len(quotes) == 0:
+            raise NotRun("expected at least one quote, was none")
+        self.program, self.account, self.quotes = program, account, quotes
+        self.span = Span(int(quotes[0, at.Q_NS]), int(quotes[-1, at.Q_NS]))
+        self.state = State(first_words(program, dict(inputs or {})), abi.float_words(program))
+        self.block = new_block(account, program, self.span)
+        self.out = out_words()
+        self.joined: Joined = join(program, account, self.block, engine, objects)
+        self._kept: dict[str, list[Any]] = {"fills": [], "ends": []}
+
+    def finish(self) -> Finished:
+        """Run to the end; a second call raises."""
+        m, count = self.block, len(self.quotes)
+        m[at.NOW] = self.span.first_ns
+        self._single(at.START_EVENT)
+        begin = 0
+        while begin < count and m[at.END] in (at.RUNNING, at.ROOM):
+            m[at.END] = at.RUNNING
+            begin = self._call(begin, count)
+            if m[at.FILLS_SEEN] == m[at.FILLS]:
+                self._empty()
+        if m[at.END] in (at.RUNNING, at.ROOM, at.BREACHED):
+            ended = m[at.END]
+            m[at.END] = at.RUNNING
+            self._single(at.STOP_EVENT)
+            m[at.END] = ended if m[at.END] in (at.RUNNING, at.ROOM) else m[at.END]
+        if m[at.END] == at.ROOM:
+            m[at.END] = at.RUNNING
+        note_worst(m)
+        note_equity(m, equity_now(m))
+        self._empty()
+        return self._finished(begin)
+
+    def _call(self, begin: int, end: int) -> int:
+        return self.joined.run(
+            pointer(self.block),
+            pointer(self.out),
+            pointer(self.state.words),
+            pointer(self.quotes),
+            begin,
+            end,
+        )
+
+    def _single(self, kind: int) -> None:
+        self._call(0, -1 - kind)
+
+    def _rows(self, first: int, count: int, words: int) -> Any:
+        begin = self.block[first]
+        rows = self.block[begin : begin + self.block[count] * words]
+        return rows.reshape(-1, words).copy()
+
+    def _empty(self) -> None:
+        """Take the rows out of the logs that a run may fill many times over."""
+        m = self.block
+        self._kept["fills"].append(self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS))
+        self._kept["ends"].append(self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS))
+        m[at.FILLS] = m[at.FILLS_SEEN] = m[at.ENDS] = 0
+
+    def _finished(self, taken: int) -> Finished:
+        return Finished(
+            block=self.block,
+            fills=np.concatenate(self._kept["fills"]),
+            orders=np.concatenate(self._kept["ends"]),
+            days=self._rows(at.ROLLS_AT, at.ROLLS, at.ROLL_WORDS),
+            samples=self._rows(at.SAMPLES_AT, at.SAMPLES, at.SAMPLE_WORDS),
+            taken=taken,
+            state=self.state,
+            program=self.program,
+            account=self.account,
+        )

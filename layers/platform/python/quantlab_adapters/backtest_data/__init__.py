@@ -1,0 +1,1 @@
+"""Files of quotes and bars as the records of integers a backtest takes."""

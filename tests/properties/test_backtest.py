@@ -1,0 +1,193 @@
+"""The kernels of a backtest decide as the live engine does: every fill, fee, mark and floor."""
+
+import os
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support import backtest_cases as cases
+from tests.support.backtest_cases import Asked, History
+from tests.support.engine_cases import NOW, catalog, profile
+from tests.support.rule_cases import percent
+from tests.support.rule_cases import rule as made_rule
+
+from quantlab.kernel.instants import SECOND_NS
+from quantlab.ledger.trading_terms import STANDARD, read_trading_terms
+from quantlab.market.document import Node
+from quantlab.market.fill_model import FillModel, parse_fill_model
+from quantlab.market.quote import Quote
+
+HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "300"))
+SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500}
+KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched",
+         "limit_if_touched")  # fmt: skip
+PROFILES = (
+    profile(made_rule("daily_loss", anchor="balance", loss=percent("50"), comparator="lt")),
+    profile(
+        made_rule("daily_loss", "soft", anchor="equity", loss=percent("0.2"), comparator="lt"),
+        made_rule(
+            "max_drawdown", mode="trailing", basis="equity", loss=percent("1"), comparator="le"
+        ),
+    ),
+    profile(
+        made_rule(
+            "max_drawdown", mode="trailing", basis="balance", loss=percent("0.5"), comparator="lt"
+        ),
+        made_rule(
+            "daily_loss", "warn", anchor="higher_of_balance_and_equity", loss=percent("0.1"),
+            comparator="lt",
+        ),
+    ),
+    profile(
+        made_rule(
+            "daily_loss", "soft", action="reject_orders", anchor="balance", loss=percent("0.1"),
+            comparator="lt",
+        ),
+        made_rule("max_drawdown", mode="static", loss=percent("0.6"), comparator="lt"),
+    ),
+)  # fmt: skip
+TRADING = (
+    STANDARD,
+    read_trading_terms({"commissions": {"*": {"commissionMinorPerLot": "277.7"}}}),
+    read_trading_terms(
+        {
+            "commissions": {
+                "*": {
+                    "commissionMinorPerLot": "0",
+                    "commissionBasisPoints": "0.3",
+                    "minimumMinorPerOrder": "125",
+                }
+            }
+        }
+    ),
+)
+
+
+def model(**fields: Any) -> FillModel:
+    return parse_fill_model(Node("", {"size": "displayed", "slippage": {"kind": "none"}, **fields}))
+
+
+MODELS = (
+    model(),
+    model(size="unlimited"),
+    model(slippage={"kind": "fixed", "ticks": 3}),
+    model(slippage={"kind": "spread_share", "sharePpm": 400_000}),
+    model(slippage={"kind": "volume", "ticks": 5, "referenceSteps": 40}),
+    model(latencyNs=SECOND_NS),
+)
+
+off = st.integers(1, 60)
+size = st.one_of(st.integers(1, 30), st.integers(200, 900))
+
+
+@st.composite
+def ticks(draw: st.DrawFn, symbols: tuple[str, ...], count: int) -> list[Quote]:
+    prices = {symbol: SYMBOLS[symbol] for symbol in symbols}
+    now, made = NOW, []
+    for seq in range(1, count + 1):
+        symbol = draw(st.sampled_from(symbols))
+        prices[symbol] += draw(st.one_of(st.integers(-15, 15), st.integers(-200, 200)))
+        gap = draw(st.sampled_from((100_000_000, 400_000_000, 1_500_000_000, 9 * 3600 * SECOND_NS)))
+        now += gap
+        spread = draw(st.integers(1, 6))
+        sizes = draw(st.tuples(st.sampled_from((0, 5, 40, 3000)), st.sampled_from((0, 5, 3000))))
+        made.append(
+            Quote(
+                symbol,
+                prices[symbol],
+                prices[symbol] + spread,
+                now,
+                seq,
+                bid_size_steps=sizes[0],
+                ask_size_steps=sizes[1],
+            )
+        )
+    return made
+
+
+@st.composite
+def order(draw: st.DrawFn, after: int, tick: Quote, kinds: tuple[str, ...] = KINDS) -> Asked:
+    kind, side = draw(st.sampled_from(kinds)), draw(st.sampled_from((1, -1)))
+    price = tick.ask_ticks if side > 0 else tick.bid_ticks
+    asked = Asked(after, "place", tick.symbol, side, draw(size), kind)
+    if kind in ("stop", "stop_limit"):
+        asked = replace(asked, trigger=price + side * draw(off))
+    if kind in ("market_if_touched", "limit_if_touched"):
+        asked = replace(asked, trigger=price - side * draw(off))
+    if kind in ("limit", "stop_limit", "limit_if_touched"):
+        asked = replace(asked, limit=price + draw(st.integers(-60, 60)))
+    if kind == "trailing_stop":
+        asked = replace(asked, trail=draw(off))
+    times = {"market": ("default", "fok"), "limit": ("gtc", "day", "ioc", "fok")}
+    asked = replace(asked, time=draw(st.sampled_from(times.get(kind, ("gtc", "day")))))
+    if draw(st.integers(0, 5)) == 0:
+        asked = replace(asked, reduce=True)
+    elif kind == "limit" and asked.time == "gtc" and draw(st.integers(0, 5)) == 0:
+        asked = replace(asked, post=True)
+    return asked
+
+
+@st.composite
+def command(draw: st.DrawFn, after: int, tick: Quote, given_: int) -> Asked:
+    choice = draw(st.integers(0, 11))
+    if choice == 0:
+        verb = draw(st.sampled_from(("close", "reverse", "cancel_all", "flatten")))
+        return Asked(after, verb, tick.symbol)
+    if choice == 1 and given_:
+        return Asked(after, "cancel", tick.symbol, order=draw(st.integers(1, given_)))
+    one = draw(order(after, tick))
+    if choice < 6 and not one.reduce:
+        return replace(one, exits=draw(exits(one, tick)))
+    if choice == 6 and one.kind != "market" and one.time not in ("ioc", "fok"):
+        other = replace(draw(order(after, tick, KINDS[1:])), time="gtc", steps=one.steps)
+        return replace(one, oco=(other,))
+    if choice == 7:
+        child = replace(draw(order(after, tick, KINDS[1:])), time="gtc", reduce=False)
+        return replace(one, children=(child,))
+    return one
+
+
+@st.composite
+def exits(draw: st.DrawFn, one: Asked, tick: Quote) -> tuple[int | None, int | None, int | None]:
+    price = tick.ask_ticks if one.side > 0 else tick.bid_ticks
+    entry = one.limit or one.trigger or price
+    stop = entry - one.side * draw(off) if draw(st.booleans()) else None
+    trail = draw(off) if stop is None and one.trail is None and draw(st.booleans()) else None
+    target = entry + one.side * draw(off) if draw(st.booleans()) else None
+    return stop, trail, target
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    symbols = draw(st.sampled_from((("EURUSD",), ("EURUSD", "GBPUSD"))))
+    made = draw(ticks(symbols, draw(st.integers(5, 40))))
+    asked: list[Asked] = []
+    placed = 0
+    for after in range(len(made)):
+        for _ in range(draw(st.sampled_from((0, 0, 0, 1, 1, 2)))):
+            one = draw(command(after, made[after], placed))
+            placed += 1 + len(one.oco) + len(one.children)
+            asked.append(one)
+    return History(
+        draw(st.sampled_from(PROFILES)),
+        made,
+        asked,
+        symbols,
+        {"*": draw(st.sampled_from(MODELS))},
+        draw(st.sampled_from(TRADING)),
+        catalog(),
+    )
+
+
+@settings(
+    max_examples=HISTORIES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(histories())
+def test_a_backtest_decides_as_live_trading_does(history: History) -> None:
+    run, fills = cases.live(history)
+    block = cases.plain(history)
+    assert cases.fills_of(block, history) == cases.live_fills(fills)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
