@@ -19,13 +19,13 @@ from tests.support.invariants import (
     read_ends,
     unsettled,
 )
-from tests.support.market_data import ticks_file
+from tests.support.market_data import after_weekend_file
 from tests.support.running_platform import Adjust, Document, Platform, change_json, platform
 from tests.support.signals_load import LoadBot, Log, Senders, Traffic, make_bots, poll
 
 ALPHA, BETA = "northwind-capital", "blue-harbor"
 TICKS = "eurusd_oanda_20140501_20140509_quotes.csv.gz"
-# A day of market takes five minutes: prices move, and the weekend comes after eight.
+# A day of market takes five minutes: prices move, and no weekend comes for twenty.
 SPEED = 300
 ALPHA_TYPES = ["demo-100k", "eur-100k", "demo-100k", "tight-2k", "demo-100k"]
 BETA_TYPES = ["demo-100k", "one-step-50k"]
@@ -82,7 +82,7 @@ def load_platform(
     kind: type[Platform] = Platform, adjust: Adjust = load_configs
 ) -> Iterator[Platform]:
     """Start a platform on replayed ticks of EURUSD; no other symbol has a quote."""
-    feed = f"replay:{ticks_file(TICKS)}:speed={SPEED}:loop=1"
+    feed = f"replay:{after_weekend_file(TICKS)}:speed={SPEED}:loop=1"
     with platform(feed, adjust, kind) as made:
         yield made
 

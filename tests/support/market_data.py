@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import dropwhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("QUANTLAB_DATA") or ROOT.parent / "shared" / "data")
 REQUIRED = os.environ.get("QUANTLAB_REQUIRE_DATA") == "1"
 WEEKEND_CLOSE_HOUR = 21
+MONDAY_HOUR = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,24 @@ def ticks_file(name: str) -> Path:
     if REQUIRED:
         raise AssertionError(f"QUANTLAB_REQUIRE_DATA=1, but {real} does not exist")
     return _synthetic(name)
+
+
+@cache
+def after_weekend_file(name: str) -> Path:
+    """Return a csv file's ticks from the morning of its first Monday on: days without a gap."""
+    path = _folder() / f"after-weekend-{name}"
+    with (
+        gzip.open(ticks_file(name), "rt", encoding="ascii") as lines,
+        gzip.open(path, "wt", encoding="ascii", compresslevel=1) as kept,
+    ):
+        kept.write(next(lines))
+        kept.writelines(dropwhile(lambda line: not _is_monday_morning(line), lines))
+    return path
+
+
+def _is_monday_morning(line: str) -> bool:
+    moment = dt.datetime.fromtimestamp(int(line.partition(",")[0]) / 1000, dt.UTC)
+    return moment.weekday() == 0 and moment.hour >= MONDAY_HOUR
 
 
 @cache
