@@ -77,8 +77,12 @@ def ticks_file(name: str) -> Path:
 
 @cache
 def after_weekend_file(name: str) -> Path:
-    """Return a csv file's ticks from the morning of its first Monday on: days without a gap."""
-    path = _folder() / f"after-weekend-{name}"
+    """Return a csv file's ticks from the morning of its first Monday on: days without a gap.
+
+    It has the same name, which says what symbol it is of.
+    """
+    path = _folder() / "after-weekend" / name
+    path.parent.mkdir(exist_ok=True)
     with (
         gzip.open(ticks_file(name), "rt", encoding="ascii") as lines,
         gzip.open(path, "wt", encoding="ascii", compresslevel=1) as kept,
