@@ -57,9 +57,9 @@ SABOTAGES = {
     "fill without an order": "delete from orders where order_id ="
     " (select order_id from fill limit 1)",
     "fills of an order": "delete from fill where fill_id = (select fill_id from fill limit 1)",
-    "orders of an executed signal": "update inbox set outcome = 'executed' where signal_id ="
-    " (select signal_id from inbox where outcome = 'rejected' and source_kind = 'bot' and"
-    " payload->>'action' in ('buy', 'sell') limit 1)",
+    "orders of an executed signal": """update inbox set payload = '{"action": "cancel"}'"""
+    " where signal_id = (select signal_id from inbox where outcome = 'executed' and"
+    " source_kind = 'bot' and payload->>'action' in ('buy', 'sell') limit 1)",
     "signal not carried out": "update inbox set state = 2, outcome = 'dead' where signal_id ="
     " (select signal_id from inbox where source_kind = 'bot' limit 1)",
 }
