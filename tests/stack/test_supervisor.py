@@ -53,7 +53,7 @@ class Group:
         for line in self.process.stdout or ():
             self.lines.put(line.rstrip("\n"))
 
-    def wait_for(self, wanted: str, wait_s: float = 30) -> list[str]:
+    def wait_for(self, wanted: str, wait_s: float = 90) -> list[str]:
         deadline = time.monotonic() + wait_s
         while not any(wanted in line for line in self.seen):
             assert time.monotonic() < deadline, f"never saw {wanted!r}; saw {self.seen}"

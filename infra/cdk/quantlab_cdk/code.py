@@ -19,6 +19,13 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "app": ("quantlab_app",),
     "platform": ("quantlab_adapters", "quantlab_edge"),
 }
+# Backtests and compiled strategies run in containers, never in a Lambda.
+LEFT_OUT: Final = (
+    "quantlab/backtest",
+    "quantlab/qls/native",
+    "quantlab_adapters/backtest_data",
+    "quantlab_edge/backtest.py",
+)
 CONFIG_FILES: Final = (
     "instruments.json",
     "tenant.schema.json",
@@ -98,6 +105,7 @@ def _layer_files(name: str, packages: tuple[str, ...], configs: Path) -> dict[st
         f"python/{path.relative_to(root)}": path.read_bytes()
         for package in packages
         for path in sorted((root / package).rglob("*.py"))
+        if not any(path.is_relative_to(root / left_out) for left_out in LEFT_OUT)
     }
     if name == "platform":
         files |= {
