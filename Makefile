@@ -53,9 +53,10 @@ test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
 	else echo "npm is missing: tests that deploy to a local cloud are skipped"; fi
 	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 
-soak: .venv/.dev ## Run the long tests: 10,000 sequences of orders, 5,000 strategies, then SIGNALS signals with kills
+soak: .venv/.dev ## Run the long tests: sequences of orders, strategies, backtests, then SIGNALS signals with kills
 	QUANTLAB_ORDER_SEQUENCES=10000 $(BIN)/pytest --timeout=0 tests/properties/test_orders.py
 	QUANTLAB_QLS_PROGRAMS=5000 $(BIN)/pytest --timeout=0 tests/properties/test_qls_native.py
+	QUANTLAB_BACKTEST_HISTORIES=500 $(BIN)/pytest --timeout=0 tests/properties/test_backtest.py
 	QUANTLAB_SOAK="$(SIGNALS)" $(BIN)/pytest -m slow tests/e2e
 
 check: .venv/.dev ## Check format, lint, types, import contracts, tidiness and docs/openapi.json

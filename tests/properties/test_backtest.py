@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import backtest_cases as cases
@@ -18,7 +19,7 @@ from quantlab.market.document import Node
 from quantlab.market.fill_model import FillModel, parse_fill_model
 from quantlab.market.quote import Quote
 
-HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "100"))
+HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "10"))
 SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500}
 KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched",
          "limit_if_touched")  # fmt: skip
@@ -180,9 +181,10 @@ def histories(draw: st.DrawFn) -> History:
     )
 
 
+# A history that fails is long to print, and worth it.
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @settings(
     max_examples=HISTORIES,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(histories())

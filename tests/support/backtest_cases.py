@@ -314,10 +314,13 @@ def live_fills(fills: Sequence[Fill]) -> list[tuple[Any, ...]]:
 
 
 def ended(state: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the day of an account that a rule has ended: a backtest is over then."""
+    """Leave out the day of an account that a rule has ended: a backtest is over then.
+
+    The mark is compared of active accounts only: live, one that is locked may lack the last peak.
+    """
     if state["status"] == "disabled" and not state["positions"]:
         return {**state, "day": None, "realised": None, "mark": None}
-    return state
+    return state if state["status"] == "active" else {**state, "mark": None}
 
 
 def state_of(m: Sequence[int], history: History) -> dict[str, Any]:
