@@ -19,7 +19,7 @@ from quantlab.market.document import Node
 from quantlab.market.fill_model import FillModel, parse_fill_model
 from quantlab.market.quote import Quote
 
-HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "10"))
+HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "40"))
 SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500}
 KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched",
          "limit_if_touched")  # fmt: skip
@@ -185,6 +185,7 @@ def histories(draw: st.DrawFn) -> History:
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @settings(
     max_examples=HISTORIES,
+    derandomize="QUANTLAB_BACKTEST_HISTORIES" not in os.environ,  # make soak looks for new ones
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(histories())
