@@ -246,9 +246,9 @@ def add_exits(m: Any, out: Any, r: int, w: int, o: int, k: int) -> int:
         c = m[at.SCRATCH_AT] + slot * at.ORDER_WORDS
         m[c + at.OWNER] = m[o + at.OWNER]
         m[c + at.PARENT] = k
-        if stops and aims:
-            m[c + at.GROUP] = 2 + k
-            m[c + at.GROUP_KIND] = at.OUO
+        # An exit alone is a group too: that tells it from a child placed under its own number.
+        m[c + at.GROUP] = 2 + k
+        m[c + at.GROUP_KIND] = at.OUO
     return reason
 
 
