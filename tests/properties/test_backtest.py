@@ -19,7 +19,7 @@ from quantlab.market.document import Node
 from quantlab.market.fill_model import FillModel, parse_fill_model
 from quantlab.market.quote import Quote
 
-HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "40"))
+HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "100"))
 SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500}
 KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched",
          "limit_if_touched")  # fmt: skip

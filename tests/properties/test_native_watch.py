@@ -100,7 +100,7 @@ def seen(demands: list[Demand]) -> list[tuple[Any, ...]]:
 
 def peaks(watch: Watch, now_ns: int) -> set[tuple[Any, ...]]:
     demands = watch.unstored_peaks(now_ns, leaving=True)
-    return {(one.account_id, one.payload["equityMinor"]) for one in demands}
+    return {(one.account_id, one.payload["peakMinor"]) for one in demands}
 
 
 @settings(max_examples=300)

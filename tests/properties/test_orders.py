@@ -238,7 +238,7 @@ class Orders(RuleBasedStateMachine):
             self.nights.add(once)
 
     def check_models(self, outcome: Outcome) -> None:
-        """No fill is better than its quote, and all commands together take what one shows."""
+        """No fill is better than its quote, and those that a size limits take what it shows."""
         taken = self.taken
         for fill in outcome.fills:
             instrument = self.catalog.instruments[fill.symbol]
@@ -247,10 +247,10 @@ class Orders(RuleBasedStateMachine):
             assert fill.fill_seed == fill_seed("acme", ACCOUNT_ID, fill.event_seq)
             touch = fill.ask_ticks if fill.side > 0 else fill.bid_ticks
             assert fill.slippage_ticks == fill.side * (fill.price_ticks - touch) >= 0
-            taken[fill.symbol, fill.side, fill.quote_seq] += fill.size_steps
             shown = fill.ask_size_steps if fill.side > 0 else fill.bid_size_steps
             rule = model.size_rule(instrument)
             if rule == DISPLAYED or (rule != ANY_SIZE and shown):
+                taken[fill.symbol, fill.side, fill.quote_seq] += fill.size_steps
                 assert taken[fill.symbol, fill.side, fill.quote_seq] <= shown
 
     def price(self, symbol: str, ticks: int) -> str:

@@ -314,14 +314,10 @@ def live_fills(fills: Sequence[Fill]) -> list[tuple[Any, ...]]:
 
 
 def ended(state: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the day of an account that a rule has ended: a backtest is over then.
-
-    The mark is compared of active accounts only: of a locked one it was seen to differ, in one of
-    some hundred histories, and why is not known (docs/backtest.md).
-    """
+    """Leave out the day of an account that a rule has ended: a backtest is over then."""
     if state["status"] == "disabled" and not state["positions"]:
         return {**state, "day": None, "realised": None, "mark": None}
-    return state if state["status"] == "active" else {**state, "mark": None}
+    return state
 
 
 def state_of(m: Sequence[int], history: History) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.engine_cases import (
+    BALANCE,
     EURUSD,
     NOW,
     account,
@@ -15,7 +16,8 @@ from tests.support.engine_cases import (
     run,
     trade,
 )
-from tests.support.rule_cases import rule
+from tests.support.fill_models import MODELS
+from tests.support.rule_cases import percent, rule
 
 from quantlab.engine.commands import Outcome
 from quantlab.kernel.check import InvariantBroken
@@ -184,6 +186,32 @@ def test_breach_on_the_fill_ends_the_account_with_its_evidence() -> None:
     assert verdict["profileVersion"] == tight.version
     assert "is below" in str(verdict["arithmetic"])
     assert reason(trade(outcome.account, rules=tight)) == "account_disabled"
+
+
+def test_what_the_closing_of_a_locked_account_costs_is_judged_too() -> None:
+    soft = rule("daily_loss", "soft", anchor="balance", loss={"amount": "15.00"}, comparator="lt")
+    hard = rule("max_drawdown", mode="static", loss={"amount": "24.00"}, comparator="lt")
+    tight = profile(soft, hard)
+    wide_spread = quote("EURUSD", "1.08100", "1.08120")
+    slips = {"*": MODELS["unlimited fixed"]}
+    outcome = trade(account(tight), wide_spread, quantity="1", rules=tight, models=slips)
+    assert [one.rule for one in outcome.violations] == ["daily_loss", "max_drawdown"]
+    assert (outcome.account.status, outcome.account.positions) == ("disabled", {})
+
+
+def test_a_mark_of_balances_rises_though_a_stale_quote_hides_the_equity() -> None:
+    trailing = profile(
+        rule("max_drawdown", mode="trailing", basis="balance", loss=percent("5"), comparator="lt")
+    )
+    pound = quote("GBPUSD", "1.26500", "1.26502")
+    opened = trade(account(trailing), pound, symbol="GBPUSD", rules=trailing).account
+    opened = trade(opened, quote("EURUSD", "1.08123", "1.08125"), pound, rules=trailing).account
+    stale = quote("GBPUSD", "1.26500", "1.26502", age_s=3600)
+    closed = trade(
+        opened, quote("EURUSD", "1.09123", "1.09125"), stale, action="close", rules=trailing
+    )
+    assert closed.account.balance_minor > BALANCE
+    assert closed.account.high_water_minor == closed.account.balance_minor
 
 
 def test_market_hours_refuse_before_the_quote_is_looked_at() -> None:

@@ -62,30 +62,44 @@ def roll_if_over(draft: Draft) -> None:
 def enforce_equity(draft: Draft, seen: Market | None = None) -> int | None:
     """Judge the account at its present equity, or at that in a market seen before, and act.
 
-    None when the equity cannot be known; then only what needs none is judged. What follows is
-    carried out at present quotes.
+    None when the equity cannot be known; then only what needs none is judged: a mark of balances
+    rises all the same. What follows is carried out at present quotes; what closing positions has
+    cost is judged in turn.
     """
     account, context = draft.account, draft.context
     market = context.market if seen is None else seen
     equity_minor = equity_of(account, market)
     if isinstance(equity_minor, Rejection):
+        _raise_mark(draft, account.high_water_minor)
         if standing := judge_standing(context.profile, account, context.now_ns):
             enforce(draft, standing)
         return None
     verdicts = judge_equity(context.profile, account, equity_minor, context.now_ns)
-    mark_minor = next_high_water(context.profile, account, equity_minor, at_day_end=False)
+    _raise_mark(draft, equity_minor)
+    if not verdicts:
+        return equity_minor
+    enforce(draft, verdicts, market)
+    closed_some = draft.account.positions != account.positions
+    return enforce_equity(draft) if closed_some else equity_minor
+
+
+def _raise_mark(draft: Draft, equity_minor: int) -> None:
+    account = draft.account
+    mark_minor = next_high_water(draft.context.profile, account, equity_minor, at_day_end=False)
     if mark_minor != account.high_water_minor:
         draft.change(high_water_minor=mark_minor)
-    if verdicts:
-        enforce(draft, verdicts, market)
-    return equity_minor
 
 
-def take_over_peak(draft: Draft, peak_minor: int, day_started_ns: int, feed_seq: int) -> None:
-    """Raise the high-water mark to an equity that was seen between commands on the same day."""
-    account = draft.account
-    if day_started_ns != account.day.started_ns:
+def take_over_peak(draft: Draft) -> None:
+    """Raise the high-water mark to an equity that account_watch has seen between commands.
+
+    It holds over a reset of the day, as the mark does; not once a correction has lowered the mark
+    that the watch knew of.
+    """
+    account, payload = draft.account, draft.command.payload
+    if "peakMinor" not in payload or account.high_water_minor < int(payload["knownMarkMinor"]):
         return
+    peak_minor, feed_seq = int(payload["peakMinor"]), payload["feedSeq"]
     mark_minor = next_high_water(draft.context.profile, account, peak_minor, at_day_end=False)
     if mark_minor > account.high_water_minor:
         draft.change(high_water_minor=mark_minor)

@@ -44,6 +44,8 @@ def execute(account: Account, command: Command, context: Context) -> Outcome:
     handler = _HANDLERS.get(command.name)
     check(handler is not None, f"no such command: {command.name}")
     draft = Draft(account, command, context)
+    if command.source_kind == "watch":
+        take_over_peak(draft)
     roll_if_over(draft)
     expire_due(draft, _moment_of(command, context))
     if draft.account.day is not account.day:
@@ -271,9 +273,7 @@ def _check_rules(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     even when the price has come back since.
     """
     if draft.command.source_kind == "watch":
-        peak_minor, day_ns = int(payload["peakMinor"]), int(payload["dayStartedNs"])
-        take_over_peak(draft, peak_minor, day_ns, payload["feedSeq"])
-        same_day = day_ns == draft.account.day.started_ns
+        same_day = int(payload["dayStartedNs"]) == draft.account.day.started_ns
         if same_day and payload["exposureId"] == exposure_id(draft.account):
             enforce_equity(draft, draft.context.recorded_market(payload["quotes"]))
     equity_minor = enforce_equity(draft)
@@ -282,10 +282,8 @@ def _check_rules(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return None
 
 
-def _observe_equity(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
-    """Take over a peak that account_watch saw between commands, with the feed seq it saw it at."""
-    equity_minor, day_ns = int(payload["equityMinor"]), int(payload["dayStartedNs"])
-    take_over_peak(draft, equity_minor, day_ns, payload["feedSeq"])
+def _observe_equity(draft: Draft, _payload: dict[str, Any]) -> Rejection | None:
+    """Judge the account by the peak that every command of account_watch may bring."""
     enforce_equity(draft)
     return None
 

@@ -28,6 +28,8 @@ from quantlab.engine.watched import (
     Demand,
     Watched,
     demand_once,
+    is_lowered,
+    seen_peak,
 )
 from quantlab.kernel.canonical import Json
 from quantlab.ledger.state import Account
@@ -236,7 +238,7 @@ class Watch:
             held = {stop_name(position) for position in account.positions.values()}
             watched.touched = old.touched & held
             watched.observed_ns = old.observed_ns
-            if old.account.day.started_ns == account.day.started_ns:
+            if not is_lowered(old, account):
                 mark_minor = max(account.high_water_minor, old.account.high_water_minor)
                 watched.account = replace(account, high_water_minor=mark_minor)
                 watched.mark_seq = old.mark_seq
@@ -260,8 +262,7 @@ class Watch:
 
     def _leave(self, old: Watched, account: Account, now_ns: int) -> list[Demand]:
         """Return the peak an account leaves behind when it has closed its last position."""
-        same_day = old.account.day.started_ns == account.day.started_ns
-        if account.positions or not same_day:
+        if account.positions or is_lowered(old, account):
             return []
         old.stored_mark_minor = max(old.stored_mark_minor, account.high_water_minor)
         return self._observe(old, now_ns, leaving=True)
@@ -279,7 +280,8 @@ class Watch:
         elif account.status in ("locked", "disabled"):
             demands += self._liquidate(watched, quote, market, now_ns)
         if is_day_over(account, now_ns):
-            return demands + roll_day(watched, now_ns)
+            left = self._observe(watched, now_ns, leaving=True)
+            return [*demands, *left, *roll_day(watched, now_ns)]
         if not account.positions:
             return demands + self._observe(watched, now_ns)
         equity_minor = equity_of(account, market)
@@ -376,12 +378,7 @@ class Watch:
         return demands + (observe_trails(watched, trails, now_ns) if trailing else [])
 
     def _observe_mark(self, watched: Watched, now_ns: int) -> list[Demand]:
-        account = watched.account
-        day_ns, mark_minor = account.day.started_ns, account.high_water_minor
-        payload: dict[str, Json] = {
-            "equityMinor": str(mark_minor),
-            "dayStartedNs": str(day_ns),
-            "feedSeq": watched.mark_seq,
-        }
-        identity = (commands.OBSERVE_EQUITY, day_ns, mark_minor)
+        mark_minor = watched.account.high_water_minor
+        payload: dict[str, Json] = {**seen_peak(watched), "feedSeq": watched.mark_seq}
+        identity = (commands.OBSERVE_EQUITY, mark_minor, watched.mark_seq)
         return demand_once(watched, identity, identity, payload, now_ns)

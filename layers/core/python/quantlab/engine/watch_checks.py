@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from quantlab.engine import commands
 from quantlab.engine.context import exposure_id, write_quotes
-from quantlab.engine.watched import Demand, Name, Watched, demand_once
+from quantlab.engine.watched import Demand, Name, Watched, demand_once, seen_peak
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.market.quote import Quote
@@ -67,7 +67,7 @@ def _check(
     rule_ids = [verdict.rule_id for verdict in verdicts]
     payload: dict[str, Json] = {
         "rules": [*rule_ids],
-        "peakMinor": str(account.high_water_minor),
+        **seen_peak(watched),
         "dayStartedNs": str(account.day.started_ns),
         "exposureId": exposure_id(account),
         **seen,

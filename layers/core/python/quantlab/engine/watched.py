@@ -69,6 +69,19 @@ class Watched:
         self.demanded = {k: at for k, at in self.demanded.items() if k[0] not in OF_A_QUOTE}
 
 
+def seen_peak(watched: Watched) -> dict[str, Json]:
+    """Return the mark that was seen, and the one its writer knew then: what a command tells it."""
+    return {
+        "peakMinor": str(watched.account.high_water_minor),
+        "knownMarkMinor": str(watched.stored_mark_minor),
+    }
+
+
+def is_lowered(old: Watched, account: Account) -> bool:
+    """Say whether a correction has taken the mark down: what was seen before counts no more."""
+    return account.high_water_minor < old.stored_mark_minor
+
+
 def demand_once(
     watched: Watched,
     about: Name,

@@ -18,22 +18,32 @@ from quantlab.rules.scalars import is_under, next_mark
 
 
 def enforce(m: Any) -> None:
-    """Judge the account at the latest quotes, unless one it rests on is too old."""
-    if not is_known(m, m[at.NOW]):
-        m[at.FORCE] |= at.UNSURE
-        return
-    m[at.FORCE] &= ~at.UNSURE
-    equity = equity_now(m)
-    note_equity(m, equity)
-    enforce_at(m, equity)
+    """Judge the account at the latest quotes, unless one it rests on is too old.
+
+    A mark of balances rises all the same. What closing positions has cost is judged in turn.
+    """
+    closed_some = True
+    while closed_some:
+        if not is_known(m, m[at.NOW]):
+            m[at.FORCE] |= at.UNSURE
+            m[at.MARK] = next_mark(m[at.BASIS], m[at.MARK], m[at.BALANCE], m[at.MARK], False)
+            return
+        m[at.FORCE] &= ~at.UNSURE
+        equity = equity_now(m)
+        note_equity(m, equity)
+        closed_some = enforce_at(m, equity)
 
 
-def enforce_at(m: Any, equity: int) -> None:
-    """Judge the account at an equity, and act on the gravest rule it breaks."""
+def enforce_at(m: Any, equity: int) -> bool:
+    """Judge the account at an equity, and act on the gravest rule it breaks.
+
+    Says whether that has closed anything.
+    """
+    fills = m[at.FILLS]
     mark = next_mark(m[at.BASIS], m[at.MARK], m[at.BALANCE], equity, False)
     m[at.MARK] = mark
     if m[at.STATUS] == at.DISABLED:
-        return
+        return False
     gravest = -1
     for j in range(m[at.RULES]):
         r = m[at.RULES_AT] + j * at.RULE_WORDS
@@ -46,6 +56,8 @@ def enforce_at(m: Any, equity: int) -> None:
         end_account(m, at.DISABLED, at.ACCOUNT_DISABLED)
     elif gravest == at.LOCK_UNTIL_RESET:
         end_account(m, at.LOCKED, at.ACCOUNT_LOCKED)
+    closed_some: bool = m[at.FILLS] != fills
+    return closed_some
 
 
 def note_breach(m: Any, j: int, equity: int, floor: int) -> None:
@@ -131,11 +143,9 @@ def mop_up(m: Any) -> None:
 
 
 def check_rules(m: Any) -> None:
-    """Judge the account as a command of its own, and once more by what closing it has cost."""
+    """Judge the account as a command of its own."""
     begin_command(m)
     enforce(m)
-    if m[at.STATUS] == at.LOCKED and m[at.HELD] != 0:
-        enforce(m)
 
 
 def close_rest(m: Any) -> None:
