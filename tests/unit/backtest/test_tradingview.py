@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from tests.support import backtest_runs as runs
 
 from quantlab.backtest import layout as at
+from quantlab.market.document import Node
+from quantlab.market.fill_model import FillModel, parse_fill_model
 from quantlab_adapters.backtest_data.records import Source, load
 from quantlab_edge.backtest import EngineFiles
 
@@ -19,7 +22,7 @@ pytestmark = [
     pytest.mark.data,
     pytest.mark.skipif(not VECTORS.is_dir(), reason="the market data folder is not here"),
 ]
-STEP = Decimal("0.01")
+TEN_TICKS = {"kind": "fixed", "ticks": 10}
 
 
 def expected(name: str) -> list[tuple[int, str, int]]:
@@ -36,7 +39,7 @@ def expected(name: str) -> list[tuple[int, str, int]]:
     return sorted(found)
 
 
-def filled(run: Any, name: str, tmp: Path) -> list[tuple[int, str, int]]:
+def filled(run: Any) -> list[tuple[int, str, int]]:
     """Return the same of a run's fills; one that turns a position is an exit and an entry."""
     found = []
     for row in run.fills.tolist():
@@ -49,8 +52,12 @@ def filled(run: Any, name: str, tmp: Path) -> list[tuple[int, str, int]]:
     return sorted(found)
 
 
-def run_of(engine: EngineFiles, name: str, bars: str, tmp: Path, **changes: Any) -> Any:
-    owner = runs.account(None, "EURUSD", **changes)
+def run_of(
+    engine: EngineFiles, name: str, bars: str, tmp: Path, model: FillModel | None = None
+) -> Any:
+    owner = runs.account(None, "EURUSD")
+    if model is not None:
+        owner = replace(owner, models={"EURUSD": model})
     source = Source(VECTORS / f"{bars}.csv.gz", True)
     records = load({"EURUSD": source}, {"EURUSD": owner.instruments[0]}, tmp)
     return runs.finished(engine, runs.program(name), records.words, owner)
@@ -59,15 +66,21 @@ def run_of(engine: EngineFiles, name: str, bars: str, tmp: Path, **changes: Any)
 def test_macd_matches_every_entry_and_exit(engine: EngineFiles, tmp_path: Path) -> None:
     run = run_of(engine, "macd", "ohlcv", tmp_path)
     wanted = expected("macd")
-    found = filled(run, "macd", tmp_path)
+    found = filled(run)
     # The list ends with the position that was open when it was exported, closed at its last price.
     assert found[: len(wanted) - 1] == wanted[:-1]
     assert len(wanted) > 3_000
 
 
 def test_slippage_basic_matches(engine: EngineFiles, tmp_path: Path) -> None:
-    run = run_of(engine, "slippage_basic", "slippage_basic_ohlcv", tmp_path)
-    wanted = expected("slippage_basic")
-    slipped = [(t, side, ticks + (10 if side == "buy" else -10)) for t, side, ticks in
-               filled(run, "slippage_basic", tmp_path)]  # fmt: skip
-    assert slipped == wanted
+    slips = parse_fill_model(Node("", {"size": "unlimited", "slippage": TEN_TICKS}))
+    run = run_of(engine, "slippage_basic", "slippage_basic_ohlcv", tmp_path, model=slips)
+    assert filled(run) == expected("slippage_basic")
+
+
+def test_barupdn_matches_every_entry_and_exit(engine: EngineFiles, tmp_path: Path) -> None:
+    run = run_of(engine, "barupdn", "ohlcv", tmp_path)
+    wanted = expected("barupdn")
+    found = filled(run)
+    assert found[: len(wanted) - 1] == wanted[:-1]
+    assert len(wanted) > 11_000
