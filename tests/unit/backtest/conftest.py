@@ -1,5 +1,6 @@
 """The compiled engine, once for all tests: it takes a minute of a core where it is new."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,5 @@ from quantlab_edge import backtest
 
 
 @pytest.fixture(scope="session")
-def engine(request: pytest.FixtureRequest) -> backtest.EngineFiles:
-    folder = Path(str(request.config.cache.mkdir("quantlab-native")))
-    return backtest.engine(folder, print)
+def engine() -> backtest.EngineFiles:
+    return backtest.engine(Path(os.environ["QUANTLAB_NATIVE_FOLDER"]), print)
