@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 # FastAPI's models of OpenAPI are a sixth of a cold start; they are built when one is first used.
 BaseModel.model_config["defer_build"] = True
-import fastapi.openapi.models
+import fastapi.openapi.models  # noqa: F401
 
 del BaseModel.model_config["defer_build"]
 
