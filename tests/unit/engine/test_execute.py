@@ -19,7 +19,7 @@ from tests.support.engine_cases import (
 from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent, rule
 
-from quantlab.engine.commands import Outcome
+from quantlab.engine.commands import DISABLE, OBSERVE_EQUITY, Outcome
 from quantlab.kernel.check import InvariantBroken
 from quantlab.ledger.state import Account
 
@@ -212,6 +212,19 @@ def test_a_mark_of_balances_rises_though_a_stale_quote_hides_the_equity() -> Non
     )
     assert closed.account.balance_minor > BALANCE
     assert closed.account.high_water_minor == closed.account.balance_minor
+
+
+def test_only_a_moved_status_or_configuration_is_told_to_the_accepting_path() -> None:
+    trailing = profile(
+        rule("max_drawdown", mode="trailing", basis="equity", loss=percent("5"), comparator="lt")
+    )
+    seen = {"peakMinor": str(BALANCE + 100), "knownMarkMinor": str(BALANCE), "feedSeq": 1}
+    risen = run(account(trailing), command(OBSERVE_EQUITY, "watch", **seen), rules=trailing)
+    assert types(risen) == ["account.updated"]
+    assert not risen.touched_status
+    assert not trade(account()).touched_status
+    disabled = run(account(), command(DISABLE, "user", reason="r", by="u"))
+    assert disabled.touched_status
 
 
 def test_market_hours_refuse_before_the_quote_is_looked_at() -> None:

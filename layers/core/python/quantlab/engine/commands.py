@@ -34,18 +34,6 @@ REFUSE_SIGNAL = "refuse_signal"
 # Those by which an order may open, or a stop fire: only they look outside the account.
 LOOK_AROUND = frozenset((TRADE, WORK_ORDER, PROTECT))
 
-STATUS_EVENTS = frozenset(
-    (
-        "account.disabled",
-        "account.locked",
-        "account.updated",
-        "account.corrected",
-        "account.day_rolled",
-        "account.promoted",
-        "account.reset",
-    )
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -116,7 +104,7 @@ class Outcome:
     """What one command did: the account after it, and everything to be written with it.
 
     orders are those that ended; what still works is in the account. inputs record what it was
-    decided on (quantlab.engine.inputs).
+    decided on (quantlab.engine.inputs). touched_status says that its status or configuration moved.
     """
 
     command: Command
@@ -131,8 +119,4 @@ class Outcome:
     closed_days: list[ClosedDay] = field(default_factory=list)
     life: LifeRecords | None = None
     inputs: dict[str, Json] = field(default_factory=dict)
-
-    @property
-    def touched_status(self) -> bool:
-        """Say whether the account's status may have changed."""
-        return any(event.event_type in STATUS_EVENTS for event in self.events)
+    touched_status: bool = False

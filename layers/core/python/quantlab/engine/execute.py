@@ -58,7 +58,13 @@ def execute(account: Account, command: Command, context: Context) -> Outcome:
     draft.outcome.rejection = rejection
     if command.source_kind == "bot":
         _emit_answer(draft, rejection)
+    draft.outcome.touched_status = _standing(draft.account) != _standing(account)
     return draft.finish()
+
+
+def _standing(account: Account) -> tuple[str, str]:
+    """Return what the accepting path keeps of an account."""
+    return account.status, account.config_version
 
 
 def _moment_of(command: Command, context: Context) -> int:
