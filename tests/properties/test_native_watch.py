@@ -312,6 +312,9 @@ def test_working_orders_call_alike_with_and_without_sizes(kernels: Kernels) -> N
 
 
 def test_the_arrays_know_every_field_of_an_account_and_a_position() -> None:
-    """Working orders are left to the interpreter. Whoever adds a field expresses it, or says so."""
-    assert UNEXPRESSED == (("working",), ())
+    """Working orders and hedged legs are left to the interpreter.
+
+    Whoever adds a field expresses it, or says so.
+    """
+    assert UNEXPRESSED == (("working",), ("ticket",))
     assert {*FLOORS, *BY_COMMANDS, *BY_CLOCK} == set(get_args(Rule))

@@ -174,8 +174,8 @@ class Orders(RuleBasedStateMachine):
             self.value(fill)
             assert fill.quote_ts_ns >= self.known[fill.order_id].terms.active_ns
             order = self.known[fill.order_id]
-            held = self.sizes[fill.symbol]
-            self.sizes[fill.symbol] += fill.side * fill.size_steps
+            held = self.sizes[key_of(fill)]
+            self.sizes[key_of(fill)] += fill.side * fill.size_steps
             self.filled[fill.order_id] += fill.size_steps
             self.booked += sum(entry.amount_minor for entry in fill.entries)
             if order.terms.limit_ticks is not None:
@@ -185,7 +185,7 @@ class Orders(RuleBasedStateMachine):
                     for limit in limits
                 ), "a limit filled worse than its price"
             if order.terms.reduce_only:
-                now = self.sizes[fill.symbol]
+                now = self.sizes[key_of(fill)]
                 assert abs(now) < abs(held), "reduce_only did not reduce"
                 assert now * held >= 0, "reduce_only turned a position"
         for order in outcome.orders:
@@ -201,10 +201,10 @@ class Orders(RuleBasedStateMachine):
     def value(self, fill: Fill) -> None:
         """Add what a fill gained and cost, each product rounded as the formulas say."""
         instrument = self.catalog.instruments[fill.symbol]
-        held = self.netted.pop(fill.symbol, None)
+        held = self.netted.pop(key_of(fill), None)
         netted = net(held, fill.side, fill.size_steps, fill.price_ticks)
         if netted.size_steps:
-            self.netted[fill.symbol] = Position(
+            self.netted[key_of(fill)] = Position(
                 fill.symbol, netted.size_steps, netted.cost, None, None, 0, 0
             )
         unit, rate = Fraction(instrument.unit_num, instrument.unit_den), Fraction(*rate_of(fill))
@@ -226,14 +226,15 @@ class Orders(RuleBasedStateMachine):
         assert [one.event_seq for one in booked] == [one.seq for one in nights]
         for night, booking in zip(nights, booked, strict=True):
             told = night.payload
-            assert self.sizes[str(told["symbol"])] == told["sizeSteps"] != 0
+            key = str(told.get("ticket", told["symbol"]))
+            assert self.sizes[key] == told["sizeSteps"] != 0
             instrument = self.catalog.instruments[str(told["symbol"])]
             assert told["unit"] == "points"
             a_step = Fraction(str(told["perLot"])) * instrument.unit_num / instrument.unit_den
             earned = round(a_step * abs(int(str(told["sizeSteps"]))) * int(str(told["nights"])))
             self.exact += round(earned * Fraction(str(told["rate"])))
             self.booked += booking.entry.amount_minor
-            once = (told["symbol"], told["rolloverAt"])
+            once = (key, told["rolloverAt"])
             assert once not in self.nights, "a night charged twice"
             self.nights.add(once)
 
@@ -431,7 +432,7 @@ class Orders(RuleBasedStateMachine):
         outcome = self.trade(action=action, symbol=symbol)
         whole = all(order.reason != "not_filled" for order in outcome.orders)
         if action == "flat" and outcome.rejection is None and whole:
-            held = self.account.position(symbol)
+            held = self.account.positions.get(symbol)
             waiting = [o for o in self.account.working.values() if o.symbol == symbol]
             # With a latency, what closes the position waits for its moment.
             closing = [] if held is None else [-held.size_steps]
@@ -443,8 +444,8 @@ class Orders(RuleBasedStateMachine):
         assert self.account.balance_minor == self.booked
         assert self.account.balance_minor * MICRO + self.account.carry_micro == self.exact
         assert abs(self.account.carry_micro) * 2 <= MICRO
-        held = {symbol: item.size_steps for symbol, item in self.account.positions.items()}
-        assert held == {symbol: size for symbol, size in self.sizes.items() if size}
+        held = {key: item.size_steps for key, item in self.account.positions.items()}
+        assert held == {key: size for key, size in self.sizes.items() if size}
 
     @invariant()
     def orders_are_whole(self) -> None:
@@ -474,7 +475,11 @@ class Orders(RuleBasedStateMachine):
                 assert parent is not None
                 assert parent.filled_steps == 0
             if order.terms.reduce_only and order.status != lifecycle.PENDING_PARENT:
-                assert self.account.reducible_steps(order.symbol, order.side) > 0
+                assert self.account.reducible_steps(order) > 0
+
+
+def key_of(fill: Fill) -> str:
+    return fill.ticket or fill.symbol
 
 
 def rate_of(fill: Fill) -> tuple[int, int]:
@@ -519,8 +524,8 @@ class CostlyOrders(Orders):
         outcome = super().give(name, payload, source)
         grown = [
             position
-            for symbol, position in outcome.account.positions.items()
-            if abs(position.size_steps) > abs(before_steps(before, symbol))
+            for key, position in outcome.account.positions.items()
+            if abs(position.size_steps) > abs(before_steps(before, key))
         ]
         if name == commands.TRADE and grown:
             self.had_the_margin(outcome)
@@ -563,8 +568,8 @@ class CostlyOrders(Orders):
     def is_above_the_level(self, account: Account) -> None:
         margin = margin_of(account, self.seen(), self.trading)
         usable = all(
-            not isinstance(self.seen().usable(self.catalog.instruments[symbol]), Rejection)
-            for symbol in account.positions
+            not isinstance(self.seen().usable(self.catalog.instruments[held.symbol]), Rejection)
+            for held in account.positions.values()
         )
         if account.status == "active" and usable and isinstance(margin, Margin):
             level = self.trading.stop_out_ppm or 0
@@ -597,8 +602,8 @@ class CostlyOrders(Orders):
         self.trade(symbol=symbol, action="buy", quantity="0.01")
 
 
-def before_steps(account: Account, symbol: str) -> int:
-    held = account.position(symbol)
+def before_steps(account: Account, key: str) -> int:
+    held = account.positions.get(key)
     return 0 if held is None else held.size_steps
 
 

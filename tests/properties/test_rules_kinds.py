@@ -143,7 +143,7 @@ def test_counts_add_up_and_survive_their_writing(
             position = Position("EURUSD", held, held, None, None, 0, 0)
         netted = net(position, side, steps, 1)
         gained = realised if netted.closed_steps else 0
-        tally = count_fill(tally, instrument, netted, gained, 3)
+        tally = count_fill(tally, instrument, "EURUSD", netted, gained, 3)
         booked, running = booked + 3, running + gained - 3
         if netted.closed_steps and (not netted.size_steps or netted.opened_steps):
             ended.append(running)

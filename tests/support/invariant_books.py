@@ -37,9 +37,11 @@ def check_books(
         entries[row["tenant_id"], row["account"]].append(row)
     held: defaultdict[Key, dict[str, tuple[int, int]]] = defaultdict(dict)
     for row in connection.execute(
-        "select tenant_id, account_id::text as account, symbol, size_steps, cost from position"
+        "select tenant_id, account_id::text as account, symbol, ticket, size_steps, cost"
+        " from position"
     ):
-        held[row["tenant_id"], row["account"]][row["symbol"]] = (row["size_steps"], row["cost"])
+        key = (row["tenant_id"], row["account"])
+        held[key][row["ticket"] or row["symbol"]] = (row["size_steps"], row["cost"])
     books = _trading_terms(connection)
     for row in connection.execute("select *, account_id::text as account from account"):
         key = (row["tenant_id"], row["account"])
@@ -107,14 +109,15 @@ def _replayed(
             balance += amount
             entries.append((fill["event_seq"], "swap", amount, carry, balance))
             continue
+        position_key = fill["ticket"] or fill["symbol"]
         netted = net(
-            positions.pop(fill["symbol"], None),
+            positions.pop(position_key, None),
             fill["side"],
             fill["size_steps"],
             fill["price_ticks"],
         )
         if netted.size_steps:
-            positions[fill["symbol"]] = Position(
+            positions[position_key] = Position(
                 fill["symbol"], netted.size_steps, netted.cost, None, None, 0, 0
             )
         rate = _rate(account["currency"], fill, netted.gain, catalog)
@@ -129,7 +132,7 @@ def _replayed(
         recomputed = (amounts["realised"], -amounts["commission"])
         recorded = (fill["realised_minor"], fill["commission_minor"])
         findings.expect(recomputed == recorded, "money of a fill", (fill, recomputed))
-    return entries, {symbol: (p.size_steps, p.cost) for symbol, p in positions.items()}
+    return entries, {key: (p.size_steps, p.cost) for key, p in positions.items()}
 
 
 def booked_events(events: Mapping[Key, list[Row]]) -> dict[Key, list[Row]]:
@@ -148,7 +151,7 @@ def _booked_event(row: Row) -> Row | None:
     move = {**payload, "event_seq": row["seq"], "sign": 1}
     if kind == "position.swap_charged":
         nights = {"config_version": payload["configVersion"], "rollover": payload["rolloverAt"]}
-        return {**move, **nights, "once": (payload["symbol"], payload["rolloverAt"])}
+        return {**move, **nights, "once": (_night_key(payload), payload["rolloverAt"])}
     if kind == "payout.paid":
         return {**move, "amount_of": "payout", "sign": -1, "once": payload["payoutId"]}
     if kind == "account.updated" and Decimal(payload.get("adjustment") or 0):
@@ -157,6 +160,10 @@ def _booked_event(row: Row) -> Row | None:
     if kind == "account.corrected" and Decimal(payload["amount"]):
         return {**move, "amount_of": "correction", "once": payload["rangeId"]}
     return None
+
+
+def _night_key(night: Row) -> str:
+    return str(night.get("ticket") or night["symbol"])
 
 
 def _minor(text: str, digits: int) -> int:
@@ -172,7 +179,7 @@ def _swap_micro(
     findings: Findings,
 ) -> int:
     """Compute what a night is worth from the position held, the terms and the recorded quote."""
-    instrument, held = catalog.instruments[night["symbol"]], positions.get(night["symbol"])
+    instrument, held = catalog.instruments[night["symbol"]], positions.get(_night_key(night))
     steps = 0 if held is None else held.size_steps
     findings.expect(steps == night["sizeSteps"], "swap of another position", (night, steps))
     terms = trading.swap(instrument)

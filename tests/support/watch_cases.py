@@ -58,7 +58,7 @@ def position(
 
 
 def holding(profile: Profile, *positions: Position, seq: int = 7, **fields: Any) -> Account:
-    held = {one.symbol: one for one in positions}
+    held = {one.key: one for one in positions}
     account = rule_cases.account(profile, NOW)
     return replace(account, positions=held, event_seq=seq, **fields)
 

@@ -121,7 +121,10 @@ class MarginOut(ApiModel):
 
 
 class AccountOut(ApiModel):
-    """An account. equity is null, with the reason, while it cannot be known; so is margin."""
+    """An account. equity is null, with the reason, while it cannot be known; so is margin.
+
+    A netting account has one position a symbol, a hedging one a leg for each order that opened.
+    """
 
     account_id: str
     user_id: str | None
@@ -143,6 +146,7 @@ class AccountOut(ApiModel):
     config_version: str
     rule_profile_version: str
     event_seq: int
+    positioning: Literal["netting", "hedging"]
     open_positions: int
     day: DayOut
     margin: MarginOut | None
@@ -299,6 +303,7 @@ def _shown(view: AccountView) -> AccountOut:
             "config_version": account.config_version,
             "rule_profile_version": view.profile.version,
             "event_seq": account.event_seq,
+            "positioning": view.positioning,
             "open_positions": len(account.positions),
             "day": _day(view),
             "margin": _margin(view),

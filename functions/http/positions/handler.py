@@ -23,13 +23,15 @@ Reader = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_READ))]
 
 
 class PositionOut(ApiModel):
-    """A netting position. cost (price times quantity) is exact, averagePrice is rounded.
+    """A position. cost (price times quantity) is exact, averagePrice is rounded.
 
-    price is that of the closing side now; it and openProfit, in the account's currency, are null
-    with the reason while they cannot be known.
+    On a hedging account it is a leg with the ticket that closes it; ticket is null on one that
+    nets. price is that of the closing side now; it and openProfit, in the account's currency, are
+    null with the reason while they cannot be known.
     """
 
     symbol: str
+    ticket: str | None
     side: Literal["long", "short"]
     quantity: str
     average_price: str
@@ -45,7 +47,7 @@ class PositionOut(ApiModel):
 
 
 class Positions(ApiModel):
-    """Every open position, by symbol."""
+    """Every open position, by symbol; of a symbol's legs the one opened first is first."""
 
     currency: str
     items: list[PositionOut]
@@ -122,6 +124,7 @@ def _position(view: PositionView, digits: int) -> PositionOut:
 
     return PositionOut(
         symbol=position.symbol,
+        ticket=position.ticket,
         side="long" if position.size_steps > 0 else "short",
         quantity=format_units(size, instrument.size_step),
         average_price=format_units(average, finer),

@@ -276,11 +276,11 @@ def test_a_market_order_waits_for_the_first_quote_after_its_latency(action: str)
     state = account()
     if action == "close":
         state = trade(state).account
-    held = state.position("EURUSD")
+    held = state.positions.get("EURUSD")
     outcome = trade(state, models=LATE, action=action, quantity="0.10" if action == "buy" else None)
     (order,) = outcome.account.working.values()
     assert outcome.rejection is None
-    assert (outcome.fills, outcome.account.position("EURUSD")) == ([], held)
+    assert (outcome.fills, outcome.account.positions.get("EURUSD")) == ([], held)
     assert (order.status, order.order_type, order.terms.active_ns) == (
         "working",
         "market",
@@ -304,7 +304,7 @@ def test_a_market_order_waits_for_the_first_quote_after_its_latency(action: str)
         assert [fill.quote_ts_ns for fill in outcome.fills] == [there.ts_ns] * count
         state = outcome.account
     assert not state.working
-    assert (state.position("EURUSD") is None) == (action == "close")
+    assert (state.positions.get("EURUSD") is None) == (action == "close")
 
 
 def test_a_stop_that_travels_is_not_triggered_by_earlier_quotes_and_ioc_has_one_quote() -> None:

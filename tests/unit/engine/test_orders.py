@@ -88,7 +88,7 @@ def ends(outcome: Outcome) -> list[tuple[str, str | None]]:
 
 
 def steps(desk: Desk) -> int:
-    held = desk.account.position("EURUSD")
+    held = desk.account.positions.get("EURUSD")
     return 0 if held is None else held.size_steps
 
 
@@ -444,7 +444,7 @@ def test_flat_cancels_and_closes_reverse_turns_with_one_order() -> None:
     desk.place(orderType="limit", price="1.07000")
     outcome = desk.trade("reverse", None, stopLoss="1.09000")
     assert (len(outcome.fills), steps(desk)) == (1, -30)
-    held = desk.account.position("EURUSD")
+    held = desk.account.positions.get("EURUSD")
     assert held is not None
     assert held.stop_loss_ticks == 109000
     outcome = desk.trade("flat", None)

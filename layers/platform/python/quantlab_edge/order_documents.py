@@ -30,7 +30,8 @@ class OrderOut(ApiModel):
     """An order as it is now. quantity is null when it was refused before it was sized.
 
     triggerPrice of a trailing stop follows bestPrice, the best price it has seen. activeFrom is
-    when an order arrives, on the feed's clock: no earlier quote triggers or fills it.
+    when an order arrives, on the feed's clock: no earlier quote triggers or fills it. ticket is the
+    leg that it opens or reduces on a hedging account.
     """
 
     order_id: str
@@ -38,6 +39,7 @@ class OrderOut(ApiModel):
     client_id: str | None
     source: str
     symbol: str
+    ticket: str | None
     side: Side
     order_type: str
     quantity: str | None
@@ -85,6 +87,7 @@ class FillOut(ApiModel):
     fill_id: str
     order_id: str
     symbol: str
+    ticket: str | None
     side: Side
     quantity: str
     price: str
@@ -157,6 +160,7 @@ def order_out(catalog: Catalog, row: Mapping[str, Any]) -> OrderOut:
         client_id=row["client_id"],
         source=row["source_kind"],
         symbol=row["symbol"],
+        ticket=terms.ticket,
         side="buy" if row["side"] > 0 else "sell",
         order_type=row["order_type"],
         quantity=None if row["status"] == "rejected" else _size(instrument, row["size_steps"]),
@@ -206,6 +210,7 @@ def fill_out(catalog: Catalog, row: Mapping[str, Any], digits: int) -> FillOut:
             "fill_id": row["fill_id"],
             "order_id": row["order_id"],
             "symbol": row["symbol"],
+            "ticket": row["ticket"],
             "side": side_name(row["side"]),
             "quantity": format_units(row["size_steps"], instrument.size_step),
             "price": format_units(row["price_ticks"], tick),

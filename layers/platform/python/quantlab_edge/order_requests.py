@@ -21,6 +21,7 @@ _TERMS: dict[str, Any] = {
     "postOnly": {"type": "boolean"},
     "stopLoss": _EXACT,
     "takeProfit": _EXACT,
+    "ticket": {"type": "string", "format": "uuid"},
 }
 _LEG = {
     "type": "object",
@@ -61,7 +62,10 @@ Bracket = Annotated[
 
 
 class NewOrder(ApiModel):
-    """An order, read like a signal. Give side (buy, sell) or action; numbers are exact."""
+    """An order, read like a signal. Give side (buy, sell) or action; numbers are exact.
+
+    ticket names the leg of a hedging account that a close, or an order that only reduces, is for.
+    """
 
     symbol: Text = None
     action: Annotated[Any, WithJsonSchema({"type": "string", "enum": list(ACTIONS)})] = None
@@ -81,6 +85,7 @@ class NewOrder(ApiModel):
     take_profit: Exact = None
     links: Links = None
     bracket: Bracket = None
+    ticket: Annotated[Any, WithJsonSchema(_TERMS["ticket"])] = None
     client_id: Text = None
     order_id: Text = None
 

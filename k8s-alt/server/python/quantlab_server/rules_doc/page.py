@@ -8,7 +8,7 @@ from quantlab.rules import terms
 from quantlab_server.rule_vectors.document import Step, Vector, VectorFile
 from quantlab_server.rule_vectors.run import Run, Seen
 from quantlab_server.rules_doc.picture import Point, picture
-from quantlab_server.rules_doc.words import CORNERS, INTRODUCTION, RULES
+from quantlab_server.rules_doc.words import CORNERS, INTRODUCTION, LEGS, RULES
 
 FOLDER = "rules"
 _EQUITY = (terms.DailyLoss.slug, terms.MaxDrawdown.slug)
@@ -25,7 +25,7 @@ def pages(document: Mapping[str, Any], vectors: VectorFile) -> dict[str, str]:
             about = told[vector.name]
             if slug == about["rule"].replace(",", " ").split()[0]:
                 lines += _example(vector, about, vectors, slug, files)
-    lines.append(CORNERS)
+    lines += [LEGS, CORNERS]
     files["rules.md"] = "\n\n".join(lines).rstrip() + "\n"
     return files
 

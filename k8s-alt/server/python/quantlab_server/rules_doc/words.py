@@ -58,7 +58,8 @@ one. `maxRisk` bounds what the order loses there, its commission included; where
 known it is refused. The stop of an open position is neither cancelled nor made smaller while
 nothing else covers it, and moves away only within `maxRisk` of the position's average price.""",
     "hedging": """No order against the position of a linked account in the same
-symbol. Accounts that cannot be read are unknown, and the order is refused.""",
+symbol, nor against a leg of the account itself where it hedges. Accounts that cannot be read
+are unknown, and the order is refused.""",
     "copy_trading": """No order like that of a linked account within `withinMs`, both
 ends included.""",
     "inactivity": """An order at least every `days` times 24 hours, counted from the
@@ -68,6 +69,47 @@ last one or from the opening.""",
 close does not.""",
     "day": """Days through changes of the clock, in both directions.""",
 }
+
+LEGS: Final = """## Hedging accounts
+
+The type of an account says `"positioning": "netting"` (the default: one position a symbol) or
+`"hedging"`. On a hedging account every order that is not `reduceOnly` opens a position of its own,
+a *leg*, also against others of its symbol; nothing nets. A leg has a ticket, a stop-loss, a
+take-profit, exits, swap and a result of its own. At most 200 are open when an order is placed.
+
+| asked | what happens |
+|---|---|
+| `buy`, `sell` | a new leg; an opposite order opens an opposite leg |
+| `close` with `ticket` | that leg, all of it or `quantity` |
+| `close` without `ticket` | all legs of the symbol, the oldest first |
+| `reduceOnly` with `ticket` | waits or fills as its type says, on that leg alone |
+| `bracket`, `oto` children that only reduce | reduce the leg that their entry opens |
+| `flat` | all legs, of the symbol where given, and the working orders |
+| `reduceOnly`, or `close` of a `quantity`, without `ticket` | refused as `ticket_needed` |
+| `reverse` | refused as `netting_only` |
+| `ticket` on an account that nets | refused as `hedging_only` |
+
+What each rule counts: `position_size` per `position` and `stop_loss_required` look at a leg; per
+`account`, and `scaling_plan`, at all legs, long and short added up. `order_limits` counts each leg
+as a trade, `consistency` each leg's result. `hedging` refuses an order against a leg of the account
+itself, unless it looks at other owners alone. A breach, `flat_by` and the like close all legs.
+
+### Margin of legs
+
+Of the legs of a symbol the side of the larger value asks for margin, the other for none:
+
+    used = max(sum of |cost| of longs, sum of |cost| of shorts) x unit x rate / leverage
+
+It is the calculation by the larger leg of MetaTrader 5 (MQL5 Reference, Symbol Properties:
+`SYMBOL_MARGIN_HEDGED_USE_LEG`), there an option beside a margin per hedged lot. Working orders
+reserve what they would add to the larger side. A leg against a larger side needs no free margin.
+
+Leverage 30, EURUSD. Long 1 lot at 1.10000 is worth 110,000.00 and uses 3,666.67. Short 0.6 lots at
+1.10000 against it, 66,000.00: still 3,666.67. Short another 0.9 at 1.20000, so 174,000.00 short:
+5,800.00. Closing the first short leaves 108,000.00 short against 110,000.00 long: 3,666.67 again.
+
+At the stop-out the leg that has lost most closes first, then the level is looked at again, until it
+is above. Closing one side of a hedge may free nothing; then the next leg follows."""
 
 CORNERS: Final = """## Corners
 

@@ -38,6 +38,7 @@ class AccountView:
 
     The floors and the high-water mark are those at that equity, else at the last known one. margin
     is None while it cannot be known; stop_out_ppm None where positions are never closed for it.
+    positioning is netting or hedging.
     """
 
     owned: OwnedAccount
@@ -50,6 +51,7 @@ class AccountView:
     phase: Phase | None
     margin: Margin | None
     stop_out_ppm: int | None
+    positioning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,10 @@ async def list_accounts(
 async def read_positions(
     ports: Ports, scope: Scope, account_id: str
 ) -> tuple[OwnedAccount, Sequence[PositionView]]:
-    """Return an account and its open positions by symbol."""
+    """Return an account and its open positions by symbol, the oldest leg first."""
     owned = await visible_account(ports, scope, account_id)
     market = await present_market(ports)
-    positions = owned.account.positions
-    views = [_position(owned, positions[symbol], market) for symbol in sorted(positions)]
+    views = [_position(owned, position, market) for position in owned.account.legs()]
     return owned, views
 
 
@@ -186,6 +187,7 @@ async def _view(ports: Ports, owned: OwnedAccount, market: Market, now_ns: int) 
         phase=rulebook.course.start.kind.phase,
         margin=margin if isinstance(margin, Margin) else None,
         stop_out_ppm=rulebook.trading.stop_out_ppm,
+        positioning=rulebook.trading.positioning,
     )
 
 

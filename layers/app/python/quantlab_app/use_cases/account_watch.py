@@ -50,7 +50,7 @@ def _account(fields: dict[str, Any]) -> Account:
             "raised": tuple(fields["raised"]),
             "tally": read_tally(fields["tally"]),
             "positions": {
-                symbol: Position(**position) for symbol, position in fields["positions"].items()
+                key: Position(**position) for key, position in fields["positions"].items()
             },
             "working": {
                 order_id: Order(**{**order, "terms": Terms(**order["terms"])})

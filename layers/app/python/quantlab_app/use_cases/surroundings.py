@@ -65,12 +65,13 @@ class Outside:
         if not self.linked or not outcome.fills:
             return
         account_id = outcome.account.account_id
-        held = {one.symbol: one.size_steps for one in outcome.account.positions.values()}
+        legs = outcome.account.legs()
+        held = {one.key: one.size_steps for one in legs}
         fills = [
-            LinkedFill(fill.symbol, fill.side, fill.size_steps, outcome.decided_ns)
+            LinkedFill(fill.symbol, fill.side, fill.size_steps, outcome.decided_ns, fill.ticket)
             for fill in reversed(outcome.fills)
         ]
-        self._positions[account_id] = tuple(sorted(held.items()))
+        self._positions[account_id] = tuple((one.symbol, one.size_steps) for one in legs)
         self._orders[account_id] = self._orders.get(account_id, ()) + opening_orders(held, fills)
 
     def _now(self, one: LinkedAccount) -> LinkedAccount:

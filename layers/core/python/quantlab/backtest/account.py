@@ -43,6 +43,8 @@ class BacktestAccount:
             self._check_instrument(instrument)
         if self.trading.asks_margin:
             raise NotRun("expected an account without margin: a backtest asks none yet")
+        if self.trading.hedging:
+            raise NotRun("expected an account that nets: a backtest holds no hedged legs yet")
         for rule in self.profile.rules:
             gate = isinstance(rule, terms.Consistency) and rule.severity == terms.GATE
             if not isinstance(rule, (*FLOORS, *GOALS)) and not gate:

@@ -92,8 +92,8 @@ class Undone:
         return stopped.status_reason if stopped.status_reason in rules else None
 
 
-def _held(account: Account) -> dict[str, int]:
-    return {symbol: one.size_steps for symbol, one in account.positions.items()}
+def _held(account: Account) -> list[tuple[str, int]]:
+    return sorted((one.symbol, one.size_steps) for one in account.positions.values())
 
 
 def without(recording: Recording, bad: BadTicks, known: Sequence[BadTicks] = ()) -> Undone:

@@ -95,11 +95,13 @@ def _money(amount_minor: int | None, digits: int) -> str | None:
 def _positions(account: Account, catalog: Catalog) -> list[Json]:
     return [
         {
-            "symbol": symbol,
+            **one.named,
             "side": side_name(1 if one.size_steps > 0 else -1),
-            "quantity": format_units(abs(one.size_steps), catalog.instruments[symbol].size_step),
+            "quantity": format_units(
+                abs(one.size_steps), catalog.instruments[one.symbol].size_step
+            ),
         }
-        for symbol, one in sorted(account.positions.items())
+        for one in account.legs()
     ]
 
 

@@ -64,6 +64,7 @@ class Fill:
     """A fill with every recorded input it was computed from.
 
     slippage_ticks is how far the price lies beyond its side of the quote, against the trader.
+    ticket names the leg on a hedging account.
     """
 
     fill_id: str
@@ -87,6 +88,7 @@ class Fill:
     event_seq: int
     fill_model: str
     fill_seed: int
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

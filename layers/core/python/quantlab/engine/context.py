@@ -158,8 +158,8 @@ def equity_of(account: Account, market: Market, *, stale_counts: bool = False) -
 
 def symbols_of(account: Account, catalog: Catalog) -> frozenset[str]:
     """Return the symbols whose quotes the account's equity depends on, conversions included."""
-    symbols = set(account.positions)
-    for symbol in account.positions:
+    symbols = {position.symbol for position in account.positions.values()}
+    for symbol in tuple(symbols):
         currency = catalog.instruments[symbol].quote_currency
         conversion = conversion_pair(catalog, currency, account.currency)
         if conversion is not None and conversion.symbol is not None:
@@ -177,8 +177,7 @@ def order_symbols(account: Account, catalog: Catalog) -> frozenset[str]:
 def exposure_id(account: Account) -> str:
     """Name what the account's equity at given quotes depends on: the same name, the same equity."""
     held = [
-        f"{position.symbol} {position.size_steps} {position.cost}"
-        for _, position in sorted(account.positions.items())
+        f"{position.symbol} {position.size_steps} {position.cost}" for position in account.legs()
     ]
     money = (account.currency, account.balance_minor, account.carry_micro)
     return derive_id(account.account_id, *money, *held)

@@ -22,13 +22,14 @@ class Draft:
     due names the orders that may fill since something else did, and were not looked at yet.
     """
 
-    __slots__ = ("account", "context", "due", "outcome")
+    __slots__ = ("account", "context", "due", "outcome", "tickets")
 
     def __init__(self, account: Account, command: Command, context: Context) -> None:
         self.account = account
         self.context = context
         self.outcome = Outcome(command, account, context.now_ns)
         self.due: list[str] = []
+        self.tickets = 0
 
     @property
     def command(self) -> Command:
@@ -62,6 +63,15 @@ class Draft:
         """Name something by the event it comes with, so that a repeated decision names it alike."""
         account = self.account
         return derive_id(account.tenant_id, account.account_id, self.next_seq, kind)
+
+    def new_ticket(self) -> str:
+        """Name a leg by the request that asks for it: a run that came another way names it alike.
+
+        So closing by ticket means the same where a history is replayed without some of its ticks.
+        """
+        self.tickets += 1
+        account, signal_id = self.account, self.command.signal_id
+        return derive_id(account.tenant_id, account.account_id, signal_id, "leg", self.tickets)
 
     def taken_steps(self, quote: Quote, side: int) -> int:
         """Return how much of a quote's displayed size on a side the account has used up."""

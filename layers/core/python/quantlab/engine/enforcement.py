@@ -174,10 +174,8 @@ def liquidate(draft: Draft, cause: str, only: str | None = None) -> tuple[str, .
     """
     waiting = []
     market = draft.context.market
-    for symbol, position in sorted(draft.account.positions.items()):
-        if only not in (None, symbol):
-            continue
-        instrument = market.catalog.instruments[symbol]
+    for position in draft.account.legs(only):
+        instrument = market.catalog.instruments[position.symbol]
         quote = market.usable(instrument)
         intent = (
             quote
@@ -185,6 +183,6 @@ def liquidate(draft: Draft, cause: str, only: str | None = None) -> tuple[str, .
             else closing_intent(position, instrument, quote, None)
         )
         refused = isinstance(intent, Rejection) or fill_market_order(draft, intent, cause)
-        if refused or draft.account.position(symbol) is not None:
-            waiting.append(symbol)
-    return tuple(waiting)
+        if refused or position.key in draft.account.positions:
+            waiting.append(position.symbol)
+    return tuple(dict.fromkeys(waiting))

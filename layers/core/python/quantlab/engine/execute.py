@@ -16,6 +16,7 @@ from quantlab.engine.enforcement import (
 )
 from quantlab.engine.filling import fill_at_once, new_order, send_market_order
 from quantlab.engine.guard import guard
+from quantlab.engine.legs import named_positions
 from quantlab.engine.order_terms import MARKET
 from quantlab.engine.orders import cancel_working, expire_due
 from quantlab.engine.placing import place_orders
@@ -110,7 +111,7 @@ def _trade(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     if action in ("buy", "sell"):
         rejection = place_orders(draft, refused, payload)
     else:
-        rejection = _close_position(draft, refused, payload)
+        rejection = _close_or_reverse(draft, refused, payload)
     if rejection is not None:
         return _reject_order(draft, payload, rejection)
     attempt_due(draft)
@@ -118,27 +119,40 @@ def _trade(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     return None
 
 
-def _close_position(
+def _close_or_reverse(
     draft: Draft, instrument: Instrument, payload: dict[str, Any]
 ) -> Rejection | None:
-    """Close a position, or turn it round with one order of twice its size."""
-    position = draft.account.position(instrument.symbol)
-    if position is None:
-        return Rejection(Reason.NO_POSITION, f"no open position of {instrument.symbol}")
+    """Close positions, or turn one round with one order of twice its size.
+
+    What refuses one of them before any is closed refuses all.
+    """
+    reverses = payload["action"] == "reverse"
+    positions = named_positions(draft, instrument.symbol, payload)
+    if isinstance(positions, Rejection):
+        return positions
     quote = draft.context.market.usable(instrument)
     if isinstance(quote, Rejection):
         return quote
-    if payload["action"] == "reverse":
-        model = draft.context.fill_model(instrument)
-        intent = reversing_intent(position, instrument, quote, payload, model)
-    else:
-        intent = closing_intent(position, instrument, quote, payload.get("quantity"))
-    if isinstance(intent, Rejection):
-        return intent
-    refused = refused_by_rules(draft, new_order(draft, intent), quote.price_for(intent.side))
-    if refused is not None:
-        return refused
-    return send_market_order(draft, intent, reduce_only=payload["action"] != "reverse")
+    intents: list[Intent] = []
+    for position in positions:
+        if reverses:
+            model = draft.context.fill_model(instrument)
+            intent = reversing_intent(position, instrument, quote, payload, model)
+        else:
+            intent = closing_intent(position, instrument, quote, payload.get("quantity"))
+        if isinstance(intent, Rejection):
+            return intent
+        refused = refused_by_rules(draft, new_order(draft, intent), quote.price_for(intent.side))
+        if refused is not None:
+            return refused
+        intents.append(intent)
+    return _send(draft, intents, reduce_only=not reverses)
+
+
+def _send(draft: Draft, intents: list[Intent], *, reduce_only: bool) -> Rejection | None:
+    """Send an order for each; the first refusal where none could be sent."""
+    answers = [send_market_order(draft, one, reduce_only=reduce_only) for one in intents]
+    return None if None in answers else answers[0]
 
 
 def _flat(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
@@ -161,18 +175,18 @@ def _flat_symbol(draft: Draft, ticker: str, payload: dict[str, Any]) -> Rejectio
     if isinstance(instrument, Rejection):
         return instrument
     cancelled = cancel_working(draft, "flattened", instrument.symbol)
-    if cancelled and draft.account.position(instrument.symbol) is None:
+    if cancelled and not draft.account.legs(instrument.symbol):
         draft.outcome.result = {"orderIds": list(cancelled)}
         return None
-    return _close_position(draft, instrument, payload)
+    return _close_or_reverse(draft, instrument, payload)
 
 
 def _flat_all(draft: Draft) -> Rejection | None:
     """Flatten every symbol; what has no good quote is named and stays open."""
     if not draft.account.positions and not draft.account.working:
         return Rejection(Reason.NO_POSITION, "no open position")
-    for symbol, position in sorted(draft.account.positions.items()):
-        instrument = draft.context.market.catalog.instruments[symbol]
+    for position in draft.account.legs():
+        instrument = draft.context.market.catalog.instruments[position.symbol]
         quote = draft.context.market.usable(instrument)
         if isinstance(quote, Quote):
             intent = closing_intent(position, instrument, quote, None)
@@ -232,7 +246,7 @@ def _protect(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     A stop that was touched fills at the first good quote after it; a take-profit is a limit and
     is filled only while the quote is at its price or better.
     """
-    position = draft.account.position(payload["symbol"])
+    position = draft.account.positions.get(payload.get("ticket", payload["symbol"]))
     if position is None or position.opened_seq != payload["openedSeq"]:
         return Rejection(Reason.POSITION_CHANGED, "the position is gone or is another one")
     instrument = draft.context.market.catalog.instruments[position.symbol]

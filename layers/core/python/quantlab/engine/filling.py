@@ -9,7 +9,7 @@ from quantlab.engine.orders import accept_order, cancel_order, follow_fill, put_
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.sizing import Intent
 from quantlab.engine.trading import Planned, book_fill, plan_fill
-from quantlab.ledger.orders import PLAIN, Order, Terms
+from quantlab.ledger.orders import Order, Terms
 
 NOT_FILLED = "not_filled"
 
@@ -36,7 +36,7 @@ def new_order(draft: Draft, intent: Intent, limit_ticks: int | None = None) -> O
         reason=None,
         event_seq=0,
         created_ns=draft.context.now_ns,
-        terms=PLAIN if limit_ticks is None else Terms(limit_ticks=limit_ticks),
+        terms=Terms(limit_ticks=limit_ticks, ticket=intent.ticket),
     )
 
 
@@ -53,8 +53,9 @@ def send_market_order(draft: Draft, intent: Intent, *, reduce_only: bool) -> Rej
     active_ns = draft.active_ns(intent.instrument)
     if not active_ns or draft.account.status != "active":
         return fill_market_order(draft, intent, "signal")
-    terms = replace(PLAIN, reduce_only=reduce_only, active_ns=active_ns)
-    order = replace(new_order(draft, intent), terms=terms)
+    order = new_order(draft, intent)
+    terms = replace(order.terms, reduce_only=reduce_only, active_ns=active_ns)
+    order = replace(order, terms=terms)
     accepted = accept_order(draft, order, "signal")
     draft.outcome.result = {"orderId": accepted.order_id, "symbol": order.symbol}
     return None

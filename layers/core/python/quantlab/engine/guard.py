@@ -56,5 +56,5 @@ def guard(
 
 def only_reduces(draft: Draft, order: Order) -> bool:
     """Say whether an order can only make its position smaller as things stand."""
-    reducible_steps = draft.account.reducible_steps(order.symbol, order.side)
+    reducible_steps = draft.account.reducible_steps(order)
     return order.terms.reduce_only or order.remaining_steps <= reducible_steps

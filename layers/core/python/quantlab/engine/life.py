@@ -192,6 +192,13 @@ def move_config(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     if payload["version"] == account.config_version:
         draft.outcome.result = {"moved": False}
         return None
+    trading = read_trading_terms(target.kind.trading)
+    if trading.hedging != draft.context.trading.hedging and not is_flat(account):
+        words = (
+            f"expected nothing in the market to change from {draft.context.trading.positioning}"
+            f" to {trading.positioning}, was {in_market(account)}"
+        )
+        return Rejection(Reason.NOT_FLAT, words)
     moved: dict[str, Json] = {
         "configVersion": payload["version"],
         "previousConfigVersion": account.config_version,
@@ -204,7 +211,7 @@ def move_config(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
         profile=target.profile,
         instruments=frozenset(target.kind.instruments),
         course=None,
-        trading=read_trading_terms(target.kind.trading),
+        trading=trading,
     )
     draft.emit("account.updated", moved)
     draft.outcome.result = {"moved": True}

@@ -111,11 +111,15 @@ def margin_of(account: Account, market: Market, terms: TradingTerms) -> Margin |
 
 
 def used_margin(account: Account, market: Market, terms: TradingTerms) -> int | Rejection:
-    """Return the margin of the open positions, at what they cost, in minor units."""
+    """Return the margin of the open positions, at what they cost, in minor units.
+
+    Of legs of a symbol in both directions the side of the larger value counts.
+    """
     used_micro = 0
-    for position in account.positions.values():
-        instrument = market.catalog.instruments[position.symbol]
-        micro = _valued(position.cost, instrument, account.currency, market, terms)
+    for symbol in dict.fromkeys(position.symbol for position in account.legs()):
+        instrument = market.catalog.instruments[symbol]
+        value = max(_held_values(account, symbol).values())
+        micro = _valued(value, instrument, account.currency, market, terms)
         if isinstance(micro, Rejection):
             return micro
         used_micro += micro
@@ -132,7 +136,7 @@ def reserved_margin(account: Account, market: Market, terms: TradingTerms) -> in
         instrument = market.catalog.instruments[symbol]
         if terms.leverage(instrument) is None:
             continue
-        value = _reserved_value(account, instrument, market)
+        value = _reserved_value(account, instrument, market, hedging=terms.hedging)
         if isinstance(value, Rejection):
             return value
         micro = _valued(value, instrument, account.currency, market, terms)
@@ -140,6 +144,14 @@ def reserved_margin(account: Account, market: Market, terms: TradingTerms) -> in
             return micro
         reserved_micro += micro
     return minor_above(reserved_micro)
+
+
+def _held_values(account: Account, symbol: str) -> dict[int, int]:
+    """Return what the legs of each side have cost, in ticks times steps."""
+    values = {BUY: 0, -BUY: 0}
+    for leg in account.legs(symbol):
+        values[BUY if leg.size_steps > 0 else -BUY] += abs(leg.cost)
+    return values
 
 
 def _valued(
@@ -154,8 +166,10 @@ def _valued(
     return margin_micro(value, instrument.unit_num, instrument.unit_den, *rate, *leverage)
 
 
-def _reserved_value(account: Account, instrument: Instrument, market: Market) -> int | Rejection:
-    values, steps = {1: 0, -1: 0}, {1: 0, -1: 0}
+def _reserved_value(
+    account: Account, instrument: Instrument, market: Market, *, hedging: bool
+) -> int | Rejection:
+    values, steps = {BUY: 0, -BUY: 0}, {BUY: 0, -BUY: 0}
     for order in account.working.values():
         if order.symbol != instrument.symbol or not _reserves(order):
             continue
@@ -164,8 +178,10 @@ def _reserved_value(account: Account, instrument: Instrument, market: Market) ->
             return price_ticks
         values[order.side] += abs(price_ticks) * order.remaining_steps
         steps[order.side] += order.remaining_steps
-    held = account.position(instrument.symbol)
-    held_steps = 0 if held is None else held.size_steps
+    if hedging:
+        held = _held_values(account, instrument.symbol)
+        return max(held[side] + values[side] for side in held) - max(held.values())
+    held_steps = sum(one.size_steps for one in account.legs(instrument.symbol))
     return reserved_value(values[BUY], steps[BUY], values[-BUY], steps[-BUY], held_steps)
 
 
@@ -201,12 +217,11 @@ def refused_fill(
         rest = replace(order, filled_steps=order.filled_steps + size_steps)
         after[order.order_id] = rest
     position = Position(instrument.symbol, netted.size_steps, netted.cost, None, None, 0, 0)
+    positions = {**account.positions, order.position_key: position}
     return _refused(
         draft,
         replace(account, working=others),
-        replace(
-            account, working=after, positions={**account.positions, instrument.symbol: position}
-        ),
+        replace(account, working=after, positions=positions),
         fee_micro,
     )
 

@@ -146,7 +146,12 @@ def terms_payload(order: Order, instrument: Instrument) -> dict[str, Json]:
     if terms.active_ns:
         payload["activeFrom"] = format_rfc3339(terms.active_ns)
     payload |= {k: True for k in ("reduceOnly", "postOnly") if _flag(terms, k)}
-    links = {"parentId": terms.parent_id, "groupId": terms.group_id, "linkType": terms.group_kind}
+    links = {
+        "parentId": terms.parent_id,
+        "groupId": terms.group_id,
+        "linkType": terms.group_kind,
+        "ticket": terms.ticket,
+    }
     return payload | {key: value for key, value in links.items() if value is not None}
 
 

@@ -23,9 +23,12 @@ def accept_order(
 ) -> Order:
     """Accept a new order, named by its event; a held one waits for its parent.
 
-    One that is not kept among the working orders is filled at once by the caller.
+    On a hedging account one that names no leg opens its own. One that is not kept among the working
+    orders is filled at once by the caller.
     """
     order_id = draft.derived_id("order")
+    if draft.context.trading.hedging and order.terms.ticket is None:
+        order = replace(order, terms=replace(order.terms, ticket=draft.new_ticket()))
     instrument = draft.context.market.catalog.instruments[order.symbol]
     payload: dict[str, Json] = {
         "orderId": order_id,
@@ -172,7 +175,7 @@ def follow_fill(draft: Draft, order: Order, size_steps: int) -> None:
         cancel_order(draft, parent, "exit_filled", **by)
     for child in _children(draft, order.order_id):
         _enlarge(draft, child, size_steps, by)
-    _drop_reducers(draft, order.symbol)
+    _drop_reducers(draft, order.position_key)
 
 
 def _enlarge(draft: Draft, child: Order, size_steps: int, by: dict[str, Json]) -> None:
@@ -195,13 +198,13 @@ def _sized(order: Order, size_steps: int, more_steps: int) -> Order:
     )
 
 
-def _drop_reducers(draft: Draft, symbol: str) -> None:
+def _drop_reducers(draft: Draft, position_key: str) -> None:
     for order in tuple(draft.account.working.values()):
         if (
-            order.symbol == symbol
+            order.position_key == position_key
             and order.terms.reduce_only
             and order.status != lifecycle.PENDING_PARENT
-            and not draft.account.reducible_steps(symbol, order.side)
+            and not draft.account.reducible_steps(order)
             and order.order_id in draft.account.working
         ):
             cancel_order(draft, order, "position_closed")

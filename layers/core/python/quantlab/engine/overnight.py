@@ -39,8 +39,8 @@ def charge_swaps(draft: Draft, market: Market) -> None:
             "night": ended.isoformat(),
             "rolloverAt": format_rfc3339(reset_ns),
         }
-        for symbol, position in sorted(account.positions.items()):
-            instrument = market.catalog.instruments[symbol]
+        for position in account.legs():
+            instrument = market.catalog.instruments[position.symbol]
             terms = draft.context.trading.swap(instrument)
             nights = 0 if terms is None else nights_of(ended.weekday(), terms.triple_day)
             if terms is not None and nights:
@@ -101,7 +101,7 @@ def _position_payload(
 ) -> dict[str, Json]:
     long = position.size_steps > 0
     return {
-        "symbol": position.symbol,
+        **position.named,
         "side": "long" if long else "short",
         "quantity": format_units(abs(position.size_steps), instrument.size_step),
         "sizeSteps": position.size_steps,

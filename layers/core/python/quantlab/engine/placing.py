@@ -9,6 +9,7 @@ from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.fill_models import expected_price
 from quantlab.engine.filling import fill_order
+from quantlab.engine.legs import refused_leg
 from quantlab.engine.margin import refused_orders
 from quantlab.engine.order_terms import (
     DAY,
@@ -38,7 +39,7 @@ from quantlab.engine.sizing import (
     quantity_steps,
     size_entry,
 )
-from quantlab.engine.trading import Planned, plan_fill, side_name
+from quantlab.engine.trading import Planned, plan_fill, side_name, ticket_payload
 from quantlab.engine.working import attempt
 from quantlab.kernel.decimals import format_units, to_units
 from quantlab.kernel.instants import format_rfc3339, parse_rfc3339
@@ -96,17 +97,10 @@ def place_orders(draft: Draft, instrument: Instrument, payload: Payload) -> Reje
         )
         for order in plan.orders
     ]
-    parent_id = accepted[0].order_id
+    parent = accepted[0]
     exits_id = draft.derived_id("exits") if plan.siblings is None and plan.children[1:] else None
     accepted += [
-        accept_order(
-            draft,
-            _grouped(
-                replace(child, terms=replace(child.terms, parent_id=parent_id)), exits_id, OUO
-            ),
-            "signal",
-            held=True,
-        )
+        accept_order(draft, _grouped(_child_of(parent, child), exits_id, OUO), "signal", held=True)
         for child in plan.children
     ]
     if at_once:
@@ -141,6 +135,12 @@ def _grouped(order: Order, group_id: str | None, kind: str | None) -> Order:
     return replace(order, terms=replace(order.terms, group_id=group_id, group_kind=kind))
 
 
+def _child_of(parent: Order, child: Order) -> Order:
+    """Let an order wait for its parent; one that only reduces, reduces the parent's position."""
+    ticket = parent.terms.ticket if child.terms.reduce_only else None
+    return replace(child, terms=replace(child.terms, parent_id=parent.order_id, ticket=ticket))
+
+
 def _answer(draft: Draft, instrument: Instrument, accepted: list[Order]) -> None:
     first, result = accepted[0], draft.outcome.result
     if not result:
@@ -149,7 +149,7 @@ def _answer(draft: Draft, instrument: Instrument, accepted: list[Order]) -> None
             "side": side_name(first.side),
             "quantity": format_units(first.size_steps, instrument.size_step),
         }
-    result = {**result, "orderId": first.order_id}
+    result = {**result, "orderId": first.order_id, **ticket_payload(first.terms.ticket)}
     if len(accepted) > 1:
         result["orderIds"] = [order.order_id for order in accepted]
     draft.outcome.result = result
@@ -239,11 +239,9 @@ def _order(draft: Draft, instrument: Instrument, payload: Payload) -> Order | Re
     sized = _sized(draft, instrument, order, payload)
     if isinstance(sized, Rejection):
         return sized
-    if order.terms.reduce_only and not draft.account.reducible_steps(order.symbol, order.side):
-        return Rejection(
-            Reason.WOULD_NOT_REDUCE,
-            f"no position of {order.symbol} that a {side_name(order.side)} makes smaller",
-        )
+    refused = refused_leg(draft, order)
+    if refused is not None:
+        return refused
     return replace(
         order,
         status=lifecycle.NEW,
@@ -327,6 +325,7 @@ def read_terms(draft: Draft, instrument: Instrument, payload: Payload) -> Terms 
         reduce_only=payload.get("reduceOnly", False),
         post_only=payload.get("postOnly", False),
         active_ns=draft.active_ns(instrument),
+        ticket=payload.get("ticket"),
     )
 
 

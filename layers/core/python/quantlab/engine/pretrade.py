@@ -50,10 +50,10 @@ def asked_of(
 ) -> Asked:
     """Return the order as rules see it; one that may only reduce opens nothing."""
     instrument = draft.context.market.catalog.instruments[order.symbol]
-    held = draft.account.position(order.symbol)
+    held = draft.account.held_for(order)
     size_steps = order.remaining_steps
     if order.terms.reduce_only:
-        size_steps = min(size_steps, draft.account.reducible_steps(order.symbol, order.side))
+        size_steps = min(size_steps, draft.account.reducible_steps(order))
     after_steps = 0 if held is None else held.size_steps
     opened_steps = 0
     if size_steps:
@@ -76,6 +76,7 @@ def asked_of(
         risk_minor=risk_at_stop(draft, instrument, entry_ticks, lost, opened_steps),
         now_ns=draft.context.now_ns,
         is_new=not order.order_id,
+        position_key=order.position_key,
     )
 
 

@@ -38,7 +38,7 @@ def must_stay(draft: Draft, order: Order) -> bool:
 
 def _verdict(draft: Draft, order: Order, changed: Order | None) -> Verdict | None:
     account, context = draft.account, draft.context
-    held = account.position(order.symbol)
+    held = account.held_for(order)
     if held is None or held.stop_loss_ticks is not None or not _protects(order, held):
         return None
     bare_steps = _bare_steps(account, held, order, changed)
@@ -57,6 +57,7 @@ def _verdict(draft: Draft, order: Order, changed: Order | None) -> Verdict | Non
         now_ns=context.now_ns,
         is_new=False,
         bare_steps=bare_steps,
+        position_key=held.key,
     )
     return judge_protection(context.profile, account, asked)
 
@@ -69,7 +70,7 @@ def _protects(order: Order, held: Position) -> bool:
 
 def _bare_steps(account: Account, held: Position, order: Order, changed: Order | None) -> int:
     """Return how much more of a position would be without a stop than is now."""
-    stops = [one for one in account.working.values() if one.symbol == order.symbol]
+    stops = [one for one in account.working.values() if one.position_key == order.position_key]
     stops = [one for one in stops if _protects(one, held)]
     after = [one for one in stops if one.order_id != order.order_id]
     before_steps = _uncovered(held, stops)

@@ -175,8 +175,7 @@ def _account(written: Mapping[str, Any]) -> Account:
         "raised": tuple(written["raised"]),
         "tally": _tally(written["tally"]),
         "positions": {
-            symbol: Position(**_integers(Position, held))
-            for symbol, held in written["positions"].items()
+            key: Position(**_integers(Position, held)) for key, held in written["positions"].items()
         },
         "working": {order_id: _order(order) for order_id, order in written["working"].items()},
     }
@@ -184,7 +183,7 @@ def _account(written: Mapping[str, Any]) -> Account:
 
 
 def _tally(written: Mapping[str, Any]) -> Tally:
-    running = [(symbol, int(minor)) for symbol, minor in written["running"]]
+    running = [(key, int(minor)) for key, minor in written["running"]]
     return read_tally({**_integers(Tally, written), "running": running})
 
 

@@ -21,7 +21,10 @@ TICKS_MAX = 1 << 53
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An order to be filled at once: side, size in steps, protective prices in ticks."""
+    """An order to be filled at once: side, size in steps, protective prices in ticks.
+
+    ticket is the leg that it closes on a hedging account.
+    """
 
     instrument: Instrument
     quote: Quote
@@ -29,6 +32,7 @@ class Intent:
     size_steps: int
     stop_loss_ticks: int | None
     take_profit_ticks: int | None
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def closing_intent(
     if isinstance(size, Rejection):
         return size
     side = -1 if position.size_steps > 0 else 1
-    return Intent(instrument, quote, side, size, None, None)
+    return Intent(instrument, quote, side, size, None, None, position.ticket)
 
 
 def _lots(instrument: Instrument, steps: int) -> str:

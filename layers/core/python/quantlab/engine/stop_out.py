@@ -77,16 +77,16 @@ def stop_out(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     if evidence is None:
         return Rejection(Reason.NOT_TRIGGERED, "the margin level is above the stop-out")
     cancel_openers(draft, CAUSE)
-    closed: list[str] = []
+    closed: list[Position] = []
     while isinstance(evidence, dict):
         loser = _largest_loser(draft, seen, closed)
         if loser is None:
             break
         _close(draft, loser, evidence, seen)
-        closed.append(loser.symbol)
+        closed.append(loser)
         seen = context.market
         evidence = _evidence(draft, seen)
-    draft.outcome.result = {"closed": [*closed]}
+    draft.outcome.result = {"closed": [one.symbol for one in closed]}
     enforce_equity(draft)
     return None
 
@@ -121,18 +121,21 @@ def _evidence(draft: Draft, market: Market) -> dict[str, Json] | Rejection | Non
     }
 
 
-def _largest_loser(draft: Draft, seen: Market, closed: list[str]) -> Position | None:
+def _largest_loser(draft: Draft, seen: Market, closed: list[Position]) -> Position | None:
     """Return the position that has lost most, among those a good quote can close now."""
     account, market = draft.account, draft.context.market
-    gains: list[tuple[int, str]] = []
-    for symbol in sorted(account.positions.keys() - set(closed)):
-        instrument = market.catalog.instruments[symbol]
+    tried = {one.key for one in closed}
+    gains: list[tuple[int, Position]] = []
+    for position in account.legs():
+        if position.key in tried:
+            continue
+        instrument = market.catalog.instruments[position.symbol]
         usable = isinstance(market.usable(instrument), Quote)
         convertible = not isinstance(market.rate(instrument, account.currency, -1), Rejection)
-        gain_micro = _gain_micro(draft, account.positions[symbol], seen)
+        gain_micro = _gain_micro(draft, position, seen)
         if usable and convertible and isinstance(gain_micro, int):
-            gains.append((gain_micro, symbol))
-    return account.positions[min(gains)[1]] if gains else None
+            gains.append((gain_micro, position))
+    return min(gains, key=lambda one: one[0])[1] if gains else None
 
 
 def _gain_micro(draft: Draft, position: Position, market: Market) -> int | Rejection:
@@ -152,7 +155,7 @@ def _close(draft: Draft, loser: Position, evidence: dict[str, Json], seen: Marke
     if isinstance(quote, Rejection) or isinstance(gain_micro, Rejection):
         return
     told: dict[str, Json] = {
-        "symbol": loser.symbol,
+        **loser.named,
         "side": "long" if loser.size_steps > 0 else "short",
         "quantity": format_units(abs(loser.size_steps), instrument.size_step),
         "openProfit": draft.money(muldiv(gain_micro, 1, MICRO)),

@@ -59,8 +59,7 @@ def plan_fill(
         return quote
     wanted_steps = order.remaining_steps
     if order.terms.reduce_only:
-        reducible_steps = draft.account.reducible_steps(order.symbol, order.side)
-        wanted_steps = min(wanted_steps, reducible_steps)
+        wanted_steps = min(wanted_steps, draft.account.reducible_steps(order))
     model = draft.context.fill_model(instrument)
     fill = plan(
         model,
@@ -84,7 +83,7 @@ def _affordable(
 ) -> Planned | Rejection:
     """Work out what a fill nets, gains and costs; refuse it without the margin it needs."""
     instrument = market.catalog.instruments[order.symbol]
-    held = draft.account.position(order.symbol)
+    held = draft.account.held_for(order)
     netted = net(held, order.side, fill.steps, fill.price_ticks)
     if not fits(netted, fill.price_ticks, instrument):
         return Rejection(
@@ -146,7 +145,7 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
     stepped = lifecycle.step(order.status, lifecycle.FILL if whole else lifecycle.FILL_PART)
     check(isinstance(stepped, lifecycle.Step), f"a fill of an order that is {order.status}")
     state = lifecycle.FILLED if whole else lifecycle.PARTIALLY_FILLED
-    held = draft.account.position(order.symbol)
+    held = draft.account.held_for(order)
     fill = _book(draft, order, planned)
     check(fill.fill_seed == _seed(draft, fill.event_seq), "a fill recorded with its own event")
     draft.outcome.fills.append(fill)
@@ -163,6 +162,7 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
         tally=count_fill(
             draft.account.tally,
             planned.instrument,
+            order.position_key,
             planned.netted,
             fill.realised_minor,
             fill.commission_minor,
@@ -176,6 +176,7 @@ def book_fill(draft: Draft, order: Order, planned: Planned, cause: str) -> Order
             "side": side_name(order.side),
             "price": format_units(fill.price_ticks, planned.instrument.tick),
             "quantity": format_units(fill.size_steps, planned.instrument.size_step),
+            **ticket_payload(fill.ticket),
         }
     return after
 
@@ -234,37 +235,44 @@ def _book(draft: Draft, order: Order, planned: Planned) -> Fill:
         event_seq=draft.next_seq,
         fill_model=planned.fill.model.version,
         fill_seed=planned.fill.seed,
+        ticket=order.terms.ticket,
     )
 
 
 def _move_position(draft: Draft, order: Order, planned: Planned, held: Position | None) -> None:
-    symbol, netted = order.symbol, planned.netted
+    key, netted = order.position_key, planned.netted
     positions = dict(draft.account.positions)
     if not netted.size_steps:
-        del positions[symbol]
+        closed = positions.pop(key)
         draft.change(positions=positions)
-        draft.emit("position.closed", {"symbol": symbol, "balance": _balance(draft)})
+        draft.emit("position.closed", {**closed.named, "balance": _balance(draft)})
         return
     turned = held is None or held.size_steps * netted.size_steps < 0
     if held is None or turned:
         position = Position(
-            symbol=symbol,
+            symbol=order.symbol,
             size_steps=netted.size_steps,
             cost=netted.cost,
             stop_loss_ticks=order.stop_loss_ticks,
             take_profit_ticks=order.take_profit_ticks,
             opened_at_ns=draft.context.now_ns,
             opened_seq=draft.next_seq,
+            ticket=order.terms.ticket,
         )
     else:
         position = replace(held, size_steps=netted.size_steps, cost=netted.cost)
         if netted.opened_steps:
             position = _protected(position, order)
-    positions[symbol] = position
+    positions[key] = position
     draft.change(positions=positions)
     event = "position.opened" if turned else "position.changed"
     described = position_payload(position, planned.instrument)
     draft.emit(event, described | {"balance": _balance(draft)})
+
+
+def ticket_payload(ticket: str | None) -> dict[str, Json]:
+    """Name a leg; nothing on an account that nets."""
+    return {} if ticket is None else {"ticket": ticket}
 
 
 def _protected(position: Position, order: Order) -> Position:
@@ -286,7 +294,7 @@ def _balance(draft: Draft) -> str:
 def position_payload(position: Position, instrument: Instrument) -> dict[str, Json]:
     """Describe a position as events and the API show it."""
     return {
-        "symbol": position.symbol,
+        **position.named,
         "side": "long" if position.size_steps > 0 else "short",
         "quantity": format_units(abs(position.size_steps), instrument.size_step),
         "sizeSteps": position.size_steps,
@@ -333,6 +341,7 @@ def _fill_payload(
         "fillId": fill.fill_id,
         "signalId": order.signal_id,
         "symbol": fill.symbol,
+        **ticket_payload(fill.ticket),
         "side": side_name(fill.side),
         "quantity": format_units(fill.size_steps, instrument.size_step),
         "price": format_units(fill.price_ticks, instrument.tick),

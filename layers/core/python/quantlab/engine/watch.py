@@ -299,11 +299,9 @@ class Watch:
         self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
     ) -> list[Demand]:
         demands: list[Demand] = []
-        positions = watched.account.positions
-        for symbol in positions if quote is None else (quote.symbol,):
-            position = positions.get(symbol)
-            seen = market.usable(self._catalog.instruments[symbol])
-            if position is None or isinstance(seen, Rejection):
+        for position in watched.account.legs(None if quote is None else quote.symbol):
+            seen = market.usable(self._catalog.instruments[position.symbol])
+            if isinstance(seen, Rejection):
                 continue
             kind = touched(position, seen)
             if kind == STOP_LOSS:
@@ -320,9 +318,13 @@ class Watch:
     def _liquidate(
         self, watched: Watched, quote: Quote | None, market: Market, now_ns: int
     ) -> list[Demand]:
-        """Ask for what is left of an ended account's positions, each as soon as it can close."""
+        """Ask for what is left of an ended account's positions, each as soon as it can close.
+
+        All legs of a symbol are asked for at once, by the name of the first.
+        """
         account, demands = watched.account, list[Demand]()
-        for symbol, position in sorted(account.positions.items()):
+        first_legs = {one.symbol: one for one in reversed(account.legs())}
+        for symbol, position in sorted(first_legs.items()):
             instrument = self._catalog.instruments[symbol]
             seen = market.usable(instrument)
             if isinstance(seen, Rejection) or isinstance(

@@ -28,7 +28,7 @@ def protection(position: Position, kind: str, quote: Quote) -> tuple[Name, dict[
     """Name what a quote calls for of a position's protective price, and record it."""
     price_ticks = position.stop_loss_ticks if kind == STOP_LOSS else position.take_profit_ticks
     payload: dict[str, Json] = {
-        "symbol": position.symbol,
+        **position.named,
         "openedSeq": position.opened_seq,
         "kind": kind,
         "priceTicks": price_ticks,

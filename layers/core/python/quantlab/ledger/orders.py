@@ -18,7 +18,7 @@ class Terms:
     group_id cancel (oco) or reduce (ouo) each other; a child waits for parent_id to fill, and
     parent_steps is what that has filled less what others of the group have: it may never be larger.
     fee_micro is what its fills so far cost before the minimum, in millionths of the account's minor
-    unit.
+    unit. ticket is the leg of a hedging account that it opens or reduces.
     """
 
     limit_ticks: int | None = None
@@ -37,6 +37,7 @@ class Terms:
     parent_id: str | None = None
     parent_steps: int = 0
     fee_micro: int = 0
+    ticket: str | None = None
 
 
 PLAIN = Terms()
@@ -70,6 +71,11 @@ class Order:
     def remaining_steps(self) -> int:
         """Return the steps that may still fill."""
         return self.size_steps - self.filled_steps
+
+    @property
+    def position_key(self) -> str:
+        """Return the key of the position that it adds to or reduces."""
+        return self.terms.ticket or self.symbol
 
     @property
     def is_plain(self) -> bool:

@@ -9,7 +9,7 @@ from quantlab.ledger.orders import Order
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A netting position of one symbol.
+    """A netting position of one symbol, or with a ticket one leg of a hedging account.
 
     size_steps is signed (long above zero); cost is the exact sum of price_ticks * signed steps.
     Protective prices are in ticks, None when absent. opened_seq is the event that opened it.
@@ -22,6 +22,17 @@ class Position:
     take_profit_ticks: int | None
     opened_at_ns: int
     opened_seq: int
+    ticket: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Return what an account holds it under: its ticket, or its symbol where there is none."""
+        return self.ticket or self.symbol
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """Name it as events do."""
+        return {"symbol": self.symbol, **({} if self.ticket is None else {"ticket": self.ticket})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,7 @@ class Tally:
     Of the open day: orders taken, trades (positions opened), opened_nano and costs. Since the last
     payout: best_trade, the best result of a closed position. Of the whole life: the first, the
     least and the most opened at once, costs, payouts. running holds what open positions have
-    realised so far, by symbol. Instants are 0 where nothing is known. taken is what its fills have
+    realised so far, by key. Instants are 0 where nothing is known. taken is what its fills have
     used up of displayed sizes, (symbol, side, quote seq, steps), of the last quotes it took from.
     """
 
@@ -98,7 +109,7 @@ def write_tally(tally: Tally) -> dict[str, Any]:
 
 def read_tally(written: Mapping[str, Any]) -> Tally:
     """Read what write_tally wrote, or the whole of a tally; TypeError for a count nobody knows."""
-    running = tuple((symbol, minor) for symbol, minor in written.get("running", ()))
+    running = tuple((key, minor) for key, minor in written.get("running", ()))
     taken = tuple((*key, steps) for *key, steps in written.get("taken", ()))
     return Tally(**{**written, "running": running, "taken": taken})
 
@@ -108,8 +119,8 @@ class Account:
     """Everything the one writer keeps of an account; amounts in minor units of its currency.
 
     status is active, locked (until the next reset), disabled or closed. carry_micro is the
-    rest of at most half a minor unit that the next booking takes up. working holds the orders that
-    have not ended, by their identifier.
+    rest of at most half a minor unit that the next booking takes up. positions are by their keys,
+    working holds the orders that have not ended, by their identifier.
     """
 
     account_id: str
@@ -132,11 +143,20 @@ class Account:
     working: dict[str, Order] = field(default_factory=dict)
     tally: Tally = EMPTY_TALLY
 
-    def position(self, symbol: str) -> Position | None:
-        """Return the open position of a symbol."""
-        return self.positions.get(symbol)
+    def legs(self, symbol: str | None = None) -> list[Position]:
+        """Return the open positions by symbol, of one where given; what was opened first is first.
 
-    def reducible_steps(self, symbol: str, side: int) -> int:
-        """Return how many steps an order of this side could take off the symbol's position."""
-        held = self.position(symbol)
-        return 0 if held is None else max(0, -side * held.size_steps)
+        An account that nets has one of a symbol.
+        """
+        held = (one for one in self.positions.values() if symbol in (None, one.symbol))
+        return sorted(held, key=lambda one: (one.symbol, one.opened_seq))
+
+    def held_for(self, order: Order) -> Position | None:
+        """Return the position that an order adds to or reduces."""
+        held = self.positions.get(order.position_key)
+        return held if held is not None and held.symbol == order.symbol else None
+
+    def reducible_steps(self, order: Order) -> int:
+        """Return how many steps an order of this side could take off its position."""
+        held = self.held_for(order)
+        return 0 if held is None else max(0, -order.side * held.size_steps)

@@ -26,7 +26,12 @@ def count_order(tally: Tally, now_ns: int) -> Tally:
 
 
 def count_fill(
-    tally: Tally, instrument: Instrument, netted: Netted, realised_minor: int, cost_minor: int
+    tally: Tally,
+    instrument: Instrument,
+    position_key: str,
+    netted: Netted,
+    realised_minor: int,
+    cost_minor: int,
 ) -> Tally:
     """Count a fill: what it opened, what it cost, and how the trade that it ended came out.
 
@@ -35,7 +40,7 @@ def count_fill(
     """
     opened_nano = lots_nano(instrument, netted.opened_steps)
     running = dict(tally.running)
-    result_minor = running.pop(instrument.symbol, 0) + realised_minor - cost_minor
+    result_minor = running.pop(position_key, 0) + realised_minor - cost_minor
     ended = netted.closed_steps > 0 and (netted.size_steps == 0 or netted.opened_steps > 0)
     started = netted.opened_steps > 0 and abs(netted.size_steps) == netted.opened_steps
     best_minor = tally.best_trade_minor
@@ -43,7 +48,7 @@ def count_fill(
         best_minor = result_minor if best_minor is None else max(best_minor, result_minor)
         result_minor = 0
     if netted.size_steps:
-        running[instrument.symbol] = result_minor
+        running[position_key] = result_minor
     return replace(
         tally,
         trades=tally.trades + started,

@@ -1,6 +1,7 @@
-"""What an account type says of commissions, swaps, leverage and the stop-out, by instrument.
+"""What an account type says of commissions, swaps, leverage, the stop-out, and of positions.
 
-Each is named by symbol, by asset class or as * for every instrument; the narrowest name counts.
+The first three are by instrument: each is named by symbol, by asset class or as * for every
+instrument; the narrowest name counts.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ LEVERAGE_STEP = Decimal("0.01")
 LEVERAGE_MAX = 10_000
 PERCENT_STEP = Decimal("0.0001")
 STOP_OUT_PERCENT_MAX = 1_000
+POSITIONINGS = ("netting", "hedging")
 
 Ratio = tuple[int, int]
 Named = TypeVar("Named")
@@ -30,13 +32,20 @@ class TradingTerms:
     """The terms of an account type; without any, instruments charge their own and nothing else.
 
     leverages are reduced fractions of notional to margin; no leverage means that no margin is
-    asked. stop_out_ppm is the margin level at which positions are closed, None for never.
+    asked. stop_out_ppm is the margin level at which positions are closed, None for never. hedging
+    says that each order that opens has a position of its own, a leg, rather than one a symbol.
     """
 
     commissions: Mapping[str, Commission] = field(default_factory=dict)
     swaps: Mapping[str, SwapTerms] = field(default_factory=dict)
     leverages: Mapping[str, Ratio] = field(default_factory=dict)
     stop_out_ppm: int | None = None
+    hedging: bool = False
+
+    @property
+    def positioning(self) -> str:
+        """Return netting or hedging."""
+        return POSITIONINGS[self.hedging]
 
     @property
     def asks_margin(self) -> bool:
@@ -72,7 +81,14 @@ def read_trading_terms(document: Mapping[str, Any]) -> TradingTerms:
         {name: read_swap(node) for name, node in _named(root, "swaps")},
         {name: _leverage(leverages, name) for name in leverages.value},
         percent,
+        _is_hedging(root),
     )
+
+
+def _is_hedging(root: Node) -> bool:
+    if "positioning" not in root.value:
+        return False
+    return root.text("positioning", "|".join(POSITIONINGS)) == POSITIONINGS[1]
 
 
 def _chosen(named: Mapping[str, Named], instrument: Instrument) -> Named | None:

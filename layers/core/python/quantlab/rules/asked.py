@@ -23,6 +23,8 @@ _MILLISECOND_NS = 1_000_000
 class Asked:
     """An order as rules see it; sizes in steps, after_steps is the signed position after it.
 
+    position_key is that of the position it adds to or reduces; on a hedging account that is a leg.
+
     risk_minor is what it loses at its stop-loss, None when that is unknown. now_ns is the instant
     it is judged at. is_new says that the orders of the day do not count it yet. bare_steps is how
     much of an open position would be left without a stop by a change of its stops.
@@ -36,6 +38,7 @@ class Asked:
     has_stop: bool
     risk_minor: int | None
     now_ns: int
+    position_key: str
     is_new: bool = True
     bare_steps: int = 0
 
@@ -78,15 +81,21 @@ def answer(
         return _order_limits(rule, account, asked)
     if isinstance(rule, terms.StopLossRequired):
         return _stop_loss(rule, account, asked)
-    return _linked(rule, asked, around)
+    return _linked(rule, account, asked, around)
 
 
-def _linked(rule: terms.Hedging | terms.CopyTrading, asked: Asked, around: Surroundings) -> Answer:
+def _linked(
+    rule: terms.Hedging | terms.CopyTrading,
+    account: Account,
+    asked: Asked,
+    around: Surroundings,
+) -> Answer:
     if around.linked is None:
         return Answer(allowed=False, words="what linked accounts hold and order is not known")
     linked = [one for one in around.linked if one.is_of(rule.owners)]
     if isinstance(rule, terms.Hedging):
-        return _hedging(asked, linked)
+        own = account if rule.owners != terms.OTHER_OWNERS else None
+        return _hedging(asked, own, linked)
     return _copying(rule, asked, linked)
 
 
@@ -112,9 +121,9 @@ def held_nano(
 ) -> int:
     """Return all open lots together, weighted, in 10^-9 lots; long and short both count."""
     return sum(
-        _weighted(lots_nano(instruments[symbol], abs(position.size_steps)), symbol, weights)
-        for symbol, position in account.positions.items()
-        if symbol != without
+        _weighted(lots_nano(instruments[one.symbol], abs(one.size_steps)), one.symbol, weights)
+        for key, one in account.positions.items()
+        if key != without
     )
 
 
@@ -139,7 +148,7 @@ def _size(
     before = 0
     if rule.per == terms.PER_POSITION:
         before = held_nano(account, instruments, rule.weights)
-        before -= held_nano(account, instruments, rule.weights, without=asked.symbol)
+        before -= held_nano(account, instruments, rule.weights, without=asked.position_key)
     found = f"{words} an {rule.per} allowed" if rule.per == "order" else f"{words} a position"
     return _limited(found, rule.max_nano, value, before)
 
@@ -152,7 +161,7 @@ def _held(
     limit_nano: int,
     words: str,
 ) -> Answer:
-    others = held_nano(account, instruments, rule.weights, without=asked.symbol)
+    others = held_nano(account, instruments, rule.weights, without=asked.position_key)
     after = lots_nano(asked.instrument, abs(asked.after_steps))
     value = others + _weighted(after, asked.symbol, rule.weights)
     return _limited(words, limit_nano, value, held_nano(account, instruments, rule.weights))
@@ -235,7 +244,13 @@ def news_answer(
     return Answer(allowed=False, words=words)
 
 
-def _hedging(asked: Asked, linked: list[LinkedAccount]) -> Answer:
+def _hedging(asked: Asked, own: Account | None, linked: list[LinkedAccount]) -> Answer:
+    """Refuse what is against a leg of the account itself, or against a linked account."""
+    for leg in () if own is None else own.legs(asked.symbol):
+        if leg.key != asked.position_key and leg.size_steps * asked.side < 0:
+            held = "long" if leg.size_steps > 0 else "short"
+            words = f"leg {leg.ticket} is {held} in {leg.symbol}; opposite orders are refused"
+            return Answer(allowed=False, words=words)
     for one in linked:
         for symbol, size_steps in one.positions:
             if symbol == asked.symbol and size_steps * asked.side < 0:

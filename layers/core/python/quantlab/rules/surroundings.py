@@ -52,7 +52,10 @@ class LinkedOrder:
 
 @dataclass(frozen=True, slots=True)
 class LinkedAccount:
-    """Another account that trading is judged together with: signed sizes held, recent orders."""
+    """Another account that trading is judged together with: signed sizes held, recent orders.
+
+    A hedging account holds a size for each leg of a symbol.
+    """
 
     account_id: str
     same_owner: bool
@@ -126,12 +129,13 @@ def reach_of(profile: Profile) -> Reach:
 
 
 class LinkedFill(NamedTuple):
-    """A fill of a linked account: side is 1 or -1, size in steps."""
+    """A fill of a linked account: side is 1 or -1, size in steps, ticket that of its leg if any."""
 
     symbol: str
     side: int
     size_steps: int
     at_ns: int
+    ticket: str | None = None
 
 
 def opening_orders(
@@ -139,15 +143,16 @@ def opening_orders(
 ) -> tuple[LinkedOrder, ...]:
     """Return which of an account's last fills opened or added to a position, oldest first.
 
-    positions are the signed sizes after the newest fill: what was held before each follows.
+    positions are the signed sizes after the newest fill, by key: what was held before each follows.
     """
     held, found = dict(positions), []
     for fill in newest_first:
-        after = held.get(fill.symbol, 0)
+        key = fill.ticket or fill.symbol
+        after = held.get(key, 0)
         before = after - fill.side * fill.size_steps
         if abs(after) > abs(before) or after * before < 0:
             found.append(LinkedOrder(fill.symbol, fill.side, fill.at_ns))
-        held[fill.symbol] = before
+        held[key] = before
     return tuple(reversed(found))
 
 

@@ -173,7 +173,8 @@ def _standing_verdict(
         inputs |= {"days": rule.days, "since": format_rfc3339(since_ns or 0)}
         words = inactivity_detail(rule, account, now_ns)
         return make_verdict(profile, rule, now_ns, inputs, words)
-    inputs |= {"timeZone": rule.time_zone, "held": ", ".join(sorted(account.positions))}
+    held = sorted({position.symbol for position in account.positions.values()})
+    inputs |= {"timeZone": rule.time_zone, "held": ", ".join(held)}
     return make_verdict(profile, rule, now_ns, inputs, flat_detail(rule, now_ns))
 
 

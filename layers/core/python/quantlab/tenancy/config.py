@@ -26,7 +26,7 @@ Document = Mapping[str, Any]
 
 DEFAULT_RETENTION_DAYS = 90
 DEFAULT_DAY_RESET = "00:00"
-TRADING_KEYS = ("commissions", "swaps", "margin")
+TRADING_KEYS = ("commissions", "swaps", "margin", "positioning")
 WEBHOOK_DEFAULTS: Document = {
     "replayWindowSeconds": 300,
     "maxLagSeconds": 60,
@@ -66,7 +66,8 @@ class AccountType:
     """What an account of this type starts as; profile is its rule profile's document.
 
     profile_version is the content hash of that document alone. phase is None outside programs.
-    trading is the document of its commissions, swaps and margin, each only where it has its own.
+    trading is the document of its commissions, swaps, margin and positioning, each only where it
+    has its own.
     """
 
     type_id: str

@@ -23,7 +23,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ENTRIES, ("symbol", "clientId", "quantity", "riskPercent", *TERMS, "links", "bracket")
     ),
-    "close": (*_PLAIN, "quantity"),
+    "close": (*_PLAIN, "quantity", "ticket"),
     "flat": _PLAIN,
     "reverse": (*_PLAIN, "stopLoss", "takeProfit"),
     "cancel": _NAMED,
@@ -142,6 +142,8 @@ def _terms(reader: FieldReader, action: str) -> dict[str, Any]:
     for key in _FIELDS[action]:
         if key in (*_DECIMALS, "price"):
             fields[key] = reader.positive(key)
+        elif key == "ticket":
+            fields[key] = reader.uuid(key)
     if action in ("cancel", "modify"):
         fields |= _target(reader, action)
     elif "orderType" in _FIELDS[action]:

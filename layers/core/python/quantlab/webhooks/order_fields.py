@@ -37,7 +37,7 @@ TIMES: Final = (*_WAITING, *_AT_ONCE)
 LINK_TYPES: Final = ("oco", "ouo", "oto")
 TERMS: Final = (
     "orderType", *PRICES, *TRAILS, "timeInForce", "expireAt", "reduceOnly", "postOnly", "stopLoss",
-    "takeProfit",
+    "takeProfit", "ticket",
 )  # fmt: skip
 BRACKET: Final = ("stopLoss", "takeProfit", *TRAILS)
 
@@ -70,12 +70,15 @@ def read_terms(reader: FieldReader) -> Fields:
     fields["expireAt"] = reader.instant("expireAt")
     for key in ("reduceOnly", "postOnly"):
         fields[key] = reader.flag(key) or None
+    fields["ticket"] = reader.uuid("ticket")
     _check_prices(reader, kind)
     _check_time(reader, kind, fields["timeInForce"])
     if fields["postOnly"] and (kind != "limit" or fields["timeInForce"] in _AT_ONCE):
         reader.fail("postOnly", "absent or false, but for a limit that waits", "true")
     if fields["reduceOnly"]:
         reader.refuse(("stopLoss", "takeProfit", "riskPercent"), "with reduceOnly")
+    else:
+        reader.refuse(("ticket",), "without reduceOnly")
     return {key: value for key, value in fields.items() if value is not None}
 
 
@@ -141,6 +144,7 @@ def _leg(reader: FieldReader, link_type: str | None) -> Fields:
         reader.fail("orderType", "an order that waits", reader.get("orderType"))
     if link_type == "oto":
         reader.refuse(("quantity",), "in oto: a child has the size its parent fills")
+        reader.refuse(("ticket",), "in oto: a child reduces the position of its parent")
     given = {
         "action": reader.choice("action", ("buy", "sell"), required=True),
         "quantity": reader.positive("quantity"),

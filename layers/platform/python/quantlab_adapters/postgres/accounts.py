@@ -19,7 +19,8 @@ select a.account_id::text, a.user_id::text, a.status, a.status_reason, a.currenc
   a.day_traded, a.raised, a.name, a.tally, a.client_reference,
   (extract(epoch from a.created_at) * 1000000)::bigint as created_us,
   coalesce((select json_agg(json_build_array(p.symbol, p.size_steps, p.cost, p.stop_loss_ticks,
-      p.take_profit_ticks, p.opened_at_ns, p.opened_seq) order by p.symbol)
+      p.take_profit_ticks, p.opened_at_ns, p.opened_seq, nullif(p.ticket, ''))
+      order by p.symbol, p.opened_seq)
     from position p where p.tenant_id = a.tenant_id and p.account_id = a.account_id), '[]')
     as positions,
   coalesce((select json_agg(json_build_array(d.date, d.realised_minor, d.traded,
@@ -99,7 +100,7 @@ _FILLS = """
 select fill_id::text, order_id::text, symbol, side, size_steps, price_ticks, slippage_ticks,
   bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den, realised_minor,
   commission_minor, config_version, engine_version, filled_ns, event_seq, bid_size_steps,
-  ask_size_steps, fill_model, fill_seed
+  ask_size_steps, fill_model, fill_seed, ticket
 from fill where tenant_id = %(tenant)s
 """
 _LEDGER = """
@@ -329,6 +330,7 @@ async def insert_account(connection: Connection, tenant_id: str, new: NewAccount
 
 def owned(tenant_id: str, row: Row) -> OwnedAccount:
     """Read a row of ACCOUNT."""
+    positions = [Position(*fields) for fields in row["positions"]]
     account = Account(
         account_id=row["account_id"],
         tenant_id=tenant_id,
@@ -354,7 +356,7 @@ def owned(tenant_id: str, row: Row) -> OwnedAccount:
         ),
         closed_days=tuple(ClosedDay(*day) for day in row["closed_days"]),
         raised=tuple(row["raised"]),
-        positions={fields[0]: Position(*fields) for fields in row["positions"]},
+        positions={position.key: position for position in positions},
         working={fields[0]: order_of(fields) for fields in row["working"] or ()},
         tally=read_tally(row["tally"]),
     )

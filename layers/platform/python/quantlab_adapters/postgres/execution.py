@@ -268,7 +268,7 @@ def _account(tenant_id: str, row: list[Any]) -> Account:
             Day(*row[12:19]),
             tuple(ClosedDay(*values) for values in row[20] or ()),
             tuple(row[19]),
-            {position.symbol: position for position in positions},
+            {position.key: position for position in positions},
             {order.order_id: order for order in working},
             read_tally(row[23]),
         )

@@ -75,14 +75,17 @@ with accounts as (
 ), positions as (
   insert into position select current_tenant(), x.* from unnest(
     %s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[]) x
-  on conflict (tenant_id, account_id, symbol) do update set size_steps = excluded.size_steps,
-    cost = excluded.cost, stop_loss_ticks = excluded.stop_loss_ticks,
+    %s::bigint[], %s::text[]) x
+  on conflict (tenant_id, account_id, symbol, ticket) do update
+    set size_steps = excluded.size_steps, cost = excluded.cost,
+    stop_loss_ticks = excluded.stop_loss_ticks,
     take_profit_ticks = excluded.take_profit_ticks, opened_at_ns = excluded.opened_at_ns,
     opened_seq = excluded.opened_seq
 ), closed_positions as (
-  delete from position p using unnest(%s::uuid[], %s::text[]) x(account_id, symbol)
+  delete from position p using unnest(%s::uuid[], %s::text[], %s::text[])
+    x(account_id, symbol, ticket)
   where p.tenant_id = current_tenant() and p.account_id = x.account_id and p.symbol = x.symbol
+    and p.ticket = x.ticket
 ), placed as (
   insert into orders (tenant_id, account_id, order_id, signal_id, client_id, source_kind, symbol,
     side, order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason,
@@ -94,12 +97,12 @@ with accounts as (
   insert into fill (tenant_id, account_id, event_seq, fill_id, order_id, symbol, side, size_steps,
     price_ticks, slippage_ticks, bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den,
     realised_minor, commission_minor, config_version, engine_version, filled_ns, bid_size_steps,
-    ask_size_steps, fill_model, fill_seed)
+    ask_size_steps, fill_model, fill_seed, ticket)
   select current_tenant(), x.* from unnest(%s::uuid[], %s::bigint[], %s::uuid[], %s::uuid[],
     %s::text[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
     %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
     %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
-    %s::bigint[]) x
+    %s::bigint[], %s::text[]) x
 ), booked as (
   insert into ledger_entry (tenant_id, account_id, event_seq, kind, amount_minor, carry_micro,
     balance_minor, at_ns)
@@ -139,8 +142,8 @@ _ACCOUNT_SHAPE = (
     int8s, bools, texts, jsons,
 )  # fmt: skip
 _DAY_SHAPE = (uuids, texts, int8s, bools, int8s)
-_POSITION_SHAPE = (uuids, texts, int8s, int8s, int8s, int8s, int8s, int8s)
-_CLOSED_SHAPE = (uuids, texts)
+_POSITION_SHAPE = (uuids, texts, int8s, int8s, int8s, int8s, int8s, int8s, texts)
+_CLOSED_SHAPE = (uuids, texts, texts)
 _WORKING_SHAPE = (
     uuids, uuids, uuids, texts, texts, texts, int2s, texts, int8s, int8s, int8s, int8s, texts,
     texts, int8s, int8s, jsons,
@@ -149,7 +152,7 @@ _NOT_WORKING_SHAPE = (uuids, uuids)
 _ORDER_SHAPE = (*_WORKING_SHAPE, int8s)
 _FILL_SHAPE = (
     uuids, int8s, uuids, uuids, texts, int2s, int8s, int8s, int8s, int8s, int8s, int8s, int8s,
-    int8s, int8s, int8s, int8s, texts, texts, int8s, int8s, int8s, texts, int8s,
+    int8s, int8s, int8s, int8s, texts, texts, int8s, int8s, int8s, texts, int8s, texts,
 )  # fmt: skip
 _LEDGER_SHAPE = (uuids, int8s, texts, int8s, int8s, int8s, int8s)
 _VIOLATION_SHAPE = (uuids, int8s, texts, texts, jsons, int8s)
@@ -236,27 +239,32 @@ def _events(streams: Streams) -> list[Column]:
 
 def _position_rows(
     batch: Batch, accounts: Sequence[Account]
-) -> tuple[list[tuple[Any, ...]], list[tuple[str, str]]]:
+) -> tuple[list[tuple[Any, ...]], list[tuple[str, str, str]]]:
     """Return the positions that changed, and those that are gone."""
     moved: list[tuple[Any, ...]] = []
-    gone: list[tuple[str, str]] = []
+    gone: list[tuple[str, str, str]] = []
     for account in accounts:
         before = batch.accounts[account.account_id].positions
-        for symbol, p in account.positions.items():
-            if before.get(symbol) is not p:
+        for key, p in account.positions.items():
+            if before.get(key) is not p:
                 moved.append(
                     (
                         account.account_id,
-                        symbol,
+                        p.symbol,
                         p.size_steps,
                         p.cost,
                         p.stop_loss_ticks,
                         p.take_profit_ticks,
                         p.opened_at_ns,
                         p.opened_seq,
+                        p.ticket or "",
                     )
                 )
-        gone.extend((account.account_id, s) for s in before if s not in account.positions)
+        gone.extend(
+            (account.account_id, p.symbol, p.ticket or "")
+            for key, p in before.items()
+            if key not in account.positions
+        )
     return moved, gone
 
 
@@ -326,6 +334,7 @@ def _fill_rows(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
             f.ask_size_steps,
             f.fill_model,
             f.fill_seed,
+            f.ticket,
         )
         for o in outcomes
         for f in o.fills

@@ -39,9 +39,10 @@ _IDS = f"{_LINKED} select account_id::text as id from linked order by account_id
 # before it: nothing older is read.
 _STANDING = f"""{_LINKED}
 select l.own_id::text, l.account_id::text, l.same_owner,
-  (select json_agg(json_build_array(p.symbol, p.size_steps) order by p.symbol) from position p
+  (select json_agg(json_build_array(p.symbol, p.size_steps, nullif(p.ticket, ''))
+      order by p.symbol, p.opened_seq) from position p
     where p.tenant_id = %(tenant)s and p.account_id = l.account_id),
-  (select json_agg(json_build_array(f.symbol, f.side, f.size_steps, f.filled_ns)
+  (select json_agg(json_build_array(f.symbol, f.side, f.size_steps, f.filled_ns, f.ticket)
       order by f.event_seq desc)
     from fill f where f.tenant_id = %(tenant)s and f.account_id = l.account_id
       and f.filled_ns >= %(since)s and f.event_seq > coalesce((
@@ -83,8 +84,9 @@ async def read_linked(
 def _by_account(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[LinkedAccount]]:
     found: dict[str, list[LinkedAccount]] = {}
     for own_id, account_id, same_owner, held, fills in rows:
-        positions = tuple((symbol, steps) for symbol, steps in held or ())
-        orders = opening_orders(dict(positions), [LinkedFill(*values) for values in fills or ()])
+        positions = tuple((symbol, steps) for symbol, steps, _ in held or ())
+        by_key = {ticket or symbol: steps for symbol, steps, ticket in held or ()}
+        orders = opening_orders(by_key, [LinkedFill(*values) for values in fills or ()])
         one = LinkedAccount(account_id, same_owner, positions, orders)
         found.setdefault(own_id, []).append(one)
     return found

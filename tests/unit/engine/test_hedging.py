@@ -1,0 +1,419 @@
+"""Hedging accounts: legs with tickets, how they open, close, are protected, charged and judged."""
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from tests.support.engine_cases import NOW, account, catalog, command, market, profile, quote
+from tests.support.fill_models import MODELS
+from tests.support.rule_cases import percent, rule
+
+from quantlab.engine import commands
+from quantlab.engine.commands import Outcome
+from quantlab.engine.context import Context, Market, write_quotes
+from quantlab.engine.execute import execute
+from quantlab.engine.legs import POSITIONS_MAX
+from quantlab.engine.margin import Margin, margin_of
+from quantlab.engine.watch import Watch
+from quantlab.kernel.instants import SECOND_NS
+from quantlab.ledger.state import Account, Position
+from quantlab.ledger.trading_terms import read_trading_terms
+from quantlab.market.document import CatalogError
+from quantlab.market.fill_model import FillModel
+from quantlab.market.quote import Quote
+from quantlab.rules.surroundings import Surroundings
+from quantlab.rules.terms import Profile
+
+EURUSD = quote("EURUSD", "1.10000", "1.10010")
+NOBODY = Surroundings(linked=())
+
+
+class Desk:
+    """One hedging account in a market set by hand; each request has a signal of its own."""
+
+    def __init__(
+        self,
+        *rules: dict[str, Any],
+        models: dict[str, FillModel] | None = None,
+        around: Surroundings = NOBODY,
+        **terms: Any,
+    ) -> None:
+        self.rules: Profile = profile(*rules)
+        self.account: Account = account(self.rules)
+        self.trading = read_trading_terms({"positioning": "hedging", **terms})
+        self.quotes: dict[str, Quote] = {"EURUSD": EURUSD}
+        self.models = models or {}
+        self.around = around
+        self.now_ns, self.given = NOW, 0
+
+    def see(self, symbol: str, bid: str, ask: str) -> Quote:
+        seq = max(one.seq for one in self.quotes.values()) + 1
+        self.quotes[symbol] = replace(quote(symbol, bid, ask, seq=seq), ts_ns=self.now_ns)
+        return self.quotes[symbol]
+
+    def market(self) -> Market:
+        return replace(market(*self.quotes.values()), feed_now_ns=self.now_ns)
+
+    def give(self, name: str, source: str = "user", **payload: Any) -> Outcome:
+        self.given += 1
+        asked = replace(command(name, source, **payload), signal_id=f"signal-{self.given}")
+        context = Context(
+            self.market(),
+            self.rules,
+            frozenset(catalog().instruments),
+            self.now_ns,
+            fill_models=self.models,
+            around=self.around,
+            trading=self.trading,
+        )
+        outcome = execute(self.account, replace(asked, received_ns=self.now_ns), context)
+        self.account = outcome.account
+        return outcome
+
+    def trade(self, action: str, quantity: str | None = None, **fields: Any) -> Outcome:
+        asked = {"symbol": "EURUSD", "action": action, "quantity": quantity, **fields}
+        return self.give(commands.TRADE, **{k: v for k, v in asked.items() if v is not None})
+
+    def open(self, action: str, quantity: str = "1", **fields: Any) -> Position:
+        outcome = self.trade(action, quantity, **fields)
+        assert outcome.rejection is None, outcome.rejection
+        return self.account.positions[str(outcome.result["ticket"])]
+
+    def watched(self) -> Watch:
+        watch = Watch(catalog())
+        watch.put(self.account, self.rules, self.now_ns, self.now_ns, self.trading)
+        return watch
+
+    def sizes(self) -> list[int]:
+        return [leg.size_steps for leg in self.account.legs()]
+
+
+def reason(outcome: Outcome) -> str | None:
+    return None if outcome.rejection is None else str(outcome.rejection.reason)
+
+
+def told(outcome: Outcome, event_type: str) -> list[dict[str, Any]]:
+    return [one.payload for one in outcome.events if one.event_type == event_type]
+
+
+def test_each_order_that_opens_has_a_leg_of_its_own_and_nothing_nets() -> None:
+    desk = Desk()
+    first, second = desk.open("buy"), desk.open("sell", "0.4")
+    third = desk.open("buy", "0.2")
+    assert desk.sizes() == [first.size_steps, second.size_steps, third.size_steps]
+    assert first.size_steps > 0 > second.size_steps
+    assert len({first.ticket, second.ticket, third.ticket}) == 3
+    assert list(desk.account.positions) == [first.ticket, second.ticket, third.ticket]
+    assert desk.account.tally.trades == 3
+    assert desk.account.balance_minor == desk.account.initial_balance_minor, "nothing realised"
+
+
+def test_events_fills_and_orders_name_the_leg() -> None:
+    desk = Desk()
+    outcome = desk.trade("buy", "1")
+    ticket = outcome.result["ticket"]
+    kinds = ("order.accepted", "order.filled", "position.opened")
+    assert [one.payload["ticket"] for one in outcome.events if one.event_type in kinds] == [
+        ticket
+    ] * 3
+    assert [fill.ticket for fill in outcome.fills] == [ticket]
+    assert outcome.orders[0].terms.ticket == ticket
+    closing = desk.trade("close", ticket=ticket)
+    assert told(closing, "position.closed")[0]["ticket"] == ticket
+    assert closing.fills[0].ticket == ticket
+
+
+def test_a_ticket_follows_from_the_request_and_not_from_what_happened_before() -> None:
+    calm, busy = Desk(), Desk()
+    busy.account = replace(busy.account, event_seq=busy.account.event_seq + 40)
+    assert calm.open("buy").ticket == busy.open("buy").ticket
+
+
+def test_closing_by_ticket_closes_that_leg_in_whole_or_in_part() -> None:
+    desk = Desk()
+    first, second = desk.open("buy"), desk.open("buy")
+    part = desk.trade("close", "0.25", ticket=second.ticket)
+    assert [event["sizeSteps"] for event in told(part, "position.changed")] == [
+        second.size_steps * 3 // 4
+    ]
+    assert desk.sizes() == [first.size_steps, second.size_steps * 3 // 4]
+    assert reason(desk.trade("close", "0.76", ticket=second.ticket)) == "quantity_too_large"
+    desk.trade("close", ticket=second.ticket)
+    assert list(desk.account.positions) == [first.ticket]
+    assert reason(desk.trade("close", ticket=second.ticket)) == "no_position"
+
+
+def test_closing_by_symbol_closes_all_legs_the_oldest_first() -> None:
+    desk = Desk()
+    legs = [desk.open("buy"), desk.open("sell", "0.5"), desk.open("buy", "0.3")]
+    assert reason(desk.trade("close", "0.1")) == "ticket_needed"
+    outcome = desk.trade("close")
+    assert [event["ticket"] for event in told(outcome, "position.closed")] == [
+        leg.ticket for leg in legs
+    ]
+    assert desk.account.positions == {}
+
+
+def test_a_ticket_of_another_symbol_closes_nothing() -> None:
+    desk = Desk()
+    desk.see("GBPUSD", "1.25000", "1.25010")
+    pound = desk.open("buy", symbol="GBPUSD")
+    assert reason(desk.trade("close", ticket=pound.ticket)) == "no_position"
+    refused = desk.trade("sell", "1", reduceOnly=True, ticket=pound.ticket)
+    assert reason(refused) == "would_not_reduce"
+
+
+def test_what_only_the_other_kind_of_account_does_is_refused_by_name() -> None:
+    desk = Desk()
+    leg = desk.open("buy")
+    assert reason(desk.trade("reverse")) == "netting_only"
+    assert reason(desk.trade("sell", "1", reduceOnly=True)) == "ticket_needed"
+    desk.trading = read_trading_terms({})
+    assert reason(desk.trade("close", ticket=leg.ticket)) == "hedging_only"
+    reduces = desk.trade("sell", "1", reduceOnly=True, ticket=leg.ticket)
+    assert reason(reduces) == "hedging_only"
+
+
+def test_there_are_only_so_many_legs() -> None:
+    desk = Desk()
+    leg = desk.open("buy", "0.01")
+    many = {f"t{n}": replace(leg, ticket=f"t{n}", opened_seq=n) for n in range(POSITIONS_MAX)}
+    desk.account = replace(desk.account, positions=many)
+    assert reason(desk.trade("buy", "0.01")) == "too_many_positions"
+    assert reason(desk.trade("close", ticket="t7")) is None
+    assert reason(desk.trade("buy", "0.01")) is None
+
+
+def test_a_reduce_only_order_works_on_its_leg_alone_and_ends_with_it() -> None:
+    desk = Desk()
+    first, second = desk.open("buy"), desk.open("buy")
+    outcome = desk.trade(
+        "sell", "1", orderType="limit", price="1.10500", reduceOnly=True, ticket=second.ticket
+    )
+    order_id = str(outcome.result["orderId"])
+    same_side = desk.trade("buy", "1", reduceOnly=True, ticket=second.ticket)
+    assert reason(same_side) == "would_not_reduce"
+    desk.trade("close", ticket=first.ticket)
+    assert order_id in desk.account.working, "another leg is none of its business"
+    closed = desk.trade("close", ticket=second.ticket)
+    assert [(one.order_id, one.reason) for one in closed.orders if one.reason] == [
+        (order_id, "position_closed")
+    ]
+
+
+def test_the_exits_of_a_bracket_are_those_of_its_leg() -> None:
+    desk = Desk()
+    other = desk.open("buy")
+    placed = desk.trade("buy", "1", bracket={"stopLoss": "1.09000", "takeProfit": "1.11000"})
+    ticket = placed.result["ticket"]
+    assert [order.terms.ticket for order in desk.account.working.values()] == [ticket, ticket]
+    seen = desk.see("EURUSD", "1.11010", "1.11020")
+    target = next(one for one in desk.account.working.values() if one.order_type == "limit")
+    done = desk.give(
+        commands.WORK_ORDER, "watch", orderId=target.order_id, peakTicks=None,
+        feedSeq=seen.seq, quotes=write_quotes([seen]),
+    )  # fmt: skip
+    assert told(done, "position.closed")[0]["ticket"] == ticket
+    assert list(desk.account.positions) == [other.ticket]
+    assert desk.account.working == {}, "the stop went with the target"
+
+
+def test_a_child_that_opens_has_a_leg_of_its_own() -> None:
+    desk = Desk()
+    child = {"action": "sell", "orderType": "limit", "price": "1.10500"}
+    first = desk.trade("buy", "1", links={"type": "oto", "orders": [child]}).result["ticket"]
+    (order,) = desk.account.working.values()
+    assert order.terms.ticket not in (None, first)
+
+
+def test_each_leg_has_its_own_stop_and_the_watch_asks_for_each() -> None:
+    desk = Desk()
+    long = desk.open("buy", stopLoss="1.09500")
+    other = desk.open("buy", stopLoss="1.09000")
+    short = desk.open("sell", takeProfit="1.09600")
+    watch = desk.watched()
+    seen = desk.see("EURUSD", "1.09500", "1.09510")
+    demands = watch.on_quote(seen, desk.now_ns, desk.now_ns)
+    assert [(one.payload["ticket"], one.payload["kind"]) for one in demands] == [
+        (long.ticket, "stop_loss"),
+        (short.ticket, "take_profit"),
+    ]
+    for demand in demands:
+        assert desk.give(demand.name, "watch", **demand.payload).rejection is None
+    assert list(desk.account.positions) == [other.ticket]
+
+
+def test_an_ended_account_is_asked_for_each_symbol_once_and_loses_all_legs() -> None:
+    desk = Desk()
+    desk.open("buy"), desk.open("sell")
+    desk.account = replace(desk.account, status="disabled", status_reason="operator")
+    watch = desk.watched()
+    seen = desk.see("EURUSD", "1.09500", "1.09510")
+    (demand,) = watch.on_quote(seen, desk.now_ns, desk.now_ns)
+    assert demand.name == commands.LIQUIDATE
+    desk.give(demand.name, "watch", **demand.payload)
+    assert desk.account.positions == {}
+
+
+@pytest.mark.parametrize("asked", [{"action": "flat"}, {"action": "flat", "symbol": "EURUSD"}])
+def test_flat_closes_every_leg_and_cancels_what_waits(asked: dict[str, Any]) -> None:
+    desk = Desk()
+    desk.open("buy"), desk.open("sell", "0.5")
+    desk.trade("buy", "1", orderType="limit", price="1.09000")
+    assert desk.give(commands.TRADE, **asked).rejection is None
+    assert (desk.account.positions, desk.account.working) == ({}, {})
+
+
+def test_a_close_that_has_to_travel_finds_its_leg() -> None:
+    desk = Desk()
+    first, second = desk.open("buy"), desk.open("buy")
+    desk.models = {"EURUSD": replace(MODELS["unlimited none"], latency_ns=SECOND_NS)}
+    assert desk.trade("close", ticket=second.ticket).rejection is None
+    (order,) = desk.account.working.values()
+    assert (order.terms.ticket, order.terms.reduce_only) == (second.ticket, True)
+    desk.now_ns += 2 * SECOND_NS
+    seen = desk.see("EURUSD", "1.10000", "1.10010")
+    watch = desk.watched()
+    for demand in watch.on_quote(seen, desk.now_ns, desk.now_ns):
+        desk.give(demand.name, "watch", **demand.payload)
+    assert list(desk.account.positions) == [first.ticket]
+
+
+def test_a_night_is_charged_on_each_leg() -> None:
+    desk = Desk(swaps={"*": {"unit": "points", "long": "-10", "short": "2"}})
+    long, short = desk.open("buy"), desk.open("sell", "0.5")
+    desk.now_ns = desk.account.day.next_reset_ns + SECOND_NS
+    desk.see("EURUSD", "1.10000", "1.10010")
+    charged = told(desk.give(commands.ROLL_DAY, "schedule"), "position.swap_charged")
+    assert [(one["ticket"], one["amount"]) for one in charged] == [
+        (long.ticket, "-10.00"),
+        (short.ticket, "1.00"),
+    ]
+
+
+LEVERED = {"leverage": {"fx": "30"}, "stopOutPercent": "50"}
+
+
+def known(desk: Desk) -> Margin:
+    margin = margin_of(desk.account, desk.market(), desk.trading)
+    assert isinstance(margin, Margin), margin
+    return margin
+
+
+def test_of_hedged_legs_the_larger_side_asks_for_margin() -> None:
+    """The worked example of docs/rules.md."""
+    desk = Desk(margin=LEVERED)
+    desk.see("EURUSD", "1.10000", "1.10000")
+    desk.open("buy", "1")
+    assert known(desk).used_minor == 366_667
+    desk.open("sell", "0.6")
+    assert known(desk).used_minor == 366_667, "the smaller side costs nothing"
+    desk.see("EURUSD", "1.20000", "1.20000")
+    desk.open("sell", "0.9")
+    assert known(desk).used_minor == -(-(66_000_00 + 108_000_00) // 30), "shorts are larger now"
+    short = desk.account.legs()[1]
+    desk.trade("close", ticket=short.ticket)
+    assert known(desk).used_minor == 366_667, "110,000 long against 108,000 short"
+
+
+def test_orders_reserve_what_they_add_to_the_larger_side() -> None:
+    desk = Desk(margin=LEVERED)
+    desk.see("EURUSD", "1.10000", "1.10000")
+    desk.open("buy", "2")
+    desk.trade("sell", "3", orderType="limit", price="1.20000")
+    hedged = known(desk)
+    assert hedged.used_minor == 733_334
+    assert hedged.reserved_minor == -(-(360_000_00 - 220_000_00) // 30)
+    desk.trade("buy", "1", orderType="limit", price="1.00000")
+    assert known(desk).reserved_minor == hedged.reserved_minor, "320,000 long, 360,000 short"
+
+
+def test_an_opposite_leg_needs_no_margin_and_a_larger_one_needs_the_rest() -> None:
+    desk = Desk(margin=LEVERED)
+    desk.see("EURUSD", "1.10000", "1.10000")
+    desk.open("buy", "27")
+    assert reason(desk.trade("buy", "1")) == "margin_insufficient"
+    assert reason(desk.trade("sell", "27")) is None
+    assert reason(desk.trade("sell", "1")) == "margin_insufficient"
+
+
+def test_at_the_stop_out_the_leg_that_lost_most_closes_first() -> None:
+    desk = Desk(rule("stop_loss_required", "warn"), margin=LEVERED)
+    desk.see("EURUSD", "1.10000", "1.10000")
+    first = desk.open("buy", "5")
+    desk.see("EURUSD", "1.12000", "1.12000")
+    second = desk.open("buy", "15")
+    short = desk.open("sell", "2")
+    watch = desk.watched()
+    seen = desk.see("EURUSD", "1.07600", "1.07600")
+    demands = watch.on_quote(seen, desk.now_ns, desk.now_ns)
+    (asked,) = [one for one in demands if one.name == commands.STOP_OUT]
+    outcome = desk.give(asked.name, "watch", **asked.payload)
+    assert [one["ticket"] for one in told(outcome, "account.margin_stop_out")] == [second.ticket]
+    assert set(desk.account.positions) == {first.ticket, short.ticket}
+
+
+def hedging(owners: str = "any") -> dict[str, Any]:
+    return rule("hedging", "soft", accountsOf=owners)
+
+
+def test_the_ban_on_hedging_sees_the_legs_of_the_account_itself() -> None:
+    desk = Desk(hedging())
+    leg = desk.open("buy")
+    outcome = desk.trade("sell", "0.1")
+    assert reason(outcome) == "hedging"
+    assert str(leg.ticket) in str(outcome.rejection)
+    assert reason(desk.trade("buy", "0.1")) is None
+    assert reason(desk.trade("close", ticket=leg.ticket)) is None
+    others = Desk(hedging("other_owners"))
+    others.open("buy"), others.open("sell")
+    assert others.sizes()[1] < 0, "a rule on other owners looks at no leg of one's own"
+
+
+@pytest.mark.parametrize("per", ["position", "account"])
+def test_sizes_count_each_leg_or_all_legs_of_both_sides(per: str) -> None:
+    desk = Desk(rule("position_size", "soft", maxLots="1", per=per))
+    desk.open("buy", "0.7")
+    assert reason(desk.trade("sell", "0.4")) == (None if per == "position" else "position_size")
+    assert reason(desk.trade("sell", "1.1")) == "position_size"
+
+
+def test_a_stop_loss_that_a_rule_asks_for_stays_with_its_leg() -> None:
+    desk = Desk(rule("stop_loss_required", "soft"))
+    placed = desk.trade("buy", "1", bracket={"stopLoss": "1.09000"})
+    desk.open("sell", "1", stopLoss="1.11000")
+    (stop,) = desk.account.working.values()
+    assert stop.terms.ticket == placed.result["ticket"]
+    assert reason(desk.trade("cancel", orderId=stop.order_id)) == "stop_loss_required"
+
+
+def test_a_breach_closes_all_legs() -> None:
+    desk = Desk(rule("daily_loss", anchor="balance", loss=percent("5"), comparator="lt"))
+    desk.open("buy", "3"), desk.open("buy", "2"), desk.open("sell", "1")
+    desk.see("EURUSD", "1.08000", "1.08010")
+    desk.give(commands.CHECK_RULES, "schedule")
+    assert (desk.account.status, desk.account.positions) == ("disabled", {})
+
+
+def test_legs_add_up_to_what_a_net_position_would_gain() -> None:
+    desk, net = Desk(), Desk()
+    net.trading = read_trading_terms({})
+    for action, size, price in (
+        ("buy", "1", "1.10000"), ("sell", "0.4", "1.10200"), ("buy", "0.3", "1.09900"),
+    ):  # fmt: skip
+        for one in (desk, net):
+            one.see("EURUSD", price, price)
+            assert one.trade(action, size).rejection is None
+    for one in (desk, net):
+        one.see("EURUSD", "1.10700", "1.10700")
+        assert one.give(commands.TRADE, action="flat").rejection is None
+    assert desk.account.balance_minor == net.account.balance_minor
+    gained = Fraction(100_000) * (Fraction("0.00700") + Fraction("0.3") * Fraction("0.008"))
+    gained -= Fraction(100_000) * Fraction("0.4") * Fraction("0.005")
+    assert desk.account.balance_minor - desk.account.initial_balance_minor == gained * 100
+
+
+def test_a_document_of_another_positioning_is_refused() -> None:
+    with pytest.raises(CatalogError, match="/positioning"):
+        read_trading_terms({"positioning": "both"})
