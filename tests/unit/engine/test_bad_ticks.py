@@ -71,6 +71,30 @@ def test_an_order_filled_at_a_bad_tick_would_have_filled_at_the_last_good_one() 
     assert [fill.quote_seq for fill in found.fills_instead] == [5]
 
 
+def test_closing_by_ticket_means_the_same_leg_without_the_spike() -> None:
+    types = {"demo": account_type_of({**DOCUMENT, "positioning": "hedging"})}
+    opening = [
+        signal(2, quantity="0.10", stopLoss="1.07000"),
+        signal(8, quantity="0.20"),
+        signal(8, action="sell", quantity="0.30"),
+    ]
+    opening[2] = (replace(opening[2][0], signal_id="signal-8b"), opening[2][1])
+    held = live_over(ticks(), opening, types).account.legs()
+    assert [leg.size_steps > 0 for leg in held] == [True, False], "the first went with the spike"
+    close = signal(9, action="close", ticket=held[0].ticket)
+    recording = live_over(ticks(), [*opening, close], types)
+    assert verify(recording).difference is None
+    assert recording.account.legs() == [held[1]]
+    found = without(recording, BadTicks("EURUSD", *SPIKES))
+    sizes = [(leg.ticket, leg.size_steps) for leg in found.account_without.legs()]
+    assert len(sizes) == 2
+    assert sizes[0][1] == held[0].size_steps // 2, "the stop was not reached"
+    assert sizes[1] == (held[1].ticket, held[1].size_steps)
+    assert found.positions_differ
+    document = write_difference(found, BadTicks("EURUSD", *SPIKES), (), recording.catalog)
+    assert [one["ticket"] for one in document["positions"]] == [held[1].ticket]  # type: ignore[call-overload,index,union-attr]
+
+
 def test_ticks_that_nothing_rested_on_change_nothing() -> None:
     recording = live_over(ticks(), [signal(9, quantity="0.10"), signal(10, action="close")])
     assert not without(recording, BadTicks("EURUSD", *SPIKES)).affected

@@ -9,6 +9,7 @@ from tests.support.engine_cases import NOW, account, catalog, command, market, p
 from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent, rule
 
+from quantlab.backtest.account import BacktestAccount, NotRun, free_profile
 from quantlab.engine import commands
 from quantlab.engine.commands import Outcome
 from quantlab.engine.context import Context, Market, write_quotes
@@ -24,6 +25,8 @@ from quantlab.market.fill_model import FillModel
 from quantlab.market.quote import Quote
 from quantlab.rules.surroundings import Surroundings
 from quantlab.rules.terms import Profile
+from quantlab_app.use_cases.account_watch import read_accounts
+from quantlab_app.use_cases.execution import accounts_message
 
 EURUSD = quote("EURUSD", "1.10000", "1.10010")
 NOBODY = Surroundings(linked=())
@@ -153,6 +156,21 @@ def test_closing_by_symbol_closes_all_legs_the_oldest_first() -> None:
         leg.ticket for leg in legs
     ]
     assert desk.account.positions == {}
+    assert outcome.result["orderIds"] == [one.order_id for one in outcome.orders]
+    assert len(outcome.orders) == len(legs)
+
+
+def test_legs_that_a_quote_is_too_small_for_stay_open() -> None:
+    desk = Desk()
+    first, second = desk.open("buy"), desk.open("buy")
+    desk.models = {"EURUSD": MODELS["displayed none"]}
+    desk.quotes["EURUSD"] = replace(EURUSD, seq=2, bid_size_steps=first.size_steps * 5 // 4)
+    outcome = desk.trade("close")
+    assert outcome.rejection is None
+    assert [one.ticket for one in desk.account.legs()] == [second.ticket]
+    assert desk.sizes() == [second.size_steps * 3 // 4]
+    desk.trade("buy", "0.01")
+    assert reason(desk.trade("close")) == "no_displayed_size"
 
 
 def test_a_ticket_of_another_symbol_closes_nothing() -> None:
@@ -412,6 +430,24 @@ def test_legs_add_up_to_what_a_net_position_would_gain() -> None:
     gained = Fraction(100_000) * (Fraction("0.00700") + Fraction("0.3") * Fraction("0.008"))
     gained -= Fraction(100_000) * Fraction("0.4") * Fraction("0.005")
     assert desk.account.balance_minor - desk.account.initial_balance_minor == gained * 100
+
+
+def test_a_backtest_of_legs_is_refused_with_a_sentence() -> None:
+    instrument = catalog().instruments["EURUSD"]
+    models = {"EURUSD": catalog().fill_models["EURUSD"]}
+    trading = read_trading_terms({"positioning": "hedging"})
+    rules = free_profile(2, 10_000_000)
+    asked = BacktestAccount("USD", 2, 10_000_000, rules, (instrument,), models, trading)
+    with pytest.raises(NotRun, match="no hedged legs"):
+        asked.check()
+
+
+def test_the_watch_reads_the_legs_that_the_writer_publishes() -> None:
+    desk = Desk()
+    desk.open("buy"), desk.open("sell", "0.5")
+    desk.trade("buy", "1", bracket={"stopLoss": "1.09000"})
+    message = accounts_message({desk.account.account_id: desk.account})
+    assert read_accounts(message) == [desk.account]
 
 
 def test_a_document_of_another_positioning_is_refused() -> None:

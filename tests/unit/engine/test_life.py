@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.engine_cases import ACCOUNT_ID, BALANCE, account, command, profile, run
+from tests.support.engine_cases import ACCOUNT_ID, BALANCE, account, command, profile, run, trade
 from tests.support.rule_cases import percent, rule
 
 from quantlab.engine.commands import (
@@ -395,6 +395,19 @@ def test_a_version_without_the_type_or_in_another_currency_is_refused() -> None:
         outcome = run(account(FUNDED), request, rules=FUNDED, course=replace(PAYING, target=target))
         assert refusal(outcome) == "no_such_type"
         assert outcome.account.config_version == "c"
+
+
+def test_a_version_that_holds_positions_another_way_takes_a_flat_account() -> None:
+    hedged = replace(kind("paid"), trading={"positioning": "hedging"})
+    course = replace(PAYING, target=Start(hedged, FUNDED))
+    request = command(MOVE_CONFIG, "operator", version="d", by="user:a")
+    held = trade(account(FUNDED), rules=FUNDED).account
+    outcome = run(held, request, rules=FUNDED, course=course)
+    assert refusal(outcome) == "not_flat"
+    assert "netting to hedging" in str(outcome.rejection)
+    assert outcome.account.config_version == "c"
+    moved = run(account(FUNDED), request, rules=FUNDED, course=course)
+    assert moved.account.config_version == "d"
 
 
 def test_steps_of_an_approval_are_noted_and_nothing_else_is() -> None:

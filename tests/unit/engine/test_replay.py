@@ -165,6 +165,24 @@ def test_costs_nights_and_a_stop_out_are_decided_again() -> None:
     assert found is not None, "without the terms of the type nothing follows"
 
 
+def test_legs_are_decided_again_also_from_a_file() -> None:
+    document = {**DOCUMENT, "positioning": "hedging"}
+    asked = [
+        signal(1, stopLoss="1.07900"),
+        signal(2, action="sell", quantity="0.20"),
+        signal(3, bracket={"stopLoss": "1.07895", "takeProfit": "1.09000"}),
+    ]
+    recording = live_over(ticks(), asked, {"demo": account_type_of(document)})
+    assert [one.size_steps < 0 for one in recording.account.legs()] == [True]
+    report = verify(recording)
+    assert report.difference is None, str(report.difference)
+    kinds = {recording.opening.config_version: [document]}
+    written = json.loads(json.dumps(write_document(recording, kinds, report.trace_hash)))
+    read, _ = read_document(written)
+    assert read.account == recording.account
+    assert verify(read).trace_hash == report.trace_hash
+
+
 def tampered_row(recording: Recording, table: str, **fields: Any) -> Recording:
     number = next(i for i, row in enumerate(recording.rows) if row.table == table and row.seq > 1)
     rows = list(recording.rows)

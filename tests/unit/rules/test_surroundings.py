@@ -93,6 +93,15 @@ def test_which_fills_opened_follows_from_what_is_held_now(
     assert found == tuple(LinkedOrder(one.symbol, one.side, one.at_ns) for one in wanted)
 
 
+def test_a_fill_against_another_leg_opens_and_one_of_a_leg_closes() -> None:
+    fills = [
+        LinkedFill("EURUSD", side, size, at(n), ticket)
+        for n, (side, size, ticket) in enumerate(((1, 2, "a"), (-1, 2, "b"), (-1, 2, "a")))
+    ]
+    found = opening_orders({"b": -2}, reversed(fills))
+    assert [(one.side, one.at_ns) for one in found] == [(1, at(0)), (-1, at(1))]
+
+
 def test_a_calendar_is_known_as_far_as_it_goes() -> None:
     calendar = parse_news_calendar(DOCUMENT)
     reach, end = Reach(0, 300 * SECOND_NS), instant("2026-03-07T00:00:00")

@@ -18,6 +18,9 @@ from quantlab.webhooks.body import (
 
 GOOD: dict[str, Any] = {"symbol": "EURUSD", "action": "buy", "quantity": "0.10"}
 UUID = "0190b5f0-0000-7000-8000-000000000000"
+EXIT: dict[str, Any] = {
+    "action": "sell", "orderType": "limit", "price": "1.2", "reduceOnly": True, "ticket": UUID,
+}  # fmt: skip
 
 
 def read(**fields: Any) -> Signal | tuple[str, ...]:
@@ -54,6 +57,10 @@ def read(**fields: Any) -> Signal | tuple[str, ...]:
         ({"a/b": 5}, ("/a~1b",)),
         ({"action": "close", "stopLoss": "1"}, ("/stopLoss",)),
         ({"action": "flat"}, ("/quantity",)),
+        ({"ticket": UUID}, ("/ticket",)),
+        ({"action": "close", "ticket": "7"}, ("/ticket",)),
+        ({"action": "reverse", "quantity": None, "ticket": UUID}, ("/ticket",)),
+        ({"links": {"type": "oto", "orders": [EXIT]}}, ("/links/orders/0/ticket",)),
     ],
 )
 def test_every_field_problem_is_named(fields: dict[str, Any], pointers: tuple[str, ...]) -> None:
@@ -151,6 +158,9 @@ LEG = {"action": "sell", "orderType": "stop", "triggerPrice": 1}
         {"quantity": None, "symbol": None, "action": "cancel", "clientId": "mine"},
         {"quantity": None, "action": "cancel_all"},
         {"symbol": None, "action": "modify", "orderId": UUID, "price": "1.1"},
+        {"action": "close", "ticket": UUID.upper()},
+        EXIT,
+        {**LIMIT, "links": {"type": "oco", "orders": [EXIT]}},
     ],
 )
 def test_orders_that_wait_are_read_and_read_alike_again(fields: dict[str, Any]) -> None:

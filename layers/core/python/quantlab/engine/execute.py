@@ -152,7 +152,12 @@ def _close_or_reverse(
 def _send(draft: Draft, intents: list[Intent], *, reduce_only: bool) -> Rejection | None:
     """Send an order for each; the first refusal where none could be sent."""
     answers = [send_market_order(draft, one, reduce_only=reduce_only) for one in intents]
-    return None if None in answers else answers[0]
+    if None not in answers:
+        return answers[0]
+    if len(intents) > 1:
+        accepted = [one for one in draft.outcome.events if one.event_type == "order.accepted"]
+        draft.outcome.result["orderIds"] = [one.payload["orderId"] for one in accepted]
+    return None
 
 
 def _flat(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
