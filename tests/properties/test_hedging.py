@@ -34,6 +34,9 @@ from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.market.quote import Quote
 from quantlab.rules.terms import Profile
 
+# What a quote leaves open that shows too small a size.
+NOTHING_LEFT = ("not_filled", "no_displayed_size")
+
 
 class HedgedOrders(CostlyOrders):
     """The same sequences on an account of legs, with orders that name them."""
@@ -86,7 +89,7 @@ class HedgedOrders(CostlyOrders):
 
     def had_the_margin(self, outcome: Outcome) -> None:
         """A leg against others needs margin only for what it adds to the larger side."""
-        market, before = self.seen(), self.before
+        market, before = self.seen().unaged(), self.before
         assert before is not None
         was = used_margin(before, market, self.trading)
         now = used_margin(outcome.account, market, self.trading)
@@ -158,7 +161,7 @@ class HedgedOrders(CostlyOrders):
         outcome = self.trade(action=action, symbol=symbol)
         if action == "reverse":
             assert outcome.rejection is not None
-        whole = all(order.reason != "not_filled" for order in outcome.orders)
+        whole = all(order.reason not in NOTHING_LEFT for order in outcome.orders)
         if action == "flat" and outcome.rejection is None and whole:
             waiting = [o for o in self.account.working.values() if o.symbol == symbol]
             closing = {leg.ticket: -leg.size_steps for leg in self.account.legs(symbol)}
@@ -176,7 +179,7 @@ class HedgedOrders(CostlyOrders):
 
     @invariant()
     def margin_is_that_of_the_larger_side(self) -> None:
-        market, expected = self.seen(), Fraction(0)
+        market, expected = self.seen().unaged(), Fraction(0)
         for symbol in {leg.symbol for leg in self.account.positions.values()}:
             instrument = self.catalog.instruments[symbol]
             rate = market.rate(instrument, self.currency, -1)

@@ -106,7 +106,8 @@ def check_signals(
         action = row["payload"].get("action")
         partly = action == "flat" and row["payload"].get("symbol") is None
         if row["outcome"] == "executed":
-            least, most = _orders_placed(row["payload"])
+            hedged = causes[key]["leg"] > 0
+            least, most = _orders_placed(row["payload"], hedged=hedged)
             enough = least <= orders <= most
             findings.expect(enough, "orders of an executed signal", (key, orders, action))
         elif row["outcome"] == "rejected":
@@ -118,12 +119,14 @@ def check_signals(
             findings.expect(orders == 0, "orders of a refused signal", (key, orders))
 
 
-def _orders_placed(payload: Row) -> tuple[float, float]:
+def _orders_placed(payload: Row, *, hedged: bool) -> tuple[float, float]:
     """Return the least and the most orders that an executed signal has placed in its own name."""
     if payload["action"] in OF_ORDERS:
         return 0, 0
     if payload["action"] == "flat":
-        return 0, 1 if payload.get("symbol") else float("inf")
+        return 0, 1 if payload.get("symbol") and not hedged else float("inf")
+    if payload["action"] == "close" and hedged and not payload.get("ticket"):
+        return 1, float("inf")
     exits = payload.get("bracket", {})
     stops = any(key != "takeProfit" for key in exits)
     linked = len(payload.get("links", {}).get("orders", ()))
@@ -142,6 +145,7 @@ def _by_signal(
             signal_id = row["payload"].get("signalId")
             if row["event_type"] == "order.accepted":
                 causes[tenant_id, signal_id][row["payload"]["cause"]] += 1
+                causes[tenant_id, signal_id]["leg"] += "ticket" in row["payload"]
             elif row["event_type"].startswith("webhook."):
                 timelines[tenant_id, signal_id].append(row["event_type"].removeprefix("webhook."))
     return causes, timelines

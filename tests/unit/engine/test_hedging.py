@@ -162,15 +162,31 @@ def test_closing_by_symbol_closes_all_legs_the_oldest_first() -> None:
 
 def test_legs_that_a_quote_is_too_small_for_stay_open() -> None:
     desk = Desk()
-    first, second = desk.open("buy"), desk.open("buy")
+    first, second, third = desk.open("buy"), desk.open("buy"), desk.open("sell")
     desk.models = {"EURUSD": MODELS["displayed none"]}
-    desk.quotes["EURUSD"] = replace(EURUSD, seq=2, bid_size_steps=first.size_steps * 5 // 4)
+    shown = {"bid_size_steps": first.size_steps * 5 // 4, "ask_size_steps": 9 * first.size_steps}
+    desk.quotes["EURUSD"] = replace(EURUSD, seq=2, **shown)
     outcome = desk.trade("close")
     assert outcome.rejection is None
-    assert [one.ticket for one in desk.account.legs()] == [second.ticket]
+    assert set(desk.account.positions) == {second.ticket}
     assert desk.sizes() == [second.size_steps * 3 // 4]
-    desk.trade("buy", "0.01")
-    assert reason(desk.trade("close")) == "no_displayed_size"
+    assert {first.ticket, third.ticket} == {
+        event["ticket"] for event in told(outcome, "position.closed")
+    }
+    fourth = desk.open("buy", "0.01")
+    refused = desk.trade("close")
+    assert reason(refused) == "no_displayed_size"
+    assert len(told(refused, "order.rejected")) == 1
+    desk.models = {"EURUSD": MODELS["unlimited none"]}
+    fifth = desk.open("sell", "0.01")
+    desk.models = {"EURUSD": MODELS["displayed none"]}
+    partly = desk.trade("close")
+    assert partly.rejection is None
+    assert [event["ticket"] for event in told(partly, "position.closed")] == [fifth.ticket]
+    assert [event["ticket"] for event in told(partly, "order.rejected")] == [
+        second.ticket,
+        fourth.ticket,
+    ]
 
 
 def test_a_ticket_of_another_symbol_closes_nothing() -> None:

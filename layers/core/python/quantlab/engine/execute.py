@@ -24,11 +24,11 @@ from quantlab.engine.pretrade import refused_by_rules, report_stop
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import Intent, closing_intent, reversing_intent
 from quantlab.engine.stop_out import stop_out
-from quantlab.engine.trading import plan_fill
+from quantlab.engine.trading import plan_fill, ticket_payload
 from quantlab.engine.working import attempt_due, observe_trails, work_order
 from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
-from quantlab.ledger.orders import Order
+from quantlab.ledger.orders import Order, Terms
 from quantlab.ledger.state import Account, Position
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote
@@ -124,9 +124,9 @@ def _close_or_reverse(
 ) -> Rejection | None:
     """Close positions, or turn one round with one order of twice its size.
 
-    What refuses one of them before any is closed refuses all.
+    What refuses one of them before any is closed refuses all. One that cannot be closed then, as by
+    a quote too small for all, is recorded as a rejected order; where none can, that is the answer.
     """
-    reverses = payload["action"] == "reverse"
     positions = named_positions(draft, instrument.symbol, payload)
     if isinstance(positions, Rejection):
         return positions
@@ -135,7 +135,7 @@ def _close_or_reverse(
         return quote
     intents: list[Intent] = []
     for position in positions:
-        if reverses:
+        if payload["action"] == "reverse":
             model = draft.context.fill_model(instrument)
             intent = reversing_intent(position, instrument, quote, payload, model)
         else:
@@ -146,14 +146,17 @@ def _close_or_reverse(
         if refused is not None:
             return refused
         intents.append(intent)
-    return _send(draft, intents, reduce_only=not reverses)
+    return _send(draft, intents, payload)
 
 
-def _send(draft: Draft, intents: list[Intent], *, reduce_only: bool) -> Rejection | None:
-    """Send an order for each; the first refusal where none could be sent."""
-    answers = [send_market_order(draft, one, reduce_only=reduce_only) for one in intents]
+def _send(draft: Draft, intents: list[Intent], payload: dict[str, Any]) -> Rejection | None:
+    reduces = payload["action"] != "reverse"
+    answers = [send_market_order(draft, one, reduce_only=reduces) for one in intents]
     if None not in answers:
         return answers[0]
+    for one, refused in zip(intents, answers, strict=True):
+        if refused is not None:
+            _reject_order(draft, {**payload, "ticket": one.ticket}, refused)
     if len(intents) > 1:
         accepted = [one for one in draft.outcome.events if one.event_type == "order.accepted"]
         draft.outcome.result["orderIds"] = [one.payload["orderId"] for one in accepted]
@@ -221,6 +224,7 @@ def _reject_order(draft: Draft, payload: dict[str, Any], rejection: Rejection) -
             "action": payload["action"],
             "reason": str(rejection.reason),
             "detail": rejection.detail,
+            **ticket_payload(payload.get("ticket")),
         },
     )
     draft.outcome.orders.append(
@@ -240,6 +244,7 @@ def _reject_order(draft: Draft, payload: dict[str, Any], rejection: Rejection) -
             reason=str(rejection.reason),
             event_seq=seq,
             created_ns=draft.context.now_ns,
+            terms=Terms(ticket=payload.get("ticket")),
         )
     )
     return rejection
