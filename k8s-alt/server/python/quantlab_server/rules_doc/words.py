@@ -89,6 +89,9 @@ take-profit, exits, swap and a result of its own. At most 200 are open when an o
 | `reverse` | refused as `netting_only` |
 | `ticket` on an account that nets | refused as `hedging_only` |
 
+Where a close by symbol cannot close every leg, as on a quote too small for all, each that stays is
+recorded as a rejected order; where it can close none, that is the answer.
+
 What each rule counts: `position_size` per `position` and `stop_loss_required` look at a leg; per
 `account`, and `scaling_plan`, at all legs, long and short added up. `order_limits` counts each leg
 as a trade, `consistency` each leg's result. `hedging` refuses an order against a leg of the account
