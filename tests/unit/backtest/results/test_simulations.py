@@ -126,6 +126,26 @@ def test_a_trailing_floor_follows_the_day_s_high_up_to_its_lock() -> None:
     assert outcomes(moves(up, up, (-180, -180, 0, 1)), terms) == ("max_drawdown", 3)
 
 
+def test_a_high_of_an_earlier_day_is_not_forgotten() -> None:
+    """A high of 60 that the close gave back keeps the floor at 960 on the next day."""
+    terms = Terms(1000, 500, ((*TRAIL[:5], -1, -1),))
+    assert outcomes(moves((0, 0, 60, 1), (-39, -39, 0, 1)), terms) == ("out_of_time", 2)
+    assert outcomes(moves((0, 0, 60, 1), (-40, -40, 0, 1)), terms) == ("max_drawdown", 2)
+
+
+def test_a_judge_has_the_last_word_on_what_is_enough() -> None:
+    asked = []
+
+    def judge(row: int, days) -> bool:
+        asked.append((row, days.tolist()))
+        return len(days) == 3
+
+    up = (40, 0, 40, 1)
+    found = attempt(moves(up, up, up, up), Terms(1000, 80, ()), np.arange(4)[None, :], judge)
+    assert (int(found[0][0]), int(found[1][0])) == (challenge.PASSED, 3)
+    assert asked == [(0, [0, 1]), (0, [0, 1, 2])]
+
+
 def test_of_two_broken_rules_the_higher_floor_is_the_cause() -> None:
     assert outcomes(moves((-120, -120, 0, 1)), Terms(1000, 80, (STATIC, DAILY))) == (
         "daily_loss",

@@ -20,10 +20,14 @@ DIGITS: Final = 2
 
 
 class Configured(NamedTuple):
-    """An account and the instruments of its files, by the symbols they were named by."""
+    """An account and the instruments of its files, by the symbols they were named by.
+
+    kind is the account type, None for an account without rules.
+    """
 
     account: BacktestAccount
     instruments: Mapping[str, Instrument]
+    kind: AccountType | None = None
 
 
 def account_for(folder: Path, profile: str | None, symbols: Iterable[str]) -> Configured:
@@ -64,7 +68,7 @@ def _of_type(folder: Path, profile: str, symbols: Iterable[str]) -> Configured:
         _terms(kind),
         read_trading_terms(kind.trading),
         frozenset(kind.instruments),
-    )
+    )._replace(kind=kind)
 
 
 def _terms(kind: AccountType) -> tuple[str, int, int, Profile]:

@@ -1,11 +1,9 @@
 """`quantlab backtest`: run a strategy over files of quotes or bars."""
 
 import json as json_text
-import os
-import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -15,18 +13,20 @@ from quantlab.backtest.results.metrics.figures import Figures, figures
 from quantlab.backtest.results.summary import Heading, document
 from quantlab.backtest.results.summary import details as long_lists
 from quantlab.backtest.running import Finished, Run
-from quantlab.qls.compiler import compile_source
-from quantlab.qls.diagnostics import show
-from quantlab.qls.ir import Input, Program
-from quantlab.qls.limits import SOURCE_BYTES_MAX
+from quantlab.qls.ir import Program
 from quantlab_edge import backtest as machine
 from quantlab_server.backtests.accounts import Configured, account_for
+from quantlab_server.backtests.given import (
+    CONFIGS,
+    inputs_of,
+    native_folder,
+    program_of,
+    say,
+    sources_of,
+)
 from quantlab_server.refusal import Refusal
 
 app = typer.Typer(no_args_is_help=True, help="Run strategies over recorded quotes.")
-CONFIGS: Final = Path("agent/configs")
-FOLDER: Final = "QUANTLAB_NATIVE_FOLDER"
-_TRUTHS: Final = {"true": True, "false": False}
 
 
 @app.callback()
@@ -58,13 +58,8 @@ def run(
 ) -> None:
     """Run a strategy from the first quote to the last, or to the rule it breaks."""
     try:
-        sources = {
-            **_sources(ticks or [], "--ticks", is_bars=False),
-            **_sources(bars or [], "--bars", is_bars=True),
-        }
-        if not sources:
-            raise Refusal("expected --ticks SYMBOL=FILE or --bars SYMBOL=FILE at least once")
-        program = _program(strategy)
+        sources = sources_of(ticks, bars)
+        program = program_of(strategy)
         configured = account_for(configs, profile, sources)
         finished, quotes, timings = _finished(program, configured, sources, set_ or [])
     except (NotRun, ModuleNotFoundError, machine.UnreadableQuotes) as error:
@@ -74,38 +69,16 @@ def run(
     _write(results, heading, timings, json, report, details=details)
 
 
-def _sources(given: list[str], option: str, *, is_bars: bool) -> dict[str, machine.Source]:
-    found = {}
-    for text in given:
-        symbol, _, file = text.partition("=")
-        if not symbol or not file:
-            raise Refusal(f"{option}: expected SYMBOL=FILE, was {text!r}")
-        found[symbol] = machine.Source(Path(file), is_bars)
-    return found
-
-
-def _program(file: Path) -> Program:
-    try:
-        source = file.read_bytes()[: SOURCE_BYTES_MAX + 1].decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(f"{file} cannot be read: {error}") from error
-    compiled = compile_source(source)
-    if compiled.program is None:
-        shown = "\n\n".join(show(source, one, str(file)) for one in compiled.diagnostics)
-        raise Refusal(shown)
-    return compiled.program
-
-
 def _finished(
     program: Program, configured: Configured, sources: dict[str, machine.Source], given: list[str]
 ) -> tuple[Finished, Any, dict[str, float]]:
-    folder = Path(os.environ.get(FOLDER) or Path.home() / ".cache" / "quantlab" / "native")
+    folder = native_folder()
     started = time.perf_counter()
-    engine = machine.engine(folder, _say)
+    engine = machine.engine(folder, say)
     built = time.perf_counter()
     records = machine.quotes(sources, configured.instruments, folder / "quotes")
     if records.refused:
-        _say(f"{records.refused} quotes were left out: no gate would have believed them")
+        say(f"{records.refused} quotes were left out: no gate would have believed them")
     loaded = time.perf_counter()
     try:
         made = Run(
@@ -113,7 +86,7 @@ def _finished(
             configured.account,
             records.words,
             engine,
-            _inputs(program, given),
+            inputs_of(program, given),
             machine.KeptCode(folder),
         )
     except NotRun:
@@ -129,30 +102,6 @@ def _finished(
         "run": ended - compiled,
     }
     return finished, records.words, timings
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
-def _inputs(program: Program, given: list[str]) -> dict[str, Any]:
-    known = {one.name: one for one in program.inputs}
-    values = {}
-    for text in given:
-        name, _, value = text.partition("=")
-        if name not in known:
-            raise Refusal(f"--set: expected one of {', '.join(known) or 'no input'}, was {name!r}")
-        values[name] = _value(known[name], value)
-    return values
-
-
-def _value(known: Input, text: str) -> Any:
-    kinds: dict[str, Any] = {"int": int, "float": float, "bool": _TRUTHS.__getitem__}
-    try:
-        return kinds.get(known.kind, str)(text)
-    except (ValueError, KeyError) as error:
-        raise Refusal(f"--set: {known.name}: expected {known.kind}, was {text!r}") from error
 
 
 def _given(settings: list[str]) -> list[tuple[str, str]]:

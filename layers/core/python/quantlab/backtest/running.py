@@ -84,7 +84,11 @@ class State:
 
 
 class Run:
-    """One strategy over one set of quotes; `prepare` compiles, `finish` runs."""
+    """One strategy over one set of quotes: made, it is compiled; `finish` runs it.
+
+    joined is the code of another run of the same program for the same account, which is taken up
+    whatever the quotes and the inputs are.
+    """
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class Run:
         engine: Engine,
         inputs: Mapping[str, Any] | None = None,
         objects: ObjectCache | None = None,
+        joined: Joined | None = None,
     ) -> None:
         if len(quotes) == 0:
             raise NotRun("expected at least one quote, was none")
@@ -102,20 +107,41 @@ class Run:
         self.state = State(first_words(program, dict(inputs or {})), abi.float_words(program))
         self.block = new_block(account, program, self.span)
         self.out = out_words()
-        self.joined: Joined = join(program, account, self.block, engine, objects)
+        self.joined = joined or join(program, account, self.block, engine, objects)
+        self.taken = 0
         self._kept: dict[str, list[Any]] = {"fills": [], "ends": []}
 
-    def finish(self) -> Finished:
-        """Run to the end; a second call raises."""
-        m, count = self.block, len(self.quotes)
-        m[at.NOW] = self.span.first_ns
-        self._single(at.START_EVENT)
-        begin = 0
-        while begin < count and m[at.END] in (at.RUNNING, at.ROOM):
+    @property
+    def is_over(self) -> bool:
+        """Say whether the run has ended before its data."""
+        return self.block[at.END] not in (at.RUNNING, at.ROOM)
+
+    def take(self, end: int) -> None:
+        """Take the quotes before a place of the data, or to where the run ends."""
+        m = self.block
+        if m[at.NOW] == 0:
+            m[at.NOW] = self.span.first_ns
+            self._single(at.START_EVENT)
+        while self.taken < end and not self.is_over:
             m[at.END] = at.RUNNING
-            begin = self._call(begin, count)
+            self.taken = self._call(self.taken, end)
             if m[at.FILLS_SEEN] == m[at.FILLS]:
                 self._empty()
+
+    def fills(self) -> Any:
+        """Return the fills so far."""
+        present = self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS)
+        return np.concatenate((*self._kept["fills"], present))
+
+    def orders(self) -> Any:
+        """Return the orders that have ended so far."""
+        present = self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS)
+        return np.concatenate((*self._kept["ends"], present))
+
+    def finish(self) -> Finished:
+        """Run to the end, once."""
+        m = self.block
+        self.take(len(self.quotes))
         if m[at.END] in (at.RUNNING, at.ROOM, at.BREACHED):
             ended = m[at.END]
             m[at.END] = at.RUNNING
@@ -125,8 +151,7 @@ class Run:
             m[at.END] = at.RUNNING
         note_worst(m)
         note_equity(m, equity_now(m))
-        self._empty()
-        return self._finished(begin)
+        return self._finished()
 
     def _call(self, begin: int, end: int) -> int:
         return self.joined.run(
@@ -153,14 +178,16 @@ class Run:
         self._kept["ends"].append(self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS))
         m[at.FILLS] = m[at.FILLS_SEEN] = m[at.ENDS] = 0
 
-    def _finished(self, taken: int) -> Finished:
+    def _finished(self) -> Finished:
+        fills, orders = self.fills(), self.orders()
+        self._empty()
         return Finished(
             block=self.block,
-            fills=np.concatenate(self._kept["fills"]),
-            orders=np.concatenate(self._kept["ends"]),
+            fills=fills,
+            orders=orders,
             days=self._rows(at.ROLLS_AT, at.ROLLS, at.ROLL_WORDS),
             samples=self._rows(at.SAMPLES_AT, at.SAMPLES, at.SAMPLE_WORDS),
-            taken=taken,
+            taken=self.taken,
             state=self.state,
             program=self.program,
             account=self.account,

@@ -8,7 +8,7 @@ judged at the close: the rate is never flattered by what a day's order was not.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from quantlab.rules import scalars
 Z_95: Final = 1.959963984540054
 NO_DAY: Final = -1
 RUNNING, PASSED, DAILY_LOSS, MAX_DRAWDOWN, OUT_OF_TIME = range(5)
+# Says of an attempt and the days it has had whether it is passed, where profit and days are enough.
+Judge = Callable[[int, Words], bool]
 OUTCOMES: Final = ("", "passed", "daily_loss", "max_drawdown", "out_of_time")
 
 
@@ -99,45 +101,59 @@ def bootstrap(
     moves: DayMoves, terms: Terms, paths: int = 10_000, block_days: int = 5, seed: int = 1
 ) -> Challenge:
     """Attempt the challenge with days drawn in blocks; the day after the last is the first."""
+    return summary_of(*attempt(moves, terms, drawn_days(moves, terms, paths, block_days, seed)))
+
+
+def drawn_days(moves: DayMoves, terms: Terms, paths: int, block_days: int, seed: int) -> Words:
+    """Return a row of days for each path, drawn in blocks."""
     count = len(moves)
     _check(count, terms)
     if paths < 1 or block_days < 1:
         raise NoResult(f"expected paths and days of a block, was {paths} and {block_days}")
     blocks = -(-terms.max_days // block_days)
     starts = below(seed, 0, paths * blocks, count).reshape(paths, blocks, 1)
-    days = ((starts + np.arange(block_days)) % count).reshape(paths, -1)
-    return summary_of(*attempt(moves, terms, days[:, : terms.max_days]))
+    days: Words = ((starts + np.arange(block_days)) % count).reshape(paths, -1)
+    return days[:, : terms.max_days]
 
 
-def attempt(moves: DayMoves, terms: Terms, days: Words) -> tuple[Words, Words]:
-    """Return each attempt's outcome and the days it took; days has a row of days for each."""
+def attempt(
+    moves: DayMoves, terms: Terms, days: Words, judge: Judge | None = None
+) -> tuple[Words, Words]:
+    """Return each attempt's outcome and the days it took; days has a row of days for each.
+
+    A judge is asked at each close at which an attempt's profit and days are enough.
+    """
     outcome = np.zeros(len(days), np.int64)
     taken, traded = np.zeros(len(days), np.int64), np.zeros(len(days), np.int64)
     equity = np.full(len(days), terms.initial_minor)
-    mark = equity.copy()
+    mark, peak = equity.copy(), equity.copy()
     for number in range(days.shape[1]):
         day = days[:, number]
         going_on = (outcome == RUNNING) & (day != NO_DAY)
         if not going_on.any():
             break
         high, low = equity + moves.high[day], equity + moves.low[day]
-        broken = _broken(terms, equity, mark, high, low)
+        peak = np.maximum(peak, high)
+        broken = _broken(terms, equity, mark, peak, low)
         equity = np.where(going_on, equity + moves.change[day], equity)
         mark = np.maximum(mark, equity)
         traded += moves.traded[day]
         enough = (equity - terms.initial_minor >= terms.target_minor) & (traded >= terms.min_days)
+        if judge is not None:
+            for row in np.flatnonzero(enough & going_on & (broken == RUNNING)).tolist():
+                enough[row] = judge(row, days[row, : number + 1])
         ended = np.where(broken != RUNNING, broken, np.where(enough, PASSED, RUNNING))
         outcome = np.where(going_on, ended, outcome)
         taken += going_on
     return np.where(outcome == RUNNING, OUT_OF_TIME, outcome), taken
 
 
-def _broken(terms: Terms, start: Words, mark: Words, high: Words, low: Words) -> Words:
+def _broken(terms: Terms, start: Words, mark: Words, peak: Words, low: Words) -> Words:
     """Return which kind of rule a day breaks: of two, that whose floor is higher."""
     found = np.zeros(len(start), np.int64)
     highest = np.full(len(start), np.iinfo(np.int64).min)
     for row in terms.rules:
-        floor = floors(row, terms.initial_minor, start, mark, high)
+        floor = floors(row, terms.initial_minor, start, mark, peak)
         under: Flags = low <= floor if row[4] == scalars.AT_OR_BELOW else low < floor
         under &= floor > highest
         found[under] = DAILY_LOSS if row[0] == scalars.DAILY_LOSS else MAX_DRAWDOWN
@@ -145,10 +161,11 @@ def _broken(terms: Terms, start: Words, mark: Words, high: Words, low: Words) ->
     return found
 
 
-def floors(row: Sequence[int], initial_minor: int, start: Words, mark: Words, high: Words) -> Words:
+def floors(row: Sequence[int], initial_minor: int, start: Words, mark: Words, peak: Words) -> Words:
     """Return `rules.scalars.floor_of` for accounts that are flat at the reset.
 
-    start is the equity of each at the reset, mark its highest close so far, high the day's high.
+    start is the equity of each at the reset, mark its highest close so far, peak its highest high,
+    that of the day with it.
     """
     kind, code, keep_ppm, loss_micro, comparator, lock, least = row
     reference = start
@@ -158,7 +175,7 @@ def floors(row: Sequence[int], initial_minor: int, start: Words, mark: Words, hi
     elif code == scalars.BASIS_INITIAL:
         reference = np.full_like(start, initial_minor)
     else:
-        reference = np.maximum(mark, high) if code == scalars.BASIS_EQUITY else mark
+        reference = np.maximum(mark, peak) if code == scalars.BASIS_EQUITY else mark
     compute: Any = scalars.floor_below  # whole arithmetic, which columns know as well
     floor: Words = compute(reference, keep_ppm, loss_micro, comparator)
     if lock != scalars.NO_LOCK:

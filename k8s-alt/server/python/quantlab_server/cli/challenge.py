@@ -1,0 +1,121 @@
+"""`quantlab challenge`: a strategy's chances under the rules of an account type."""
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quantlab.backtest.account import NotRun
+from quantlab.backtest.results.run import NoResult
+from quantlab_server.backtests.challenge import challenge_of
+from quantlab_server.backtests.given import CONFIGS, bench_of, inputs_of
+from quantlab_server.backtests.progress import bar
+from quantlab_server.refusal import Refusal
+
+app = typer.Typer(no_args_is_help=True, help="Try strategies under an account type's rules.")
+PERCENT: Final = 100
+
+
+@app.callback()
+def group() -> None:
+    """Try strategies under an account type's rules."""
+
+
+@app.command()
+def run(
+    strategy: Annotated[Path, typer.Argument(help="The file of a strategy (.qls).")],
+    profile: Annotated[str, typer.Option(help="TENANT/TYPE: the account type to attempt.")],
+    ticks: Annotated[
+        list[str] | None,
+        typer.Option(help="SYMBOL=FILE: csv.gz or Parquet quotes, or a folder of .npy columns."),
+    ] = None,
+    bars: Annotated[
+        list[str] | None, typer.Option(help="SYMBOL=FILE: bars, walked through in four quotes.")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="input=value")] = None,
+    paths: Annotated[int, typer.Option(help="Paths of drawn days; 0 for none.", min=0)] = 10_000,
+    block_days: Annotated[int, typer.Option(help="Days drawn in one piece.", min=1)] = 5,
+    max_days: Annotated[int, typer.Option(help="Days of a path.", min=1)] = 250,
+    seed: Annotated[int, typer.Option(help="The seed of what is drawn.", min=0)] = 1,
+    json: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
+    configs: Annotated[Path, typer.Option(help="The configuration folder.")] = CONFIGS,
+) -> None:
+    """Attempt an account type from every day of the data on, and on paths of drawn days."""
+    bench = bench_of(strategy, ticks, bars, profile, configs)
+    inputs = inputs_of(bench.program, set_)
+    try:
+        with bar("attempts") as progress:
+            found = challenge_of(
+                bench, inputs, paths=paths, block_days=block_days, max_days=max_days, seed=seed,
+                progress=progress,
+            )  # fmt: skip
+    except (NotRun, NoResult) as error:
+        raise Refusal(str(error)) from error
+    except ValueError as error:
+        raise Refusal(f"--set: {error}") from error
+    written = {"profile": profile, "inputs": inputs, **found}
+    if json is not None:
+        json.write_text(json_text.dumps(written, indent=1) + "\n", encoding="utf-8")
+    _show(written)
+
+
+def _show(found: dict[str, Any]) -> None:
+    console = Console()
+    days, drawn = found["attempts"], found["paths"]
+    console.print(_figures(found))
+    causes = days["causes"]
+    if causes:
+        table = Table("broken rule", "attempts", title="Causes of failure")
+        for cause, count in causes.items():
+            table.add_row(cause, str(count))
+        console.print(table)
+    engine = [one["ruleId"] for one in found["rules"] if one["judgedBy"] == "engine"]
+    goals = [one["ruleId"] for one in found["rules"] if one["judgedBy"] == "goals"]
+    console.print(f"enforced on each quote: {', '.join(engine) or 'nothing'}")
+    console.print(f"asked for, to pass: {', '.join(goals) or 'a first payout'}")
+    left_out = found["leftOut"] + [
+        f"paths: {one}" for one in ([] if drawn is None else drawn["leftOut"])
+    ]
+    for one in left_out or ["nothing of the profile"]:
+        console.print(f"not simulated: {one}")
+    if drawn is None:
+        console.print("no paths were drawn: none asked for, or none of the goals is known to them")
+    console.print(days["note"])
+
+
+def _figures(found: dict[str, Any]) -> Table:
+    days, drawn = found["attempts"], found["paths"]
+    table = Table("", "start days", title=f"{found['strategy']}: {found['profile']}")
+    columns = [days]
+    if drawn is not None:
+        table.add_column(f"drawn paths, seed {drawn['seed']}")
+        columns.append(drawn)
+    table.add_row("attempts", *(f"{one['count']:,}" for one in columns))
+    table.add_row("pass rate", *(_percent(one["passRate"]) for one in columns))
+    table.add_row(
+        "95 % interval", *(" to ".join(_percent(end) for end in one["interval"]) for one in columns)
+    )
+    table.add_row("ended by", *(_outcomes(one["outcomes"]) for one in columns))
+    table.add_row("days to pass: quartiles", *(_quartiles(one["daysToPass"]) for one in columns))
+    paid = days["payout"]
+    if paid is not None:
+        own = [] if drawn is None else [drawn["payoutExpectation"] or "not known"]
+        table.add_row(
+            f"first payout expected, {found['account']['currency']}", paid["expectation"], *own
+        )
+    return table
+
+
+def _percent(share: float) -> str:
+    return f"{PERCENT * share:.1f} %"
+
+
+def _outcomes(outcomes: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in outcomes.items() if count) or "none"
+
+
+def _quartiles(spread: dict[str, int] | None) -> str:
+    return "none passed" if spread is None else f"{spread['p25']}, {spread['p50']}, {spread['p75']}"
