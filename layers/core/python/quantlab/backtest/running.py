@@ -87,7 +87,7 @@ class Run:
     """One strategy over one set of quotes: made, it is compiled; `finish` runs it.
 
     joined is the code of another run of the same program for the same account, which is taken up
-    whatever the quotes and the inputs are.
+    whatever the quotes and the inputs are. One that keeps no rows has no fills and orders to show.
     """
 
     def __init__(
@@ -99,6 +99,8 @@ class Run:
         inputs: Mapping[str, Any] | None = None,
         objects: ObjectCache | None = None,
         joined: Joined | None = None,
+        *,
+        keeps_rows: bool = True,
     ) -> None:
         if len(quotes) == 0:
             raise NotRun("expected at least one quote, was none")
@@ -109,6 +111,7 @@ class Run:
         self.out = out_words()
         self.joined = joined or join(program, account, self.block, engine, objects)
         self.taken = 0
+        self._keeps_rows = keeps_rows
         self._kept: dict[str, list[Any]] = {"fills": [], "ends": []}
 
     @property
@@ -174,13 +177,16 @@ class Run:
     def _empty(self) -> None:
         """Take the rows out of the logs that a run may fill many times over."""
         m = self.block
-        self._kept["fills"].append(self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS))
-        self._kept["ends"].append(self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS))
+        if self._keeps_rows:
+            self._kept["fills"].append(self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS))
+            self._kept["ends"].append(self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS))
         m[at.FILLS] = m[at.FILLS_SEEN] = m[at.ENDS] = 0
 
     def _finished(self) -> Finished:
+        if not self._keeps_rows:
+            self._empty()
         fills, orders = self.fills(), self.orders()
-        self._empty()
+        self.block[at.FILLS] = self.block[at.FILLS_SEEN] = self.block[at.ENDS] = 0
         return Finished(
             block=self.block,
             fills=fills,

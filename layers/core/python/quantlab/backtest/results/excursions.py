@@ -57,12 +57,12 @@ def excursions(run: Run, legs: Legs, first: Words) -> Excursions | None:
 
 
 def _until(legs: Legs, trade: Words, here: Words, path: PricePath) -> Words:
-    """Return the row of the path at which each leg's position is no more what it was."""
+    """Return the row of the path at which each leg's position is no more what it was, 0 if flat."""
     until = np.full(len(here), len(path) - 1, np.int64)
     same = trade[here][1:] == trade[here][:-1]
     following = np.searchsorted(path.seq, legs.seq[here][1:])
     until[:-1] = np.where(same, following, until[:-1])
-    return np.minimum(until, len(path) - 1)
+    return np.where(legs.position[here] == 0, 0, np.minimum(until, len(path) - 1))
 
 
 def _extremes(legs: Legs, here: Words, until: Words, path: PricePath) -> tuple[Words, Words]:

@@ -34,10 +34,13 @@ ORDER_COLUMNS: Final = {
 }  # fmt: skip
 
 
-def of_finished(finished: Any, quotes: Any, days_per_year: int = TRADING_DAYS) -> Run:
+def of_finished(
+    finished: Any, quotes: Any, days_per_year: int = TRADING_DAYS, *, with_paths: bool = True
+) -> Run:
     """Return a `running.Finished` as a run.
 
-    quotes are the rows of `layout.Q_*` the run was given: excursions are read from those it took.
+    quotes are the rows of `layout.Q_*` the run was given: excursions are read from those it took,
+    unless it is without paths.
     The trading day that was going on at the end is added to those that have finished.
     """
     block, account = finished.block, finished.account
@@ -58,7 +61,7 @@ def of_finished(finished: Any, quotes: Any, days_per_year: int = TRADING_DAYS) -
         days=_days(finished.days, block, last_ns, equity_minor),
         max_drawdown_minor=int(block[at.DRAWDOWN]),
         days_per_year=days_per_year,
-        paths=paths_of(taken, len(account.instruments)),
+        paths=paths_of(taken, len(account.instruments)) if with_paths else {},
         orders=_columns(finished.orders, ORDER_COLUMNS),
     )
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,24 +26,56 @@ class Falls:
     longest_ns: int
 
 
-@dataclass(frozen=True, slots=True)
 class Figures:
-    """A run with its trades and series.
+    """A run with its trades and series, each worked out when it is first asked for, and kept.
 
     profits are those of closed trades in the order of their ends. closes are the equity before the
     first trading day and at the end of each; returns are the days' returns, None where some day
     began without equity above zero.
     """
 
-    run: Run
-    trades: Trades
-    closed: Trades
-    profits: tuple[int, ...]
-    wins: tuple[int, ...]
-    losses: tuple[int, ...]
-    closes: tuple[int, ...]
-    returns: tuple[float, ...] | None
-    falls: Falls
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def trades(self) -> Trades:
+        """Return the round trips."""
+        return round_trips(self.run)
+
+    @cached_property
+    def closed(self) -> Trades:
+        """Return the round trips that have ended."""
+        return self.trades.finished()
+
+    @cached_property
+    def profits(self) -> tuple[int, ...]:
+        """Return the profits of closed trades."""
+        return tuple(self.closed.profit.tolist())
+
+    @cached_property
+    def wins(self) -> tuple[int, ...]:
+        """Return the profits above zero."""
+        return tuple(one for one in self.profits if one > 0)
+
+    @cached_property
+    def losses(self) -> tuple[int, ...]:
+        """Return the profits below zero."""
+        return tuple(one for one in self.profits if one < 0)
+
+    @cached_property
+    def closes(self) -> tuple[int, ...]:
+        """Return the equity at the ends of days."""
+        return (self.run.initial_minor, *self.run.days.equity.tolist())
+
+    @cached_property
+    def returns(self) -> tuple[float, ...] | None:
+        """Return the returns of days."""
+        return returns_of(self.closes)
+
+    @cached_property
+    def falls(self) -> Falls:
+        """Return the drawdowns of the sampled equity."""
+        return falls_of(whole_curve(self.run))
 
     @property
     def net_profit(self) -> int:
@@ -56,22 +89,8 @@ class Figures:
 
 
 def figures(run: Run) -> Figures:
-    """Work out what the metrics of a run are computed from."""
-    trades = round_trips(run)
-    closed = trades.finished()
-    profits = tuple(closed.profit.tolist())
-    closes = (run.initial_minor, *run.days.equity.tolist())
-    return Figures(
-        run=run,
-        trades=trades,
-        closed=closed,
-        profits=profits,
-        wins=tuple(one for one in profits if one > 0),
-        losses=tuple(one for one in profits if one < 0),
-        closes=closes,
-        returns=returns_of(closes),
-        falls=falls_of(whole_curve(run)),
-    )
+    """Return what the metrics of a run are computed from."""
+    return Figures(run)
 
 
 def returns_of(closes: Sequence[int]) -> tuple[float, ...] | None:
