@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-qls bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-qls bench-sweep bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ bench-qls: .venv/.dev ## Measure compiling a strategy, and one live event of it
 
 bench-backtest: .venv/.dev ## Measure backtests against the bare loop of this machine
 	$(BIN)/python -m bench.backtest
+
+bench-sweep: .venv/.dev ## Measure the runs of a sweep beside the loop over their quotes
+	$(BIN)/python -m bench.sweep
 
 bench-aws: .venv/.dev aws-environments ## Measure the same functions on a local cloud of their own
 	$(BIN)/python -m bench.aws_local

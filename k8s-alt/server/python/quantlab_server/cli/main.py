@@ -14,7 +14,7 @@ from quantlab_server.refusal import Refusal
 # A module is imported when its command is asked for: every process of the platform starts here.
 GROUPS: Final = (
     "aws-local", "calendars", "db", "role", "tenant", "keys", "signal", "audit", "inbox", "rules",
-    "replay", "bad-ticks", "halts", "qls", "backtest", "challenge",
+    "replay", "bad-ticks", "halts", "qls", "backtest", "challenge", "sweep",
 )  # fmt: skip
 COMMANDS: Final = {"up": "up", "down": "up", "watch": "watch", "demo": "demo", "openapi": "openapi"}
 

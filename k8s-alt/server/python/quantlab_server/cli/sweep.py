@@ -1,0 +1,160 @@
+"""`quantlab sweep`: a strategy with many inputs over the same quotes."""
+
+import json as json_text
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quantlab.backtest.account import NotRun
+from quantlab_server.backtests.axes import Axis, axes_of, drawn, grid, size
+from quantlab_server.backtests.evaluating import (
+    Evaluate,
+    Row,
+    Setup,
+    evaluators,
+    metric_named,
+    processes,
+)
+from quantlab_server.backtests.given import CONFIGS, Bench, check_value, input_named, inputs_of, say
+from quantlab_server.backtests.progress import bar
+from quantlab_server.backtests.sweeping import RESULTS, Kept, manifest_of, ranked, run_all
+from quantlab_server.refusal import Refusal
+
+app = typer.Typer(no_args_is_help=True, help="Run strategies with many inputs.")
+SHOWN: Final = 10
+
+
+@app.callback()
+def group() -> None:
+    """Run strategies with many inputs."""
+
+
+@app.command()
+def run(
+    strategy: Annotated[Path, typer.Argument(help="The file of a strategy (.qls).")],
+    axis: Annotated[
+        list[str], typer.Option(help="input=5..20:5, input=30,50,70, or input for all its values.")
+    ],
+    ticks: Annotated[
+        list[str] | None,
+        typer.Option(help="SYMBOL=FILE: csv.gz or Parquet quotes, or a folder of .npy columns."),
+    ] = None,
+    bars: Annotated[
+        list[str] | None, typer.Option(help="SYMBOL=FILE: bars, walked through in four quotes.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="TENANT/TYPE: the account type whose rules hold.")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="input=value")] = None,
+    random: Annotated[int, typer.Option(help="Draw so many combinations.", min=0)] = 0,
+    optuna: Annotated[int, typer.Option(help="Search with so many trials (TPE).", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of what is drawn.", min=0)] = 1,
+    metric: Annotated[
+        str, typer.Option(help="What is best: a key of docs/backtest-metrics.md.")
+    ] = "sharpe",
+    jobs: Annotated[
+        int, typer.Option(help="Processes; 0 for one a core where it pays.", min=0)
+    ] = 0,
+    out: Annotated[Path | None, typer.Option(help="The folder of results, to resume.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all results, the best first.")] = None,
+    configs: Annotated[Path, typer.Option(help="The configuration folder.")] = CONFIGS,
+    *,
+    lowest: Annotated[bool, typer.Option(help="The least value of the metric is best.")] = False,
+    trace: Annotated[bool, typer.Option(help="Add the trace hash of each run.")] = False,
+) -> None:
+    """Run a strategy with every combination of its inputs on axes, or with drawn ones."""
+    if random and optuna:
+        raise Refusal("expected --random or --optuna, was both")
+    metric_named(metric)
+    setup = Setup(
+        strategy, tuple(ticks or ()), tuple(bars or ()), profile, configs, metric, traced=trace
+    )
+    bench = setup.bench()
+    fixed = fixed_of(bench, set_)
+    axes = axes_of(bench.program, axis, fixed)
+    said = {"profile": profile, "fixed": fixed, "metric": metric, "traced": trace}
+    kept = Kept(out, manifest_of(bench, said))
+    before = len(kept.rows)
+    wanted = random or optuna or size(axes)
+    count = processes(jobs, wanted * len(bench.records.words))
+    started = time.perf_counter()
+    try:
+        with evaluators(setup, bench, count) as evaluate, bar("runs") as progress:
+            sweep = _Sweep(axes, fixed, kept, evaluate, len(bench.records.words), progress)
+            rows = sweep.rows(random, optuna, seed, lowest=lowest)
+    except NotRun as error:
+        raise Refusal(str(error)) from error
+    seconds = time.perf_counter() - started
+    best = ranked(rows, lowest=lowest)
+    if json is not None:
+        document = {"format": 1, "metric": metric, "lowest": lowest, "seed": seed, "rows": best}
+        json.write_text(json_text.dumps(document, indent=1) + "\n", encoding="utf-8")
+    _show(best, axes, metric, out)
+    _say_speed([*kept.rows.values()][before:], len(rows), seconds)
+
+
+def fixed_of(bench: Bench, given: list[str] | None) -> dict[str, Any]:
+    """Read --set, each value within the bounds of its input."""
+    fixed = inputs_of(bench.program, given)
+    for name, value in fixed.items():
+        check_value(input_named(bench.program, name, "--set"), value, "--set")
+    return fixed
+
+
+class _Sweep:
+    """What all ways of choosing combinations share."""
+
+    def __init__(
+        self,
+        axes: tuple[Axis, ...],
+        fixed: dict[str, Any],
+        kept: Kept,
+        evaluate: Evaluate,
+        quotes: int,
+        progress: Any,
+    ) -> None:
+        self._axes, self._fixed, self._kept = axes, fixed, kept
+        self._evaluate, self._quotes, self._progress = evaluate, quotes, progress
+
+    def rows(self, random: int, optuna: int, seed: int, *, lowest: bool) -> list[Row]:
+        """Run what was asked for; return the rows in its order."""
+        if optuna:
+            from quantlab_server.backtests.searching import search
+
+            return search(
+                self._axes, optuna, seed, lowest=lowest, fixed=self._fixed, kept=self._kept,
+                evaluate=self._evaluate, quotes=self._quotes, progress=self._progress,
+            )  # fmt: skip
+        wanted = drawn(self._axes, random, seed) if random else list(grid(self._axes))
+        return run_all(
+            wanted, self._fixed, self._kept, self._evaluate, self._quotes, self._progress
+        )
+
+
+def _show(best: list[Row], axes: tuple[Axis, ...], metric: str, out: Path | None) -> None:
+    names = [axis.known.name for axis in axes]
+    table = Table(*names, metric, "net profit", "max drawdown", "fills", "ended by")
+    for row in best[:SHOWN]:
+        inputs = (str(row["inputs"][name]) for name in names)
+        value = "undefined" if row["value"] is None else str(row["value"])
+        table.add_row(
+            *inputs, value, row["netProfit"], row["maxDrawdown"], f"{row['fills']:,}", row["end"]
+        )
+    console = Console()
+    console.print(table)
+    if len(best) > SHOWN:
+        console.print(f"the best {SHOWN} of {len(best):,}")
+    if out is not None:
+        console.print(f"all results: {out / RESULTS}")
+
+
+def _say_speed(made: list[Row], wanted: int, seconds: float) -> None:
+    ticks = sum(row["ticks"] for row in made)
+    say(
+        f"{len(made):,} runs of {wanted:,} were made, {ticks:,} ticks in {seconds:.2f} s"
+        f" ({ticks / seconds / 1e6:.1f} M ticks/s); the others were known"
+    )
