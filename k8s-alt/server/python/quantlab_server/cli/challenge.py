@@ -1,7 +1,6 @@
 """`quantlab challenge`: a strategy's chances under the rules of an account type."""
 
 import json as json_text
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from quantlab.backtest.account import NotRun
 from quantlab.backtest.results.run import NoResult
+from quantlab_server.backtests import options
 from quantlab_server.backtests.challenge import challenge_of
 from quantlab_server.backtests.given import CONFIGS, bench_of, inputs_of
 from quantlab_server.backtests.progress import bar
@@ -26,22 +26,17 @@ def group() -> None:
 
 @app.command()
 def run(
-    strategy: Annotated[Path, typer.Argument(help="The file of a strategy (.qls).")],
+    strategy: options.Strategy,
     profile: Annotated[str, typer.Option(help="TENANT/TYPE: the account type to attempt.")],
-    ticks: Annotated[
-        list[str] | None,
-        typer.Option(help="SYMBOL=FILE: csv.gz or Parquet quotes, or a folder of .npy columns."),
-    ] = None,
-    bars: Annotated[
-        list[str] | None, typer.Option(help="SYMBOL=FILE: bars, walked through in four quotes.")
-    ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="input=value")] = None,
+    ticks: options.Ticks = None,
+    bars: options.Bars = None,
+    set_: options.Settings = None,
     paths: Annotated[int, typer.Option(help="Paths of drawn days; 0 for none.", min=0)] = 10_000,
     block_days: Annotated[int, typer.Option(help="Days drawn in one piece.", min=1)] = 5,
     max_days: Annotated[int, typer.Option(help="Days of a path.", min=1)] = 250,
-    seed: Annotated[int, typer.Option(help="The seed of what is drawn.", min=0)] = 1,
-    json: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
-    configs: Annotated[Path, typer.Option(help="The configuration folder.")] = CONFIGS,
+    seed: options.Seed = 1,
+    json: options.Json = None,
+    configs: options.Configs = CONFIGS,
 ) -> None:
     """Attempt an account type from every day of the data on, and on paths of drawn days."""
     bench = bench_of(strategy, ticks, bars, profile, configs)

@@ -3,13 +3,14 @@
 import json as json_text
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from quantlab.backtest.account import NotRun
+from quantlab_server.backtests import options
 from quantlab_server.backtests.axes import Axis, axes_of, drawn, grid, size
 from quantlab_server.backtests.evaluating import (
     Evaluate,
@@ -35,35 +36,22 @@ def group() -> None:
 
 @app.command()
 def run(
-    strategy: Annotated[Path, typer.Argument(help="The file of a strategy (.qls).")],
-    axis: Annotated[
-        list[str], typer.Option(help="input=5..20:5, input=30,50,70, or input for all its values.")
-    ],
-    ticks: Annotated[
-        list[str] | None,
-        typer.Option(help="SYMBOL=FILE: csv.gz or Parquet quotes, or a folder of .npy columns."),
-    ] = None,
-    bars: Annotated[
-        list[str] | None, typer.Option(help="SYMBOL=FILE: bars, walked through in four quotes.")
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="TENANT/TYPE: the account type whose rules hold.")
-    ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="input=value")] = None,
+    strategy: options.Strategy,
+    axis: options.Axes,
+    ticks: options.Ticks = None,
+    bars: options.Bars = None,
+    profile: options.Rules = None,
+    set_: options.Settings = None,
     random: Annotated[int, typer.Option(help="Draw so many combinations.", min=0)] = 0,
     optuna: Annotated[int, typer.Option(help="Search with so many trials (TPE).", min=0)] = 0,
-    seed: Annotated[int, typer.Option(help="The seed of what is drawn.", min=0)] = 1,
-    metric: Annotated[
-        str, typer.Option(help="What is best: a key of docs/backtest-metrics.md.")
-    ] = "sharpe",
-    jobs: Annotated[
-        int, typer.Option(help="Processes; 0 for one a core where it pays.", min=0)
-    ] = 0,
+    seed: options.Seed = 1,
+    metric: options.MetricKey = "sharpe",
+    jobs: options.Jobs = 0,
     out: Annotated[Path | None, typer.Option(help="The folder of results, to resume.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write all results, the best first.")] = None,
-    configs: Annotated[Path, typer.Option(help="The configuration folder.")] = CONFIGS,
+    configs: options.Configs = CONFIGS,
     *,
-    lowest: Annotated[bool, typer.Option(help="The least value of the metric is best.")] = False,
+    lowest: options.Lowest = False,
     trace: Annotated[bool, typer.Option(help="Add the trace hash of each run.")] = False,
 ) -> None:
     """Run a strategy with every combination of its inputs on axes, or with drawn ones."""
@@ -79,15 +67,9 @@ def run(
     said = {"profile": profile, "fixed": fixed, "metric": metric, "traced": trace}
     kept = Kept(out, manifest_of(bench, said))
     before = len(kept.rows)
-    wanted = random or optuna or size(axes)
-    count = processes(jobs, wanted * len(bench.records.words))
     started = time.perf_counter()
-    try:
-        with evaluators(setup, bench, count) as evaluate, bar("runs") as progress:
-            sweep = _Sweep(axes, fixed, kept, evaluate, len(bench.records.words), progress)
-            rows = sweep.rows(random, optuna, seed, lowest=lowest)
-    except NotRun as error:
-        raise Refusal(str(error)) from error
+    sweep = _Sweep(axes, fixed, kept, len(bench.records.words))
+    rows = sweep.rows(setup, bench, (random, optuna, seed, jobs), lowest=lowest)
     seconds = time.perf_counter() - started
     best = ranked(rows, lowest=lowest)
     if json is not None:
@@ -105,34 +87,39 @@ def fixed_of(bench: Bench, given: list[str] | None) -> dict[str, Any]:
     return fixed
 
 
-class _Sweep:
+class _Sweep(NamedTuple):
     """What all ways of choosing combinations share."""
 
-    def __init__(
-        self,
-        axes: tuple[Axis, ...],
-        fixed: dict[str, Any],
-        kept: Kept,
-        evaluate: Evaluate,
-        quotes: int,
-        progress: Any,
-    ) -> None:
-        self._axes, self._fixed, self._kept = axes, fixed, kept
-        self._evaluate, self._quotes, self._progress = evaluate, quotes, progress
+    axes: tuple[Axis, ...]
+    fixed: dict[str, Any]
+    kept: Kept
+    quotes: int
 
-    def rows(self, random: int, optuna: int, seed: int, *, lowest: bool) -> list[Row]:
-        """Run what was asked for; return the rows in its order."""
+    def rows(
+        self, setup: Setup, bench: Bench, asked: tuple[int, int, int, int], *, lowest: bool
+    ) -> list[Row]:
+        """Run what was asked for (random, optuna, seed, jobs); return the rows in its order."""
+        random, optuna, _, jobs = asked
+        count = processes(jobs, (random or optuna or size(self.axes)) * self.quotes)
+        try:
+            with evaluators(setup, bench, count) as evaluate, bar("runs") as progress:
+                return self._rows(evaluate, progress, asked, lowest=lowest)
+        except NotRun as error:
+            raise Refusal(str(error)) from error
+
+    def _rows(
+        self, evaluate: Evaluate, progress: Any, asked: tuple[int, int, int, int], *, lowest: bool
+    ) -> list[Row]:
+        random, optuna, seed, _ = asked
         if optuna:
             from quantlab_server.backtests.searching import search
 
             return search(
-                self._axes, optuna, seed, lowest=lowest, fixed=self._fixed, kept=self._kept,
-                evaluate=self._evaluate, quotes=self._quotes, progress=self._progress,
+                self.axes, optuna, seed, lowest=lowest, fixed=self.fixed, kept=self.kept,
+                evaluate=evaluate, quotes=self.quotes, progress=progress,
             )  # fmt: skip
-        wanted = drawn(self._axes, random, seed) if random else list(grid(self._axes))
-        return run_all(
-            wanted, self._fixed, self._kept, self._evaluate, self._quotes, self._progress
-        )
+        wanted = drawn(self.axes, random, seed) if random else list(grid(self.axes))
+        return run_all(wanted, self.fixed, self.kept, evaluate, self.quotes, progress)
 
 
 def _show(best: list[Row], axes: tuple[Axis, ...], metric: str, out: Path | None) -> None:
