@@ -84,9 +84,11 @@ class Evaluator:
 
     def __call__(self, job: Job) -> Row:
         """Return what a run came to: see docs/sweeps.md."""
-        bench = self._bench
-        run = self.finished(job)
-        account, block = bench.account, run.block
+        return self.row(self.finished(job), job)
+
+    def row(self, run: Finished, job: Job) -> Row:
+        """Return what a finished run came to."""
+        account, block = self._bench.account, run.block
         row: Row = {
             "value": self._value(run, job),
             "netProfit": format_minor(

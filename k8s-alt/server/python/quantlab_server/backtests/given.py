@@ -75,6 +75,14 @@ def inputs_of(program: Program, given: Sequence[str] | None) -> dict[str, Any]:
     return values
 
 
+def fixed_of(program: Program, given: Sequence[str] | None) -> dict[str, Any]:
+    """Read input=value, each within the bounds of its input."""
+    fixed = inputs_of(program, given)
+    for name, value in fixed.items():
+        check_value(input_named(program, name, "--set"), value, "--set")
+    return fixed
+
+
 def input_named(program: Program, name: str, option: str) -> Input:
     """Return an input of a program."""
     known = {one.name: one for one in program.inputs}

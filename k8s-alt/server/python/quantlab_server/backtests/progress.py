@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+Moved = Callable[[int, int], None]
+
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def bar(what: str) -> Iterator[Moved]:
     """Show a bar, and return what moves it: so many done, of so many."""
     console = Console(stderr=True)
     shown = Progress(

@@ -11,7 +11,7 @@ from quantlab.backtest.account import NotRun
 from quantlab.backtest.results.run import NoResult
 from quantlab_server.backtests import options
 from quantlab_server.backtests.challenge import challenge_of
-from quantlab_server.backtests.given import CONFIGS, bench_of, inputs_of
+from quantlab_server.backtests.given import CONFIGS, bench_of, fixed_of
 from quantlab_server.backtests.progress import bar
 from quantlab_server.refusal import Refusal
 
@@ -40,7 +40,7 @@ def run(
 ) -> None:
     """Attempt an account type from every day of the data on, and on paths of drawn days."""
     bench = bench_of(strategy, ticks, bars, profile, configs)
-    inputs = inputs_of(bench.program, set_)
+    inputs = fixed_of(bench.program, set_)
     try:
         with bar("attempts") as progress:
             found = challenge_of(
@@ -49,8 +49,6 @@ def run(
             )  # fmt: skip
     except (NotRun, NoResult) as error:
         raise Refusal(str(error)) from error
-    except ValueError as error:
-        raise Refusal(f"--set: {error}") from error
     written = {"profile": profile, "inputs": inputs, **found}
     if json is not None:
         json.write_text(json_text.dumps(written, indent=1) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from quantlab_server.backtests.evaluating import (
     metric_named,
     processes,
 )
-from quantlab_server.backtests.given import CONFIGS, Bench, check_value, input_named, inputs_of, say
+from quantlab_server.backtests.given import CONFIGS, Bench, fixed_of, say
 from quantlab_server.backtests.progress import bar
 from quantlab_server.backtests.sweeping import RESULTS, Kept, manifest_of, ranked, run_all
 from quantlab_server.refusal import Refusal
@@ -62,7 +62,7 @@ def run(
         strategy, tuple(ticks or ()), tuple(bars or ()), profile, configs, metric, traced=trace
     )
     bench = setup.bench()
-    fixed = fixed_of(bench, set_)
+    fixed = fixed_of(bench.program, set_)
     axes = axes_of(bench.program, axis, fixed)
     said = {"profile": profile, "fixed": fixed, "metric": metric, "traced": trace}
     kept = Kept(out, manifest_of(bench, said))
@@ -77,14 +77,6 @@ def run(
         json.write_text(json_text.dumps(document, indent=1) + "\n", encoding="utf-8")
     _show(best, axes, metric, out)
     _say_speed([*kept.rows.values()][before:], len(rows), seconds)
-
-
-def fixed_of(bench: Bench, given: list[str] | None) -> dict[str, Any]:
-    """Read --set, each value within the bounds of its input."""
-    fixed = inputs_of(bench.program, given)
-    for name, value in fixed.items():
-        check_value(input_named(bench.program, name, "--set"), value, "--set")
-    return fixed
 
 
 class _Sweep(NamedTuple):
