@@ -13,11 +13,15 @@ from quantlab.backtest.results.metrics.figures import Figures, figures
 from quantlab.backtest.results.summary import Heading, document
 from quantlab.backtest.results.summary import details as long_lists
 from quantlab.backtest.running import Finished, Run
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.qls.ir import Program
 from quantlab_edge import backtest as machine
+from quantlab_server.backtests import options
 from quantlab_server.backtests.accounts import Configured, account_for
 from quantlab_server.backtests.given import (
     CONFIGS,
+    bench_of,
+    fixed_of,
     inputs_of,
     native_folder,
     program_of,
@@ -67,6 +71,43 @@ def run(
     results = figures(of_finished(finished, quotes))
     heading = heading_of(finished, profile or "", _given(set_ or []), strategy.stem)
     _write(results, heading, timings, json, report, details=details)
+
+
+@app.command()
+def lookahead(
+    strategy: options.Strategy,
+    ticks: options.Ticks = None,
+    bars: options.Bars = None,
+    profile: options.Rules = None,
+    set_: options.Settings = None,
+    cuts: Annotated[int, typer.Option(help="How many cuts to try.", min=1)] = 10,
+    seed: options.Seed = 1,
+    configs: options.Configs = CONFIGS,
+) -> None:
+    """Change the quotes behind each cut: nothing before it may change, not by a bit."""
+    from quantlab_server.backtests.lookahead import first_difference
+    from quantlab_server.backtests.progress import bar
+
+    bench = bench_of(strategy, ticks, bars, profile, configs)
+    inputs, made = fixed_of(bench.program, set_), bench.runner()
+    try:
+        with bar("cuts") as progress:
+            tried, found = first_difference(
+                lambda quotes: made(quotes, inputs), bench.records.words, cuts, seed, progress
+            )
+    except NotRun as error:
+        raise Refusal(str(error)) from error
+    if tried == 0:
+        raise Refusal("expected a run of two quotes or more: there is no place to cut")
+    if found is not None:
+        raise Refusal(
+            f"the future is known: other quotes from {format_rfc3339(found.cut_ns)} on (quote"
+            f" {found.cut + 1}) have changed, before it, {found.what}"
+        )
+    typer.echo(
+        f"{bench.program.name or strategy.stem}: at {tried} cuts no order, fill, output or state"
+        f" depends on later quotes (seed {seed})"
+    )
 
 
 def _finished(
