@@ -135,11 +135,8 @@ def command(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-def given(
-    engine: EngineFiles, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: Any
-) -> list[str]:
+def given(engine: EngineFiles, tmp_path: Path) -> list[str]:
     """A strategy and a file of quotes, on the engine that is compiled already."""
-    monkeypatch.setenv("QUANTLAB_NATIVE_FOLDER", str(request.config.cache.mkdir("quantlab-native")))
     words = days_of(900, -500, 700, 550, -900, 400, 800, 900)
     words[:, 2] += 1
     (tmp_path / "each.qls").write_text(EACH_DAY)

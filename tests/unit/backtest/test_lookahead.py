@@ -125,11 +125,7 @@ def test_an_event_that_reads_ahead_is_caught(engine: EngineFiles, code: KeptCode
         assert said in found.what
 
 
-def test_the_command(
-    engine: EngineFiles, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: Any
-) -> None:
-    folder = request.config.cache.mkdir("quantlab-native")
-    monkeypatch.setenv("QUANTLAB_NATIVE_FOLDER", str(folder))
+def test_the_command(engine: EngineFiles, tmp_path: Path, monkeypatch: Any) -> None:
     rows = [
         f"{t // 10**6},{b / 1e5:.5f},{a / 1e5:.5f}" for t, b, a in runs.walk(2_000)[:, :3].tolist()
     ]

@@ -132,11 +132,7 @@ def test_more_processes_only_where_they_pay() -> None:
 
 
 @pytest.fixture
-def given(
-    engine: EngineFiles, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: Any
-) -> list[str]:
-    folder = request.config.cache.mkdir("quantlab-native")
-    monkeypatch.setenv("QUANTLAB_NATIVE_FOLDER", str(folder))
+def given(engine: EngineFiles, tmp_path: Path) -> list[str]:
     words = runs.walk(4_000)
     words[:, 0] = runs.START_NS + (words[:, 0] - runs.START_NS) * 300
     rows = [f"{t // 10**6},{b / 1e5:.5f},{a / 1e5:.5f}" for t, b, a in words[:, :3].tolist()]

@@ -107,11 +107,7 @@ def test_a_window_without_a_metric_is_not_traded(bench: Bench) -> None:
     assert document["windows"][0]["inputs"] is None
 
 
-def test_the_command(
-    bench: Bench, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: Any
-) -> None:
-    folder = request.config.cache.mkdir("quantlab-native")
-    monkeypatch.setenv("QUANTLAB_NATIVE_FOLDER", str(folder))
+def test_the_command(bench: Bench, tmp_path: Path) -> None:
     words = bench.records.words[:, :3].tolist()
     rows = [f"{t // 10**6},{b / 1e5:.5f},{a / 1e5:.5f}" for t, b, a in words]
     (tmp_path / "quotes.csv").write_text("\n".join(["ts_ms,bid,ask", *rows]) + "\n")
