@@ -56,7 +56,7 @@ test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
 soak: .venv/.dev ## Run the long tests: sequences of orders, strategies, backtests, then SIGNALS signals with kills
 	QUANTLAB_ORDER_SEQUENCES=10000 $(BIN)/pytest --timeout=0 tests/properties/test_orders.py
 	QUANTLAB_QLS_PROGRAMS=5000 $(BIN)/pytest --timeout=0 tests/properties/test_qls_native.py
-	QUANTLAB_BACKTEST_HISTORIES=2000 $(BIN)/pytest --timeout=0 tests/properties/test_backtest.py
+	QUANTLAB_BACKTEST_HISTORIES=2000 $(BIN)/pytest --timeout=0 tests/properties/test_backtest.py tests/properties/test_attempts.py
 	QUANTLAB_SOAK="$(SIGNALS)" $(BIN)/pytest -m slow tests/e2e
 
 check: .venv/.dev ## Check format, lint, types, import contracts, tidiness and docs/openapi.json

@@ -15,7 +15,16 @@ from quantlab.qls.native.machine import cpu
 from quantlab_adapters.backtest_data.records import Records, Source, load
 from quantlab_adapters.backtest_data.sources import UnreadableQuotes
 
-__all__ = ["EngineFiles", "KeptCode", "Records", "Source", "UnreadableQuotes", "engine", "quotes"]
+__all__ = [
+    "EngineFiles",
+    "KeptCode",
+    "Records",
+    "Source",
+    "UnreadableQuotes",
+    "engine",
+    "quotes",
+    "sources_hash",
+]
 
 _DIGEST_LENGTH: Final = 32
 
@@ -85,17 +94,22 @@ def _compiled(kept: KeptCode, key: str, say: Callable[[str], None]) -> EngineFil
     return EngineFiles(*code)
 
 
-def _engine_key() -> str:
-    """Return the hash of everything the compiled engine is made of, the CPU among it."""
-    digest = hashlib.sha256("\0".join(cpu()).encode())
-    for package in ("numba", "llvmlite"):
-        digest.update(f"{package} {_version(package)}\n".encode())
+def sources_hash() -> str:
+    """Return the hash of the engine's sources: what its results depend on, on any machine."""
     native = util.find_spec("quantlab.backtest.native")
     own = [] if native is None or native.origin is None else [Path(native.origin).parent]
     files = [Path(str(module.__file__)) for module in SOURCES]
+    digest = hashlib.sha256()
     for file in (*files, *(one / "engine.py" for one in own)):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:_DIGEST_LENGTH]
+
+
+def _engine_key() -> str:
+    """Return the hash of everything the compiled engine is made of, the CPU among it."""
+    versions = "".join(f"{package} {_version(package)}\n" for package in ("numba", "llvmlite"))
+    whole = "\0".join((*cpu(), versions, sources_hash()))
+    return hashlib.sha256(whole.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def _version(package: str) -> str:

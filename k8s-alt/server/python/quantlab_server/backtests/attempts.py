@@ -95,7 +95,7 @@ class _Watched:
         self.payout: Payout | None = None
         self._counts_trades = any(isinstance(one, terms.Consistency) for one in self.profile.rules)
         self._least_minor = initial + least_profit_minor(self.profile)
-        self._seen = 0
+        self._fills = self._orders = 0
         self._positions = [0] * len(self.owner.instruments)
 
     def ended(self, outcome: str, cause: str, days: int) -> Attempt:
@@ -113,9 +113,10 @@ class _Watched:
     def see_day(self, number: int, *, is_last: bool) -> tuple[str, str] | None:
         """Look at what a day has brought; return an outcome and its cause where it is the end."""
         m = self.run.block
-        fills = self.run.fills()[self._seen :]
-        self._seen += len(fills)
-        if self._passes_within(fills):
+        fills, ended = self.run.fills(self._fills), self.run.orders(self._orders)
+        self._fills, self._orders = self._fills + len(fills), self._orders + len(ended)
+        working = Working(self.run, ended)
+        if self._passes_within(fills, working):
             return PASSED, ""
         self._settle(fills)
         if self.run.is_over:
@@ -124,7 +125,7 @@ class _Watched:
             return None
         reset_ns = self.account.day.next_reset_ns
         self.account = self._rolled(reset_ns)
-        if m[at.HELD] == 0 and Working(self.run).at(reset_ns) == 0:
+        if m[at.HELD] == 0 and working.at(reset_ns) == 0:
             self._see_payout(number)
             paid = self.payout is not None and not self.asks
             if paid or self._is_passed(self.account):
@@ -158,12 +159,12 @@ class _Watched:
             return FAILED, equity_rules(self.profile)[m[at.BREACH]].rule_id
         return STOPPED, "endless_events" if m[at.END] == at.ENDLESS else abi.TRAPS[m[at.TRAP]]
 
-    def _passes_within(self, fills: Any) -> bool:
+    def _passes_within(self, fills: Any, working: Working) -> bool:
         """Say whether the account passes at a moment of the day; it is left as it is then."""
         if not self.asks:
             return False
         account, counted = self.account, 0
-        for moment_ns, count in self._moments(fills):
+        for moment_ns, count in self._moments(fills, working):
             account = self._after(account, fills, counted, count)
             counted = count
             if self._is_passed(account):
@@ -171,10 +172,9 @@ class _Watched:
                 return True
         return False
 
-    def _moments(self, fills: Any) -> Iterator[tuple[int, int]]:
+    def _moments(self, fills: Any, working: Working) -> Iterator[tuple[int, int]]:
         """Yield when nothing is in the market any more, and how many of the day's fills by then."""
         flat = flat_after(fills, self._positions)
-        working = Working(self.run)
         until_ns, last_flat = self._no_longer_judged(flat, fills)
         rows = np.flatnonzero(flat[1:])
         own = working.beside(fills[rows, at.F_NS], fills[rows, at.F_ORDER]) == 0

@@ -30,8 +30,8 @@ class Working:
     at the instant of a fill stands beside it where its number is lower than that of the filled one.
     """
 
-    def __init__(self, run: Run) -> None:
-        ended = run.orders()
+    def __init__(self, run: Run, ended: Any) -> None:
+        """Take the orders that have ended since some instant, and those that stand now."""
         kept = ended[ended[:, at.E_CREATED] != ended[:, at.E_ENDED]]
         standing = _book(run.block)
         self._created = np.concatenate((kept[:, at.E_CREATED], standing[:, at.CREATED]))

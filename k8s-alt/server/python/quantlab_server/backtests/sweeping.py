@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from quantlab_edge.backtest import sources_hash
 from quantlab_server.backtests.evaluating import Evaluate, Job, Row
 from quantlab_server.backtests.given import Bench
 from quantlab_server.refusal import Refusal
@@ -38,6 +39,7 @@ def manifest_of(bench: Bench, setup: Mapping[str, Any]) -> dict[str, Any]:
         "format": 1,
         "sourceHash": bench.program.source_hash,
         "dataDigest": bench.records.digest,
+        "engine": sources_hash(),
         "account": hashlib.sha256(repr(terms).encode()).hexdigest(),
         **setup,
     }

@@ -1,7 +1,7 @@
 """A run from its first quote to its last: the loop is resumed as its logs fill up."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -131,15 +131,15 @@ class Run:
             if m[at.FILLS_SEEN] == m[at.FILLS]:
                 self._empty()
 
-    def fills(self) -> Any:
-        """Return the fills so far."""
+    def fills(self, begin: int = 0) -> Any:
+        """Return the fills so far, from one of them on."""
         present = self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS)
-        return np.concatenate((*self._kept["fills"], present))
+        return _from((*self._kept["fills"], present), begin)
 
-    def orders(self) -> Any:
-        """Return the orders that have ended so far."""
+    def orders(self, begin: int = 0) -> Any:
+        """Return the orders that have ended so far, from one of them on."""
         present = self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS)
-        return np.concatenate((*self._kept["ends"], present))
+        return _from((*self._kept["ends"], present), begin)
 
     def finish(self) -> Finished:
         """Run to the end, once."""
@@ -198,3 +198,13 @@ class Run:
             program=self.program,
             account=self.account,
         )
+
+
+def _from(parts: Sequence[Any], begin: int) -> Any:
+    """Join tables of rows, without the first rows of all; the last part is there in any case."""
+    wanted = []
+    for part in parts[:-1]:
+        if begin < len(part):
+            wanted.append(part[begin:])
+        begin = max(begin - len(part), 0)
+    return np.concatenate((*wanted, parts[-1][begin:]))
