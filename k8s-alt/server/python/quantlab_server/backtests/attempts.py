@@ -95,7 +95,7 @@ class _Watched:
         self.payout: Payout | None = None
         self._counts_trades = any(isinstance(one, terms.Consistency) for one in self.profile.rules)
         self._least_minor = initial + least_profit_minor(self.profile)
-        self._fills = self._orders = 0
+        self._fills = self._orders = self._rolls = 0
         self._positions = [0] * len(self.owner.instruments)
 
     def ended(self, outcome: str, cause: str, days: int) -> Attempt:
@@ -116,6 +116,7 @@ class _Watched:
         fills, ended = self.run.fills(self._fills), self.run.orders(self._orders)
         self._fills, self._orders = self._fills + len(fills), self._orders + len(ended)
         working = Working(self.run, ended)
+        self._begin_day()
         if self._passes_within(fills, working):
             return PASSED, ""
         self._settle(fills)
@@ -124,16 +125,28 @@ class _Watched:
         if is_last:
             return None
         reset_ns = self.account.day.next_reset_ns
-        self.account = self._rolled(reset_ns)
         if m[at.HELD] == 0 and working.at(reset_ns) == 0:
-            self._see_payout(number)
+            rolled = self._rolled(reset_ns)
+            self._see_payout(rolled, number)
             paid = self.payout is not None and not self.asks
-            if paid or self._is_passed(self.account):
-                self.end_ns = reset_ns
+            if paid or self._is_passed(rolled):
+                self.account, self.end_ns = rolled, reset_ns
                 return PASSED, ""
-        next_ns = int(self.run.quotes[self.run.taken, at.Q_NS])
-        self.account = self._rolled(next_ns)
         return None
+
+    def _begin_day(self) -> None:
+        """Close the day before with what the engine has logged of it, and begin the present one."""
+        m = self.run.block
+        if m[at.ROLLS] == self._rolls:
+            return
+        self._rolls = int(m[at.ROLLS])
+        begin = m[at.ROLLS_AT] + (self._rolls - 1) * at.ROLL_WORDS
+        row = m[begin : begin + at.ROLL_WORDS].tolist()
+        balance = row[at.D_BALANCE]
+        day = replace(self.account.day, realised_minor=row[at.D_REALISED])
+        ended = replace(self.account, balance_minor=balance, day=day)
+        now_ns = int(m[at.DAY_START])
+        self.account = roll_day(ended, self.profile, balance, row[at.D_EQUITY], now_ns)
 
     def _rolled(self, now_ns: int) -> Account:
         equity = int(equity_now(self.run.block))
@@ -156,7 +169,7 @@ class _Watched:
     def _end(self) -> tuple[str, str]:
         m = self.run.block
         if m[at.END] == at.BREACHED:
-            return FAILED, equity_rules(self.profile)[m[at.BREACH]].rule_id
+            return FAILED, _broken(m, self.profile)[0]
         return STOPPED, "endless_events" if m[at.END] == at.ENDLESS else abi.TRAPS[m[at.TRAP]]
 
     def _passes_within(self, fills: Any, working: Working) -> bool:
@@ -197,8 +210,7 @@ class _Watched:
         m = self.run.block
         until_ns, count = at.NEVER_HIGH, len(fills) + 1
         if m[at.BREACH] >= 0:
-            rule = m[at.RULES_AT] + m[at.BREACH] * at.RULE_WORDS
-            until_ns = int(m[rule + at.RULE_BROKEN_AT])
+            until_ns = _broken(m, self.profile)[1]
         if m[at.STATUS] == at.LOCKED and m[at.HELD] == 0:
             # A lock closes all, or came with what closed last.
             count = max([0, *(np.flatnonzero(flat[1:]) + 1).tolist()])
@@ -232,10 +244,17 @@ class _Watched:
         asked = goals(self.profile, account) if account.status == "active" else ()
         return bool(asked) and all(goal.met for goal in asked)
 
-    def _see_payout(self, number: int) -> None:
+    def _see_payout(self, account: Account, number: int) -> None:
         """Note the first payout: all there is, as soon as its gates are open at a reset."""
         if self.payouts is None or self.payout is not None:
             return
-        found = offer(self.account, self.profile, self.payouts, None, None)
+        found = offer(account, self.profile, self.payouts, None, None)
         if found.open:
             self.payout = Payout(found.trader_minor, number)
+
+
+def _broken(m: Any, profile: terms.Profile) -> tuple[str, int]:
+    """Return the rule that has disabled an account, and when it was broken first."""
+    number = int(m[at.BREACH])
+    words = m[at.RULES_AT] + number * at.RULE_WORDS
+    return equity_rules(profile)[number].rule_id, int(m[words + at.RULE_BROKEN_AT])
