@@ -237,7 +237,8 @@ class _Watched:
                 row[at.F_POSITION], row[at.F_COST], 0, row[at.F_CLOSED], row[at.F_OPENED]
             )
             instrument = self.owner.instruments[row[at.F_SYMBOL]]
-            tally = count_fill(tally, instrument, netted, row[at.F_PROFIT], row[at.F_FEE])
+            symbol, profit = instrument.symbol, row[at.F_PROFIT]
+            tally = count_fill(tally, instrument, symbol, netted, profit, row[at.F_FEE])
         return replace(account, tally=tally)
 
     def _is_passed(self, account: Account) -> bool:
