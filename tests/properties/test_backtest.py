@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import backtest_cases as cases
 from tests.support.backtest_cases import Asked, History
-from tests.support.engine_cases import NOW, catalog, profile
+from tests.support.engine_cases import NOW, profile
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -20,7 +20,15 @@ from quantlab.market.fill_model import FillModel, parse_fill_model
 from quantlab.market.quote import Quote
 
 HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "100"))
-SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500}
+SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500, "USDJPY": 155_000}
+# What is traded, in which currency: its profits are converted by the quotes there are.
+WORLDS = (
+    (("EURUSD",), "USD"),
+    (("EURUSD", "GBPUSD"), "USD"),
+    (("USDJPY",), "USD"),
+    (("EURUSD", "USDJPY"), "USD"),
+    (("EURUSD", "GBPUSD"), "EUR"),
+)
 KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched",
          "limit_if_touched")  # fmt: skip
 PROFILES = (
@@ -76,6 +84,7 @@ MODELS = (
     model(slippage={"kind": "spread_share", "sharePpm": 400_000}),
     model(slippage={"kind": "volume", "ticks": 5, "referenceSteps": 40}),
     model(latencyNs=SECOND_NS),
+    model(slippage={"kind": "random", "maxTicks": 9}),
 )
 
 off = st.integers(1, 60)
@@ -161,7 +170,7 @@ def exits(draw: st.DrawFn, one: Asked, tick: Quote) -> tuple[int | None, int | N
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    symbols = draw(st.sampled_from((("EURUSD",), ("EURUSD", "GBPUSD"))))
+    symbols, currency = draw(st.sampled_from(WORLDS))
     made = draw(ticks(symbols, draw(st.integers(5, 40))))
     asked: list[Asked] = []
     placed = 0
@@ -177,7 +186,7 @@ def histories(draw: st.DrawFn) -> History:
         symbols,
         {"*": draw(st.sampled_from(MODELS))},
         draw(st.sampled_from(TRADING)),
-        catalog(),
+        currency,
     )
 
 

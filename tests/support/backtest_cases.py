@@ -14,6 +14,8 @@ from quantlab.backtest.plain import PlainBlock, run_plain
 from quantlab.backtest.words import word_of
 from quantlab.engine.batch import BatchRun
 from quantlab.engine.commands import Command, Fill
+from quantlab.engine.draft import Draft
+from quantlab.engine.fill_models import first_draw, next_draw
 from quantlab.engine.inputs import Inputs
 from quantlab.engine.opening import Rules
 from quantlab.engine.replay import Decided
@@ -22,6 +24,7 @@ from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
+from quantlab.market.conversion import conversion_pair
 from quantlab.market.fill_model import FillModel, chosen_model
 from quantlab.market.quote import Quote
 from quantlab.qls import ir
@@ -65,6 +68,7 @@ class History:
     symbols: tuple[str, ...]
     models: dict[str, FillModel] = field(repr=False)
     trading: TradingTerms = field(default=STANDARD, repr=False)
+    currency: str = "USD"
     catalog: Catalog = field(default=catalog(), repr=False)
 
     def opening(self) -> Account:
@@ -76,14 +80,21 @@ class History:
         chosen = {
             one: chosen_model(self.models, one, known.fill_models[one]) for one in self.symbols
         }
+        instruments = tuple(known.instruments[one] for one in sorted(self.symbols))
+        pairs = {
+            one.quote_currency: conversion_pair(known, one.quote_currency, self.currency)
+            for one in instruments
+        }
         return BacktestAccount(
-            "USD",
+            self.currency,
             2,
             BALANCE,
             self.profile,
-            tuple(known.instruments[one] for one in sorted(self.symbols)),
+            instruments,
             chosen,
             self.trading,
+            conversions={one: pair for one, pair in pairs.items() if pair is not None},
+            seed=len(self.ticks),
         )
 
 
@@ -109,8 +120,32 @@ def live(history: History) -> tuple[BatchRun, list[Fill]]:
         )
         inputs = Inputs(tick.ts_ns + number + 1, tick.ts_ns, tick.seq, missing=missing)
         given.append(Decided(command, inputs, "", None, None))
-    with mock.patch("quantlab.engine.draft._age", _as_given):
-        return run, [fill for outcome in run.run(given) for fill in outcome.fills]
+    fills: list[Fill] = []
+    draws = Draws(history.account().seed, fills)
+    with (
+        mock.patch("quantlab.engine.draft._age", _as_given),
+        mock.patch("quantlab.engine.trading._seed", draws.seed_of),
+        mock.patch("quantlab.engine.fill_models.draw_of", draws.of_seed),
+    ):
+        for outcome in run.run(given):
+            fills.extend(outcome.fills)
+    return run, fills
+
+
+class Draws:
+    """Lets live fills draw as a backtest does: the number of a fill is its seed."""
+
+    def __init__(self, seed: int, fills: list[Fill]) -> None:
+        self.draws = [first_draw(seed)]
+        self.fills = fills
+
+    def seed_of(self, draft: Draft, _event_seq: int) -> int:
+        return len(self.fills) + len(draft.outcome.fills)
+
+    def of_seed(self, seed: int) -> int:
+        while len(self.draws) <= seed:
+            self.draws.append(next_draw(self.draws[-1]))
+        return self.draws[seed]
 
 
 def _as_given(held: tuple[str, Order]) -> int:

@@ -6,7 +6,8 @@ from typing import Final
 
 from quantlab.ledger.state import Account, Day
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
-from quantlab.market.fill_model import RANDOM_TICKS, FillModel
+from quantlab.market.conversion import Conversion
+from quantlab.market.fill_model import FillModel
 from quantlab.market.instrument import Instrument
 from quantlab.rules import terms
 
@@ -23,6 +24,8 @@ class BacktestAccount:
     """What a run begins with. instruments are in the order of their symbols.
 
     models has a fill model for each symbol; profile is resolved for the initial balance.
+    conversions says how a quote currency becomes the account's, where one is known. Slippage
+    drawn by chance is drawn from seed.
     """
 
     currency: str
@@ -33,6 +36,8 @@ class BacktestAccount:
     models: Mapping[str, FillModel]
     trading: TradingTerms = STANDARD
     offered: frozenset[str] = field(default_factory=frozenset)
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    seed: int = 0
 
     def check(self) -> None:
         """Raise NotRun for what a backtest does not carry out as live trading would."""
@@ -54,14 +59,21 @@ class BacktestAccount:
     def _check_instrument(self, instrument: Instrument) -> None:
         symbol = instrument.symbol
         if instrument.quote_currency != self.currency:
-            raise NotRun(
-                f"expected instruments quoted in {self.currency}, was {symbol} in"
-                f" {instrument.quote_currency}: a backtest converts no profits yet"
-            )
-        if self.models[symbol].slippage == RANDOM_TICKS:
-            raise NotRun(f"expected slippage that is not drawn by chance for {symbol}")
+            self._check_conversion(instrument)
         if self.trading.swap(instrument) is not None:
             raise NotRun(f"expected no swaps, was {symbol} with some: a backtest books none yet")
+
+    def _check_conversion(self, instrument: Instrument) -> None:
+        """Refuse an instrument whose profits no symbol of the run converts."""
+        known = self.conversions.get(instrument.quote_currency)
+        pair = f"{instrument.quote_currency} to {self.currency}"
+        if known is None:
+            raise NotRun(f"expected a pair that converts {pair} for {instrument.symbol}, was none")
+        if known.symbol not in {one.symbol for one in self.instruments}:
+            raise NotRun(
+                f"expected ticks of {known.symbol} too, which convert the profits of"
+                f" {instrument.symbol} from {pair}, was none"
+            )
 
     def opening(self, day: Day) -> Account:
         """Return the account as it is opened in a trading day."""

@@ -10,7 +10,9 @@ import numpy as np
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, NotRun
 from quantlab.backtest.words import word_of
+from quantlab.engine.fill_models import first_draw
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.market.conversion import Conversion
 from quantlab.market.instrument import Instrument
 from quantlab.qls.ir import Handler, Program
 from quantlab.rules import terms
@@ -108,6 +110,7 @@ def _put_account(m: Any, account: BacktestAccount, span: Span, resets: Sequence[
     m[at.EXPIRY] = at.NEVER_HIGH
     m[at.BREACH] = -1
     m[at.SYMBOLS] = len(account.instruments)
+    m[at.DRAW] = first_draw(account.seed)
     m[at.SAMPLE_EVERY] = max((span.last_ns - span.first_ns) // (at.SAMPLES_MAX // 2), SECOND_NS)
     m[at.MONEY_DIV] = word_of(float(10**account.currency_digits))
 
@@ -164,6 +167,16 @@ def _put_symbol(m: Any, s: int, account: BacktestAccount, instrument: Instrument
     }
     for word, value in words.items():
         m[w + word] = value
+    if instrument.quote_currency != account.currency:
+        _put_conversion(m, w, account, account.conversions[instrument.quote_currency])
+
+
+def _put_conversion(m: Any, w: int, account: BacktestAccount, conversion: Conversion) -> None:
+    symbols = [one.symbol for one in account.instruments]
+    m[at.CONVERSIONS] += 1
+    m[w + at.CONVERTED_BY] = symbols.index(str(conversion.symbol)) + 1
+    m[w + at.CONVERT_MULTIPLIES] = conversion.multiplies
+    m[w + at.CONVERT_NUM], m[w + at.CONVERT_DEN] = conversion.scale()
 
 
 def symbol_map(account: BacktestAccount, program: Program) -> tuple[int, ...]:

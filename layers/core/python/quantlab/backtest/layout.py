@@ -22,8 +22,8 @@ from typing import Final
     RESET_EQUITY, RESET_KNOWN,
     FILL_OWNER, FILL_SIDE, FILL_STEPS, FILL_TICKS, FILL_PROFIT, FILL_LEFT, FILL_SYMBOL,
     SCRATCH_AT, SCRATCH, ROUNDS, MONEY_DIV, OFFSETS_AT, OFFSETS, OFFSET, UTC_OFFSET, TRAP,
-    LAST_REASON, ZONE_NEXT, BOOKS_AT, ACCOUNT_WORDS,
-) = range(79)
+    LAST_REASON, ZONE_NEXT, BOOKS_AT, DRAW, CONVERSIONS, ACCOUNT_WORDS,
+) = range(81)
 
 # One symbol. The levels of equity are merged with those of orders in the first four.
 (
@@ -36,8 +36,9 @@ from typing import Final
     ORDERS, ORDERS_AT, LIQUIDATED, HAS_STREAMS,
     PRICE_MUL, PRICE_DIV, STEP_MUL, STEP_DIV, OFFERED,
     EQ_LOW_BID, EQ_HIGH_BID, EQ_LOW_ASK, EQ_HIGH_ASK, WORST_BID, WORST_ASK,
-    TAKEN_OF, TAKEN_BUY, TAKEN_SELL, SYMBOL_WORDS,
-) = range(47)
+    TAKEN_OF, TAKEN_BUY, TAKEN_SELL,
+    CONVERTED_BY, CONVERT_MULTIPLIES, CONVERT_NUM, CONVERT_DEN, SYMBOL_WORDS,
+) = range(51)
 
 # One order.
 (
@@ -63,11 +64,12 @@ from typing import Final
 # One timer: every PERIOD, or at each of its instants.
 (TIMER_NEXT, TIMER_PERIOD, TIMER_AT, TIMER_COUNT, TIMER_INDEX, TIMER_DUE, TIMER_WORDS) = range(7)
 
-# One fill of the log.
+# One fill of the log. Its rate is that of a loss, 0 where the run converts nothing.
 (
     F_NS, F_SEQ, F_ORDER, F_OWNER, F_SYMBOL, F_SIDE, F_STEPS, F_TICKS, F_SLIPPAGE, F_PROFIT, F_FEE,
-    F_BALANCE, F_CARRY, F_POSITION, F_CAUSE, F_OPENED, F_CLOSED, F_COST, F_LEFT, FILL_WORDS,
-) = range(20)
+    F_BALANCE, F_CARRY, F_POSITION, F_CAUSE, F_OPENED, F_CLOSED, F_COST, F_LEFT,
+    F_RATE_NUM, F_RATE_DEN, FILL_WORDS,
+) = range(22)
 
 # One order that has ended.
 (
@@ -117,6 +119,7 @@ ROOM: Final = 4
 UNSURE: Final = 1
 ROLLED: Final = 2
 LIQUIDATING: Final = 4
+CONVERTING: Final = 8
 
 # States of an order, `quantlab.engine.lifecycle` by number.
 GONE: Final = 0
@@ -148,6 +151,7 @@ REASONS: Final = (
     "price_off_tick", "trigger_reached", "would_trade", "invalid_stop_loss", "invalid_take_profit",
     "would_not_reduce", "no_position", "too_many_orders", "no_quote", "instrument_allowlist",
     "daily_loss", "expired_already", "unknown_parent", "group_refused", "run_ended",
+    "no_conversion_quote",
 )  # fmt: skip
 (
     NO_REASON, NOT_FILLED, BY_OCO, BY_OUO, EXIT_FILLED, PARENT_ENDED, POSITION_CLOSED, REQUESTED,
@@ -155,8 +159,8 @@ REASONS: Final = (
     QUANTITY_OFF_STEP, QUANTITY_TOO_SMALL, QUANTITY_TOO_LARGE, PRICE_OFF_TICK, TRIGGER_REACHED,
     WOULD_TRADE, INVALID_STOP_LOSS, INVALID_TAKE_PROFIT, WOULD_NOT_REDUCE, NO_POSITION,
     TOO_MANY_ORDERS, NO_QUOTE, INSTRUMENT_ALLOWLIST, BLOCKED, EXPIRED_ALREADY, UNKNOWN_PARENT,
-    GROUP_REFUSED, RUN_ENDED,
-) = range(32)  # fmt: skip
+    GROUP_REFUSED, RUN_ENDED, NO_CONVERSION,
+) = range(33)  # fmt: skip
 
 # Why a fill came about.
 CAUSES: Final = ("signal", "working", "rule")

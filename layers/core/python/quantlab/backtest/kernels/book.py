@@ -3,7 +3,7 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels.worth import symbol_at
+from quantlab.backtest.kernels.quotes import symbol_at
 from quantlab.engine.pricing import (
     market_limit,
     stop_reached,

@@ -21,6 +21,7 @@ from quantlab.backtest.kernels.judge import (
     mop_up,
     name,
 )
+from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
     COMMAND_WORDS,
     EXIT_TRAIL,
@@ -42,7 +43,7 @@ from quantlab.backtest.kernels.reading import (
     read_stop,
     read_target,
 )
-from quantlab.backtest.kernels.worth import is_fresh, note_worst, symbol_at, tune
+from quantlab.backtest.kernels.worth import note_worst, tune
 from quantlab.backtest.words import double_of
 
 (PLACE, CANCEL, CANCEL_ALL, CLOSE, FLATTEN, REVERSE) = range(6)

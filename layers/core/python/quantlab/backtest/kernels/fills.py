@@ -12,12 +12,13 @@ from quantlab.backtest.kernels.book import (
     order_at,
     trail,
 )
-from quantlab.backtest.kernels.worth import clear_levels, symbol_at
-from quantlab.engine.fill_models import plan_fill
+from quantlab.backtest.kernels.quotes import converted, may_convert, rate_of, symbol_at
+from quantlab.backtest.kernels.worth import clear_levels
+from quantlab.engine.fill_models import next_draw, plan_fill
 from quantlab.kernel.arith import book, muldiv
 from quantlab.ledger.fees import charged_fee_micro, raw_fee_micro
 from quantlab.ledger.scalars import fits, netted
-from quantlab.market.fill_model import ANY_SIZE
+from quantlab.market.fill_model import ANY_SIZE, RANDOM_TICKS
 
 NOTHING = 0
 PLANNED = 1
@@ -79,7 +80,7 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
         m[w + at.SLIPPAGE],
         m[w + at.AMOUNT],
         m[w + at.REFERENCE],
-        0,
+        m[at.DRAW],
     )
     if steps == 0:
         if m[o + at.TYPE] == at.MARKET and wanted != 0:
@@ -90,6 +91,8 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
     size, cost, gain, _, _ = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
     if not fits(size, cost, gain, price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]):
         return at.POSITION_TOO_LARGE, 0, 0, 0
+    if not may_convert(m, w, m[at.NOW]):
+        return at.NO_CONVERSION, 0, 0, 0
     return PLANNED, steps, price, slipped
 
 
@@ -110,8 +113,11 @@ def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, caus
     size, cost, gain, closed, opened = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
     profit = 0
     if closed > 0:
-        profit = charge(m, muldiv(gain, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]))
-    fee = charge_fee(m, w, o, steps, price)
+        worth = muldiv(gain, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN])
+        profit = charge(m, worth if m[w + at.CONVERTED_BY] == 0 else converted(m, w, worth))
+    fee = charge_fee(m, w, o, steps, price, gain)
+    if m[w + at.SLIPPAGE] == RANDOM_TICKS:
+        m[at.DRAW] = next_draw(m[at.DRAW])
     if opened > 0:
         m[at.TRADED] = 1
     m[o + at.FILLED] += steps
@@ -127,8 +133,9 @@ def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, caus
     log_fill(m, s, o, steps, price, slipped, profit, fee, cause, opened, closed)
 
 
-def charge_fee(m: Any, w: int, o: int, steps: int, price: int) -> int:
-    """Book what a fill costs; return that in minor units."""
+def charge_fee(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> int:
+    """Book what a fill costs, converted as its gain is; return that in minor units."""
+    rate_num, rate_den = rate_of(m, w, gain)
     raw = raw_fee_micro(
         steps,
         price,
@@ -137,8 +144,8 @@ def charge_fee(m: Any, w: int, o: int, steps: int, price: int) -> int:
         m[w + at.FEE_NUM],
         m[w + at.FEE_DEN],
         m[w + at.FEE_PPM],
-        1,
-        1,
+        rate_num,
+        rate_den,
     )
     micro = charged_fee_micro(raw, m[o + at.FILLED] > 0, m[o + at.RAW_FEE], m[w + at.FEE_LEAST])
     m[o + at.RAW_FEE] += raw
@@ -179,6 +186,8 @@ def log_fill(
     m[f + at.F_CLOSED] = closed
     m[f + at.F_COST] = m[w + at.COST]
     m[f + at.F_LEFT] = m[o + at.STEPS] - m[o + at.FILLED]
+    if m[at.CONVERSIONS] != 0:
+        m[f + at.F_RATE_NUM], m[f + at.F_RATE_DEN] = rate_of(m, w, -1)
 
 
 def follow_fill(m: Any, s: int, o: int, steps: int) -> None:
@@ -267,6 +276,8 @@ def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
         if reason != at.NO_REASON:
             drop(m, s, o, at.CANCELLED_STATE, reason)
             return True
+    if planned[0] == at.NO_CONVERSION:
+        return False
     if planned[0] > PLANNED:
         drop(m, s, o, at.CANCELLED_STATE, planned[0])
         return True

@@ -5,15 +5,8 @@ from typing import Any
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import cancel_symbol, no_limit
 from quantlab.backtest.kernels.fills import PLANNED, begin_command, fill_order, plan
-from quantlab.backtest.kernels.worth import (
-    equity_now,
-    is_fresh,
-    is_known,
-    is_news,
-    note_equity,
-    rule_floor,
-    symbol_at,
-)
+from quantlab.backtest.kernels.quotes import is_fresh, may_convert, symbol_at
+from quantlab.backtest.kernels.worth import equity_now, is_known, is_news, note_equity, rule_floor
 from quantlab.rules.scalars import is_under, next_mark
 
 
@@ -152,8 +145,8 @@ def close_rest(m: Any) -> None:
     """Close what is left of the positions: once at each new quote of a symbol."""
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
-        fresh = m[w + at.QUOTE_SEQ] != m[w + at.LIQUIDATED]
-        if m[w + at.SIZE] != 0 and fresh and is_fresh(m, w, m[at.NOW]):
+        new = m[w + at.QUOTE_SEQ] != m[w + at.LIQUIDATED] and is_fresh(m, w, m[at.NOW])
+        if m[w + at.SIZE] != 0 and new and may_convert(m, w, m[at.NOW]):
             m[w + at.LIQUIDATED] = m[w + at.QUOTE_SEQ]
             begin_command(m)
             close_now(m, s, abs(m[w + at.SIZE]), 0, at.BY_RULE)

@@ -10,14 +10,8 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import is_called, order_at, tidy, trail
 from quantlab.backtest.kernels.fills import attempt, begin_command
 from quantlab.backtest.kernels.judge import check_rules, enforce, enforce_at, mop_up
-from quantlab.backtest.kernels.worth import (
-    equity_now,
-    is_known,
-    note_equity,
-    note_worst,
-    symbol_at,
-    tune,
-)
+from quantlab.backtest.kernels.quotes import symbol_at
+from quantlab.backtest.kernels.worth import equity_now, is_known, note_equity, note_worst, tune
 from quantlab.rules.scalars import next_mark
 
 

@@ -15,7 +15,7 @@ from numba import types as numba_types
 from numba.core import config as numba_config
 
 from quantlab.backtest import words
-from quantlab.backtest.kernels import book, calls, clock, desk, loop, run, worth
+from quantlab.backtest.kernels import book, calls, clock, desk, loop, quotes, run, worth
 from quantlab.backtest.native.names import (
     ACT,
     ASK_EQUITY,
@@ -33,6 +33,7 @@ from quantlab.engine import fill_models
 
 _FILL_FUNCTIONS: Final = (
     fill_models.plan_fill, fill_models.slippage_ticks, fill_models.expected_ticks,
+    fill_models.next_draw,
 )  # fmt: skip
 # What numba says of its types is not what it takes.
 numba_: Any = numba
@@ -114,6 +115,8 @@ def _register() -> None:
         *_functions(worth),
         clock.add_to_bars,
         book.order_at,
+        quotes.symbol_at,
+        quotes.is_fresh,
         run.is_touched,
         run.take,
         run.has_ended,

@@ -11,6 +11,7 @@ from quantlab.backtest.kernels import (
     fills,
     judge,
     loop,
+    quotes,
     reading,
     run,
     worth,
@@ -20,8 +21,9 @@ from quantlab.engine import fill_models, pricing
 from quantlab.kernel import arith
 from quantlab.ledger import fees
 from quantlab.ledger import scalars as ledger_scalars
+from quantlab.market import rates
 from quantlab.rules import scalars as rules_scalars
 
-KERNELS: Final = (worth, book, fills, judge, clock, reading, desk, loop, run)
-SCALARS: Final = (arith, ledger_scalars, fees, pricing, rules_scalars)
+KERNELS: Final = (quotes, worth, book, fills, judge, clock, reading, desk, loop, run)
+SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)
 SOURCES: Final = (*KERNELS, *SCALARS, calls, words, layout, fill_models, names)

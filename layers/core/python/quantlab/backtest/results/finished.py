@@ -60,6 +60,7 @@ def of_finished(finished: Any, quotes: Any, days_per_year: int = TRADING_DAYS) -
         days_per_year=days_per_year,
         paths=paths_of(taken, len(account.instruments)),
         orders=_columns(finished.orders, ORDER_COLUMNS),
+        rates=_rates(finished),
     )
 
 
@@ -111,6 +112,13 @@ def paths_of(quotes: Any, symbols: int) -> dict[int, PricePath]:
         bid, ask = own[:, at.Q_BID], own[:, at.Q_ASK]
         paths[index] = PricePath(words(rows + 1), own[:, at.Q_NS], bid, bid, ask, ask)
     return paths
+
+
+def _rates(finished: Any) -> tuple[Any, Any] | None:
+    if not finished.block[at.CONVERSIONS]:
+        return None
+    found = _columns(finished.fills, {"num": at.F_RATE_NUM, "den": at.F_RATE_DEN})
+    return found["num"], found["den"]
 
 
 def _scale(instrument: Any) -> Scale:
