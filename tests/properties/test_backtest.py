@@ -71,6 +71,22 @@ TRADING = (
         }
     ),
 )
+SWAPS = {
+    "*": {"unit": "points", "long": "-6.55", "short": "2.1", "tripleDay": "wed"},
+    "USDJPY": {"unit": "money", "long": "1.7", "short": "-890.3"},
+}
+MARGINED = (
+    read_trading_terms({"swaps": SWAPS}),
+    read_trading_terms({"margin": {"leverage": {"*": "30"}, "stopOutPercent": "80"}}),
+    read_trading_terms(
+        {
+            "swaps": SWAPS,
+            "margin": {"leverage": {"EURUSD": "9.5", "GBPUSD": "20"}, "stopOutPercent": "130"},
+            "commissions": {"*": {"commissionMinorPerLot": "0", "commissionBasisPoints": "0.3"}},
+        }
+    ),
+    read_trading_terms({"margin": {"leverage": {"fx": "5"}}}),
+)
 
 
 def model(**fields: Any) -> FillModel:
@@ -185,7 +201,7 @@ def histories(draw: st.DrawFn) -> History:
         asked,
         symbols,
         {"*": draw(st.sampled_from(MODELS))},
-        draw(st.sampled_from(TRADING)),
+        draw(st.sampled_from(draw(st.sampled_from((TRADING, MARGINED))))),
         currency,
     )
 

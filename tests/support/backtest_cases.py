@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from quantlab.backtest import layout as at
@@ -98,7 +98,15 @@ class History:
         )
 
 
-def live(history: History) -> tuple[BatchRun, list[Fill]]:
+class Filled(NamedTuple):
+    """A fill of the live engine, and the money of the account after it."""
+
+    fill: Fill
+    balance_minor: int
+    carry_micro: int
+
+
+def live(history: History) -> tuple[BatchRun, list[Filled]]:
     """Let the live engine decide a history."""
     rules = Rules(
         history.profile,
@@ -120,7 +128,8 @@ def live(history: History) -> tuple[BatchRun, list[Fill]]:
         )
         inputs = Inputs(tick.ts_ns + number + 1, tick.ts_ns, tick.seq, missing=missing)
         given.append(Decided(command, inputs, "", None, None))
-    fills: list[Fill] = []
+    fills: list[Filled] = []
+    money = BALANCE, 0
     draws = Draws(history.account().seed, fills)
     with (
         mock.patch("quantlab.engine.draft._age", _as_given),
@@ -128,14 +137,20 @@ def live(history: History) -> tuple[BatchRun, list[Fill]]:
         mock.patch("quantlab.engine.fill_models.draw_of", draws.of_seed),
     ):
         for outcome in run.run(given):
-            fills.extend(outcome.fills)
+            # Swap is booked as a day rolls, before anything is filled.
+            for booked in () if outcome.life is None else outcome.life.bookings:
+                money = booked.entry.balance_minor, booked.entry.carry_micro
+            for fill in outcome.fills:
+                if fill.entries:
+                    money = fill.entries[-1].balance_minor, fill.entries[-1].carry_micro
+                fills.append(Filled(fill, *money))
     return run, fills
 
 
 class Draws:
     """Lets live fills draw as a backtest does: the number of a fill is its seed."""
 
-    def __init__(self, seed: int, fills: list[Fill]) -> None:
+    def __init__(self, seed: int, fills: list[Filled]) -> None:
         self.draws = [first_draw(seed)]
         self.fills = fills
 
@@ -332,20 +347,15 @@ def fills_of(m: Sequence[int], history: History) -> list[tuple[Any, ...]]:
     return found
 
 
-def live_fills(fills: Sequence[Fill]) -> list[tuple[Any, ...]]:
+def live_fills(fills: Sequence[Filled]) -> list[tuple[Any, ...]]:
     """Return the same of the fills of the live engine."""
-    balance, carry = BALANCE, 0
-    found = []
-    for fill in fills:
-        if fill.entries:
-            balance, carry = fill.entries[-1].balance_minor, fill.entries[-1].carry_micro
-        found.append(
-            (
-                fill.quote_seq, fill.symbol, fill.side, fill.size_steps, fill.price_ticks,
-                fill.slippage_ticks, fill.realised_minor, fill.commission_minor, balance, carry,
-            )
-        )  # fmt: skip
-    return found
+    return [
+        (
+            fill.quote_seq, fill.symbol, fill.side, fill.size_steps, fill.price_ticks,
+            fill.slippage_ticks, fill.realised_minor, fill.commission_minor, balance, carry,
+        )
+        for fill, balance, carry in fills
+    ]  # fmt: skip
 
 
 def ended(state: dict[str, Any]) -> dict[str, Any]:

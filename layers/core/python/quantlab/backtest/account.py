@@ -46,8 +46,6 @@ class BacktestAccount:
             raise NotRun(f"expected distinct instruments by symbol, was {', '.join(symbols)}")
         for instrument in self.instruments:
             self._check_instrument(instrument)
-        if self.trading.asks_margin:
-            raise NotRun("expected an account without margin: a backtest asks none yet")
         for rule in self.profile.rules:
             gate = isinstance(rule, terms.Consistency) and rule.severity == terms.GATE
             if not isinstance(rule, (*FLOORS, *GOALS)) and not gate:
@@ -57,11 +55,8 @@ class BacktestAccount:
                 )
 
     def _check_instrument(self, instrument: Instrument) -> None:
-        symbol = instrument.symbol
         if instrument.quote_currency != self.currency:
             self._check_conversion(instrument)
-        if self.trading.swap(instrument) is not None:
-            raise NotRun(f"expected no swaps, was {symbol} with some: a backtest books none yet")
 
     def _check_conversion(self, instrument: Instrument) -> None:
         """Refuse an instrument whose profits no symbol of the run converts."""

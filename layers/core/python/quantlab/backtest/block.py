@@ -12,8 +12,10 @@ from quantlab.backtest.account import BacktestAccount, NotRun
 from quantlab.backtest.words import word_of
 from quantlab.engine.fill_models import first_draw
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.ledger.swap import night_value, nights_of
 from quantlab.market.conversion import Conversion
 from quantlab.market.instrument import Instrument
+from quantlab.market.quote import BUY, SELL
 from quantlab.qls.ir import Handler, Program
 from quantlab.rules import terms
 from quantlab.rules.calendar import day_of, local_time, wall_instant_ns
@@ -61,6 +63,7 @@ def new_block(account: BacktestAccount, program: Program | None, span: Span) -> 
         _put_symbol(m, s, account, instrument)
     m[m[at.DAYS_AT] : m[at.DAYS_AT] + len(resets)] = resets
     m[m[at.OFFSETS_AT] : m[at.OFFSETS_AT] + len(zone)] = zone
+    _put_nights(m, account, resets)
     m[at.OFFSETS], m[at.ZONE_NEXT] = len(zone) // 2, zone[0]
     if program is not None:
         _put_program(m, account, program)
@@ -86,6 +89,7 @@ def _section_sizes(
         at.TIMERS_AT: timers * at.TIMER_WORDS + sum(len(one) for one in daily),
         at.MAP_AT: mapped,
         at.DAYS_AT: resets,
+        at.NIGHTS_AT: resets * symbols,
         at.OFFSETS_AT: zone,
         at.SCRATCH_AT: at.SCRATCH_MAX * at.ORDER_WORDS,
         at.ROLLS_AT: (resets + 1) * at.ROLL_WORDS,
@@ -111,6 +115,8 @@ def _put_account(m: Any, account: BacktestAccount, span: Span, resets: Sequence[
     m[at.BREACH] = -1
     m[at.SYMBOLS] = len(account.instruments)
     m[at.DRAW] = first_draw(account.seed)
+    m[at.STOP_BELOW] = at.NEVER_LOW
+    m[at.STOP_OUT] = account.trading.stop_out_ppm or 0
     m[at.SAMPLE_EVERY] = max((span.last_ns - span.first_ns) // (at.SAMPLES_MAX // 2), SECOND_NS)
     m[at.MONEY_DIV] = word_of(float(10**account.currency_digits))
 
@@ -167,8 +173,28 @@ def _put_symbol(m: Any, s: int, account: BacktestAccount, instrument: Instrument
     }
     for word, value in words.items():
         m[w + word] = value
+    leverage = account.trading.leverage(instrument)
+    if leverage is not None:
+        m[w + at.LEVERAGE_NUM], m[w + at.LEVERAGE_DEN] = leverage
     if instrument.quote_currency != account.currency:
         _put_conversion(m, w, account, account.conversions[instrument.quote_currency])
+
+
+def _put_nights(m: Any, account: BacktestAccount, resets: Sequence[int]) -> None:
+    """Write how many nights each reset counts for each symbol."""
+    day = account.profile.day
+    for s, instrument in enumerate(account.instruments):
+        terms_ = account.trading.swap(instrument)
+        if terms_ is None:
+            continue
+        m[at.SWAPPED] += 1
+        w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
+        m[w + at.LONG_NUM], m[w + at.LONG_DEN] = night_value(terms_, instrument, BUY)
+        m[w + at.SHORT_NUM], m[w + at.SHORT_DEN] = night_value(terms_, instrument, SELL)
+        for number, reset_ns in enumerate(resets):
+            weekday = local_time(reset_ns - SECOND_NS, day.time_zone).weekday()
+            place = m[at.NIGHTS_AT] + number * m[at.SYMBOLS] + s
+            m[place] = nights_of(weekday, terms_.triple_day)
 
 
 def _put_conversion(m: Any, w: int, account: BacktestAccount, conversion: Conversion) -> None:

@@ -22,8 +22,9 @@ from typing import Final
     RESET_EQUITY, RESET_KNOWN,
     FILL_OWNER, FILL_SIDE, FILL_STEPS, FILL_TICKS, FILL_PROFIT, FILL_LEFT, FILL_SYMBOL,
     SCRATCH_AT, SCRATCH, ROUNDS, MONEY_DIV, OFFSETS_AT, OFFSETS, OFFSET, UTC_OFFSET, TRAP,
-    LAST_REASON, ZONE_NEXT, BOOKS_AT, DRAW, CONVERSIONS, ACCOUNT_WORDS,
-) = range(81)
+    LAST_REASON, ZONE_NEXT, BOOKS_AT, DRAW, CONVERSIONS, STOP_OUT, STOP_BELOW, SWAPPED,
+    SWAPS, NIGHTS_AT, ACCOUNT_WORDS,
+) = range(86)
 
 # One symbol. The levels of equity are merged with those of orders in the first four.
 (
@@ -37,8 +38,9 @@ from typing import Final
     PRICE_MUL, PRICE_DIV, STEP_MUL, STEP_DIV, OFFERED,
     EQ_LOW_BID, EQ_HIGH_BID, EQ_LOW_ASK, EQ_HIGH_ASK, WORST_BID, WORST_ASK,
     TAKEN_OF, TAKEN_BUY, TAKEN_SELL,
-    CONVERTED_BY, CONVERT_MULTIPLIES, CONVERT_NUM, CONVERT_DEN, SYMBOL_WORDS,
-) = range(51)
+    CONVERTED_BY, CONVERT_MULTIPLIES, CONVERT_NUM, CONVERT_DEN,
+    LEVERAGE_NUM, LEVERAGE_DEN, LONG_NUM, LONG_DEN, SHORT_NUM, SHORT_DEN, STOPPED, SYMBOL_WORDS,
+) = range(58)
 
 # One order.
 (
@@ -151,7 +153,7 @@ REASONS: Final = (
     "price_off_tick", "trigger_reached", "would_trade", "invalid_stop_loss", "invalid_take_profit",
     "would_not_reduce", "no_position", "too_many_orders", "no_quote", "instrument_allowlist",
     "daily_loss", "expired_already", "unknown_parent", "group_refused", "run_ended",
-    "no_conversion_quote",
+    "no_conversion_quote", "margin_insufficient", "margin_stop_out",
 )  # fmt: skip
 (
     NO_REASON, NOT_FILLED, BY_OCO, BY_OUO, EXIT_FILLED, PARENT_ENDED, POSITION_CLOSED, REQUESTED,
@@ -159,12 +161,12 @@ REASONS: Final = (
     QUANTITY_OFF_STEP, QUANTITY_TOO_SMALL, QUANTITY_TOO_LARGE, PRICE_OFF_TICK, TRIGGER_REACHED,
     WOULD_TRADE, INVALID_STOP_LOSS, INVALID_TAKE_PROFIT, WOULD_NOT_REDUCE, NO_POSITION,
     TOO_MANY_ORDERS, NO_QUOTE, INSTRUMENT_ALLOWLIST, BLOCKED, EXPIRED_ALREADY, UNKNOWN_PARENT,
-    GROUP_REFUSED, RUN_ENDED, NO_CONVERSION,
-) = range(33)  # fmt: skip
+    GROUP_REFUSED, RUN_ENDED, NO_CONVERSION, MARGIN_INSUFFICIENT, MARGIN_STOP_OUT,
+) = range(35)  # fmt: skip
 
 # Why a fill came about.
-CAUSES: Final = ("signal", "working", "rule")
-(BY_SIGNAL, BY_QUOTE, BY_RULE) = range(3)
+CAUSES: Final = ("signal", "working", "rule", "margin_stop_out")
+(BY_SIGNAL, BY_QUOTE, BY_RULE, BY_STOP_OUT) = range(4)
 
 NEVER_LOW: Final = -(1 << 62)
 NEVER_HIGH: Final = 1 << 62

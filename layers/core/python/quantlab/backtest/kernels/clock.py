@@ -4,6 +4,7 @@ from typing import Any
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import expire_due
+from quantlab.backtest.kernels.overnight import charge_swaps
 from quantlab.backtest.kernels.worth import breach_level, equity_now, is_known
 from quantlab.rules.scalars import BASIS_EQUITY, BASIS_INITIAL
 
@@ -38,6 +39,8 @@ def plan_next(m: Any) -> None:
 def roll_day(m: Any, now: int) -> None:
     """Begin the trading day that holds now, as of its reset: see `rules.day.roll_day`.
 
+    Swap is booked first: it is part of the day that ends.
+
     Equity at the reset uses the last quotes before it, old ones too; the account is judged by it
     once the new quote is there, unless one of them was too old by then.
     """
@@ -45,6 +48,8 @@ def roll_day(m: Any, now: int) -> None:
     while index + 1 < m[at.DAYS] and m[m[at.DAYS_AT] + index + 1] <= now:
         index += 1
     reset = m[m[at.DAYS_AT] + index]
+    if m[at.SWAPPED] != 0 and m[at.HELD] != 0:
+        charge_swaps(m, m[at.DAY] + 1, index)
     equity = equity_now(m)
     log_day(m, reset, equity)
     if m[at.BASIS] == BASIS_EQUITY:

@@ -21,6 +21,8 @@ from quantlab.backtest.kernels.judge import (
     mop_up,
     name,
 )
+from quantlab.backtest.kernels.margin import is_waiting as waits
+from quantlab.backtest.kernels.margin import refused_orders, stop_out_below
 from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
     COMMAND_WORDS,
@@ -43,6 +45,7 @@ from quantlab.backtest.kernels.reading import (
     read_stop,
     read_target,
 )
+from quantlab.backtest.kernels.stopping import stop_out
 from quantlab.backtest.kernels.worth import note_worst, tune
 from quantlab.backtest.words import double_of
 
@@ -73,11 +76,15 @@ def act(m: Any, out: Any) -> None:
         else:
             close(m, out, r, first + i)
         mop_up(m)
+        if m[at.STOP_OUT] != 0:
+            stop_out(m)
     settle_books(m)
 
 
 def settle_books(m: Any) -> None:
     """Set every level anew after something has happened."""
+    if m[at.STOP_OUT] != 0:
+        m[at.STOP_BELOW] = stop_out_below(m)
     tune(m)
     for s in range(m[at.SYMBOLS]):
         tidy(m, s)
@@ -120,6 +127,8 @@ def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
     if at_once:
         planned = plan(m, s, o)
         reason = planned[0] if planned[0] > PLANNED else reason
+    if reason == at.NO_REASON and m[w + at.LEVERAGE_NUM] != 0 and any_waits(m):
+        reason = refused_orders(m, s, _ON_SCRATCH)
     if reason != at.NO_REASON:
         turn_down(m, out, i, count, first, reason)
         return
@@ -152,9 +161,13 @@ def refuse_group(m: Any, out: Any, i: int, count: int, first: int) -> None:
             refuse(m, m[m[at.MAP_AT] + out[q + SYMBOL]], o, first + j, at.GROUP_REFUSED)
 
 
-def waits(m: Any, o: int) -> bool:
-    """Say whether an order is kept until a quote is for it; a plain market order fills now."""
-    return m[o + at.TYPE] != at.MARKET or m[o + at.ACTIVE] > 0
+def any_waits(m: Any) -> bool:
+    """Say whether one of a command's orders is to wait by itself."""
+    for k in range(_ON_SCRATCH, m[at.SCRATCH]):
+        o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
+        if m[o + at.STATE] != at.PENDING_PARENT and waits(m, o):
+            return True
+    return False
 
 
 def overfull(m: Any) -> int:

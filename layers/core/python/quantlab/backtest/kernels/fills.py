@@ -12,13 +12,14 @@ from quantlab.backtest.kernels.book import (
     order_at,
     trail,
 )
+from quantlab.backtest.kernels.margin import refused_fill
 from quantlab.backtest.kernels.quotes import converted, may_convert, rate_of, symbol_at
 from quantlab.backtest.kernels.worth import clear_levels
 from quantlab.engine.fill_models import next_draw, plan_fill
 from quantlab.kernel.arith import book, muldiv
 from quantlab.ledger.fees import charged_fee_micro, raw_fee_micro
 from quantlab.ledger.scalars import fits, netted
-from quantlab.market.fill_model import ANY_SIZE, RANDOM_TICKS
+from quantlab.market.fill_model import ANY_SIZE, DISPLAYED, RANDOM_TICKS
 
 NOTHING = 0
 PLANNED = 1
@@ -44,6 +45,14 @@ def taken(m: Any, w: int, side: int) -> int:
         m[w + at.TAKEN_BUY] = 0
         m[w + at.TAKEN_SELL] = 0
     return m[w + at.TAKEN_BUY] if side > 0 else m[w + at.TAKEN_SELL]
+
+
+def has_size(m: Any, w: int, side: int) -> bool:
+    """Say whether the quote has any size left for a market order of a side, or needs none."""
+    rule, shown = m[w + at.SIZE_RULE], m[w + at.ASK_SIZE] if side > 0 else m[w + at.BID_SIZE]
+    if rule == ANY_SIZE or (shown == 0 and rule != DISPLAYED):
+        return True
+    return shown > taken(m, w, side)
 
 
 def use_up(m: Any, w: int, side: int, steps: int) -> None:
@@ -88,12 +97,24 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
         return NOTHING, 0, 0, 0
     if m[o + at.TIME] == at.FOK and steps < left:
         return NOTHING, 0, 0, 0
-    size, cost, gain, _, _ = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
+    reason = unaffordable(m, s, o, steps, price)
+    return (PLANNED, steps, price, slipped) if reason == at.NO_REASON else (reason, 0, 0, 0)
+
+
+def unaffordable(m: Any, s: int, o: int, steps: int, price: int) -> int:
+    """Say why a fill cannot be booked: its size, its conversion or its margin; else NO_REASON."""
+    w = symbol_at(m, s)
+    size, cost, gain, _, opened = netted(
+        m[w + at.SIZE], m[w + at.COST], m[o + at.SIDE], steps, price
+    )
     if not fits(size, cost, gain, price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]):
-        return at.POSITION_TOO_LARGE, 0, 0, 0
+        return at.POSITION_TOO_LARGE
     if not may_convert(m, w, m[at.NOW]):
-        return at.NO_CONVERSION, 0, 0, 0
-    return PLANNED, steps, price, slipped
+        return at.NO_CONVERSION
+    if opened > 0 and m[w + at.LEVERAGE_NUM] != 0:
+        _, fee = fee_of(m, w, o, steps, price, gain)
+        return refused_fill(m, s, o, size, cost, steps, fee)
+    return at.NO_REASON
 
 
 def charge(m: Any, amount_micro: int) -> int:
@@ -133,8 +154,11 @@ def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, caus
     log_fill(m, s, o, steps, price, slipped, profit, fee, cause, opened, closed)
 
 
-def charge_fee(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> int:
-    """Book what a fill costs, converted as its gain is; return that in minor units."""
+def fee_of(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> tuple[int, int]:
+    """Return what a fill costs before its order's minimum and what is charged, in millionths.
+
+    It is converted as the fill's gain is.
+    """
     rate_num, rate_den = rate_of(m, w, gain)
     raw = raw_fee_micro(
         steps,
@@ -147,7 +171,13 @@ def charge_fee(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> int
         rate_num,
         rate_den,
     )
-    micro = charged_fee_micro(raw, m[o + at.FILLED] > 0, m[o + at.RAW_FEE], m[w + at.FEE_LEAST])
+    least, before = m[w + at.FEE_LEAST], m[o + at.RAW_FEE]
+    return raw, charged_fee_micro(raw, m[o + at.FILLED] > 0, before, least)
+
+
+def charge_fee(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> int:
+    """Book what a fill costs; return that in minor units."""
+    raw, micro = fee_of(m, w, o, steps, price, gain)
     m[o + at.RAW_FEE] += raw
     if micro <= 0:
         return 0
@@ -276,7 +306,7 @@ def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
         if reason != at.NO_REASON:
             drop(m, s, o, at.CANCELLED_STATE, reason)
             return True
-    if planned[0] == at.NO_CONVERSION:
+    if planned[0] == at.NO_CONVERSION or planned[0] == at.NO_QUOTE:
         return False
     if planned[0] > PLANNED:
         drop(m, s, o, at.CANCELLED_STATE, planned[0])

@@ -116,7 +116,7 @@ def tune(m: Any) -> None:
     if m[at.HELD] == 0:
         return
     total = open_value(m)
-    down, up = breach_level(m), m[at.PEAK]
+    down, up = max(breach_level(m), m[at.STOP_BELOW]), m[at.PEAK]
     if m[at.HELD] > 1:
         down = max(down, up - m[at.DRAWDOWN])
     if m[at.BASIS] == BASIS_EQUITY:

@@ -11,19 +11,28 @@ from quantlab.backtest.kernels import (
     fills,
     judge,
     loop,
+    margin,
+    overnight,
     quotes,
     reading,
     run,
+    stopping,
     worth,
 )
 from quantlab.backtest.native import names
 from quantlab.engine import fill_models, pricing
+from quantlab.engine import margin as live_margin
 from quantlab.kernel import arith
-from quantlab.ledger import fees
+from quantlab.ledger import fees, swap
 from quantlab.ledger import scalars as ledger_scalars
 from quantlab.market import rates
 from quantlab.rules import scalars as rules_scalars
 
-KERNELS: Final = (quotes, worth, book, fills, judge, clock, reading, desk, loop, run)
+KERNELS: Final = (
+    *(quotes, worth, book, margin, fills, judge, stopping, overnight, clock, reading, desk, loop),
+    run,
+)
 SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)
-SOURCES: Final = (*KERNELS, *SCALARS, calls, words, layout, fill_models, names)
+SOURCES: Final = (
+    *(*KERNELS, *SCALARS, calls, words, layout, fill_models, names, live_margin, swap),
+)

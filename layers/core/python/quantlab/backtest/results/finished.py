@@ -61,6 +61,7 @@ def of_finished(finished: Any, quotes: Any, days_per_year: int = TRADING_DAYS) -
         paths=paths_of(taken, len(account.instruments)),
         orders=_columns(finished.orders, ORDER_COLUMNS),
         rates=_rates(finished),
+        swap_minor=int(block[at.SWAPS]),
     )
 
 
