@@ -18,8 +18,10 @@ from quantlab.ledger.trading_terms import STANDARD, read_trading_terms
 from quantlab.market.document import Node
 from quantlab.market.fill_model import FillModel, parse_fill_model
 from quantlab.market.quote import Quote
+from quantlab.rules.surroundings import NewsCalendar, NewsEvent
 
 HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "100"))
+NEWS_AFTER_S = 3_000
 SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500, "USDJPY": 155_000}
 # What is traded, in which currency: its profits are converted by the quotes there are.
 WORLDS = (
@@ -56,6 +58,77 @@ PROFILES = (
         made_rule("max_drawdown", mode="static", loss=percent("0.6"), comparator="lt"),
     ),
 )  # fmt: skip
+DAYS = ("mon", "tue", "wed", "thu", "fri")
+WIDE = made_rule("daily_loss", anchor="balance", loss=percent("50"), comparator="lt")
+TIGHT = made_rule("max_drawdown", mode="trailing", basis="equity", loss=percent("1"),
+                  comparator="le")  # fmt: skip
+
+
+def windows(*spans: tuple[str, str], opening: str = "open", closing: str = "close") -> list[Any]:
+    return [{"days": [*DAYS], opening: one, closing: other} for one, other in spans]
+
+
+def hours(severity: str, action: str, reducing: str) -> dict[str, Any]:
+    return made_rule(
+        "trading_hours", severity, action=action, timeZone="Europe/London",
+        windows=windows(("02:00", "12:00"), ("13:00", "21:30")), reducingOrders=reducing,
+    )  # fmt: skip
+
+
+def flat_by(action: str, zone: str, *spans: tuple[str, str]) -> dict[str, Any]:
+    return made_rule(
+        "flat_by", "soft", action=action, timeZone=zone,
+        windows=windows(*spans, opening="at", closing="until"),
+    )  # fmt: skip
+
+
+CONDITIONS = (
+    profile(WIDE, hours("soft", "reject_orders", "allowed")),
+    profile(TIGHT, hours("soft", "lock_until_reset", "refused")),
+    profile(WIDE, hours("hard", "disable_account", "allowed")),
+    profile(WIDE, flat_by("flatten", "UTC", ("20:30", "23:00"), ("05:00", "06:00"))),
+    profile(
+        TIGHT,
+        flat_by("lock_until_reset", "America/New_York", ("16:00", "18:00")),
+        made_rule("inactivity", "hard", days=1),
+    ),
+    profile(
+        TIGHT,
+        made_rule("weekend_holding", "soft", action="flatten", timeZone="America/Chicago",
+                  sessions=windows(("17:00", "15:10")), longerThanHours=1, minutesBefore=10),
+        made_rule("instrument_allowlist", "soft", symbols=["EURUSD", "USDJPY"],
+                  reducingOrders="allowed"),
+    ),
+    profile(
+        WIDE,
+        made_rule("position_size", "soft", per="order", maxLots="3"),
+        made_rule("position_size", "warn", rule_id="much", per="position", maxLots="4"),
+        made_rule("order_limits", "soft", maxOrders=4, maxTrades=3, maxLots="12"),
+    ),
+    profile(
+        WIDE,
+        made_rule("scaling_plan", "soft",
+                  steps=[{"profitBelow": "10", "maxLots": "2"}, {"maxLots": "5"}]),
+        made_rule("position_size", "soft", action="lock_until_reset", per="account",
+                  maxLots="3.5", lotWeights=[{"symbol": "GBPUSD", "countsAs": "1.5"}]),
+    ),
+    profile(
+        WIDE,
+        made_rule("news_window", "soft", secondsBefore=600, secondsAfter=NEWS_AFTER_S,
+                  impacts=["high"], instruments="targeted", reducingOrders="refused",
+                  stopsCount=False),
+        made_rule("order_limits", "soft", action="lock_until_reset", maxOrders=8),
+        made_rule("hedging", "soft", accountsOf="any"),
+    ),
+)  # fmt: skip
+NEWS = NewsCalendar(
+    (
+        NewsEvent(NOW + 9 * 3600 * SECOND_NS, "jobs", "high", frozenset(("JPY",)), frozenset()),
+        NewsEvent(NOW + 40_000 * SECOND_NS, "rates", "high", frozenset(("EUR",)), frozenset()),
+        NewsEvent(NOW + 50_000 * SECOND_NS, "talk", "low", frozenset(("USD",)), frozenset()),
+    ),
+    NOW + 10**18,
+)
 TRADING = (
     STANDARD,
     read_trading_terms({"commissions": {"*": {"commissionMinorPerLot": "277.7"}}}),
@@ -196,13 +269,14 @@ def histories(draw: st.DrawFn) -> History:
             placed += 1 + len(one.oco) + len(one.children)
             asked.append(one)
     return History(
-        draw(st.sampled_from(PROFILES)),
+        draw(st.sampled_from(draw(st.sampled_from((PROFILES, CONDITIONS))))),
         made,
         asked,
         symbols,
         {"*": draw(st.sampled_from(MODELS))},
         draw(st.sampled_from(draw(st.sampled_from((TRADING, MARGINED))))),
         currency,
+        NEWS,
     )
 
 

@@ -8,9 +8,10 @@ from unittest import mock
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
-from quantlab.backtest.block import Span, new_block
+from quantlab.backtest.block import new_block
 from quantlab.backtest.kernels.reading import COMMAND_WORDS
 from quantlab.backtest.plain import PlainBlock, run_plain
+from quantlab.backtest.span import Span
 from quantlab.backtest.words import word_of
 from quantlab.engine.batch import BatchRun
 from quantlab.engine.commands import Command, Fill
@@ -29,6 +30,7 @@ from quantlab.market.fill_model import FillModel, chosen_model
 from quantlab.market.quote import Quote
 from quantlab.qls import ir
 from quantlab.rules.day import open_day
+from quantlab.rules.surroundings import NewsCalendar, Surroundings
 from quantlab.rules.terms import Profile
 from tests.support.engine_cases import ACCOUNT_ID, BALANCE, catalog
 
@@ -69,11 +71,12 @@ class History:
     models: dict[str, FillModel] = field(repr=False)
     trading: TradingTerms = field(default=STANDARD, repr=False)
     currency: str = "USD"
+    news: NewsCalendar | None = field(default=None, repr=False)
     catalog: Catalog = field(default=catalog(), repr=False)
 
     def opening(self) -> Account:
         day = open_day(self.profile, BALANCE, BALANCE, self.ticks[0].ts_ns)
-        return replace(self.account().opening(day), account_id=ACCOUNT_ID)
+        return replace(self.account().opening(day, self.ticks[0].ts_ns), account_id=ACCOUNT_ID)
 
     def account(self) -> BacktestAccount:
         known = self.catalog
@@ -95,6 +98,7 @@ class History:
             self.trading,
             conversions={one: pair for one, pair in pairs.items() if pair is not None},
             seed=len(self.ticks),
+            news=self.news,
         )
 
 
@@ -115,7 +119,8 @@ def live(history: History) -> tuple[BatchRun, list[Filled]]:
         history.models,
         history.trading,
     )
-    run = BatchRun(history.opening(), history.catalog, rules, history.ticks)
+    around = Surroundings(None if history.news is None else history.news.events, ())
+    run = BatchRun(history.opening(), history.catalog, rules, history.ticks, seen=[(0, around)])
     missing = frozenset(history.catalog.instruments) - frozenset(history.symbols)
     given, placed = [], 0
     for number, one in enumerate(history.asked):
@@ -126,7 +131,9 @@ def live(history: History) -> tuple[BatchRun, list[Filled]]:
         command = Command(
             number, f"s{number}", ACCOUNT_ID, "user", "user", "trade", body, tick.ts_ns
         )
-        inputs = Inputs(tick.ts_ns + number + 1, tick.ts_ns, tick.seq, missing=missing)
+        inputs = Inputs(
+            tick.ts_ns + number + 1, tick.ts_ns, tick.seq, missing=missing, around=around
+        )
         given.append(Decided(command, inputs, "", None, None))
     fills: list[Filled] = []
     money = BALANCE, 0

@@ -1,18 +1,21 @@
 """A run's block of words as it stands before the first quote."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from math import gcd
 from typing import Any, Final
 
 import numpy as np
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, NotRun
+from quantlab.backtest.conditions import ACTIONS, Conditions
+from quantlab.backtest.span import Span
 from quantlab.backtest.words import word_of
 from quantlab.engine.fill_models import first_draw
 from quantlab.kernel.instants import SECOND_NS
 from quantlab.ledger.swap import night_value, nights_of
+from quantlab.ledger.tally import NANO
 from quantlab.market.conversion import Conversion
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, SELL
@@ -23,20 +26,6 @@ from quantlab.rules.day import open_day
 from quantlab.rules.floors import BASES, rule_row
 
 DAY_NS: Final = 86_400 * SECOND_NS
-ACTIONS: Final = {
-    terms.WARN_ONLY: at.WARN,
-    terms.REJECT_ORDERS: at.REJECT_ORDERS,
-    terms.LOCK_UNTIL_RESET: at.LOCK_UNTIL_RESET,
-    terms.DISABLE_ACCOUNT: at.DISABLE,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What a block must know of the data: its first and last instant."""
-
-    first_ns: int
-    last_ns: int
 
 
 def new_block(account: BacktestAccount, program: Program | None, span: Span) -> Any:
@@ -50,7 +39,15 @@ def new_block(account: BacktestAccount, program: Program | None, span: Span) -> 
     zone = zone_offsets("UTC" if program is None else program.zone, span)
     timers = () if program is None else timer_handlers(program)
     daily = [daily_instants(program, one, span) for one in timers] if program else []
+    conditions = Conditions(account, span)
     sizes = _section_sizes(account, program, len(resets), len(zone), len(timers), daily)
+    sizes |= {
+        at.TERMS_AT: len(conditions.rows) * at.TERM_WORDS,
+        at.GATES_AT: len(conditions.gates) * at.GATE_WORDS + conditions.turns,
+        at.TABLES_AT: len(conditions.table),
+        # The books come last: each is much larger than what a run touches of it.
+        at.BOOKS_AT: len(account.instruments) * at.BOOK_MAX * at.ORDER_WORDS,
+    }
     offsets, total = {}, at.ACCOUNT_WORDS
     for name, words in sizes.items():
         offsets[name], total = total, total + words
@@ -59,6 +56,7 @@ def new_block(account: BacktestAccount, program: Program | None, span: Span) -> 
         m[name] = offset
     _put_account(m, account, span, resets)
     _put_rules(m, account, span)
+    conditions.put(m)
     for s, instrument in enumerate(account.instruments):
         _put_symbol(m, s, account, instrument)
     m[m[at.DAYS_AT] : m[at.DAYS_AT] + len(resets)] = resets
@@ -96,8 +94,6 @@ def _section_sizes(
         at.SAMPLES_AT: at.SAMPLES_MAX * at.SAMPLE_WORDS,
         at.FILLS_AT: at.FILLS_MAX * at.FILL_WORDS,
         at.ENDS_AT: at.ENDS_MAX * at.END_WORDS,
-        # The books come last: each is much larger than what a run touches of it.
-        at.BOOKS_AT: symbols * at.BOOK_MAX * at.ORDER_WORDS,
     }
 
 
@@ -168,6 +164,8 @@ def _put_symbol(m: Any, s: int, account: BacktestAccount, instrument: Instrument
         at.STEP_MUL: word_of(float(step_mul)),
         at.STEP_DIV: word_of(float(step_div)),
         at.OFFERED: offered,
+        at.NANO_NUM: step_mul * NANO // gcd(step_mul * NANO, step_div),
+        at.NANO_DEN: step_div // gcd(step_mul * NANO, step_div),
         **dict.fromkeys((at.LOW_BID, at.LOW_ASK, at.EQ_LOW_BID, at.EQ_LOW_ASK), at.NEVER_LOW),
         **dict.fromkeys((at.HIGH_BID, at.HIGH_ASK, at.EQ_HIGH_BID, at.EQ_HIGH_ASK), at.NEVER_HIGH),
     }

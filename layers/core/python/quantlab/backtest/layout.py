@@ -23,8 +23,10 @@ from typing import Final
     FILL_OWNER, FILL_SIDE, FILL_STEPS, FILL_TICKS, FILL_PROFIT, FILL_LEFT, FILL_SYMBOL,
     SCRATCH_AT, SCRATCH, ROUNDS, MONEY_DIV, OFFSETS_AT, OFFSETS, OFFSET, UTC_OFFSET, TRAP,
     LAST_REASON, ZONE_NEXT, BOOKS_AT, DRAW, CONVERSIONS, STOP_OUT, STOP_BELOW, SWAPPED,
-    SWAPS, NIGHTS_AT, ACCOUNT_WORDS,
-) = range(86)
+    SWAPS, NIGHTS_AT,
+    TERMS_AT, TERMS, GATES_AT, GATES, GATE_NEXT, TABLES_AT,
+    DAY_ORDERS, DAY_TRADES, DAY_NANO, LAST_ORDER, ACCOUNT_WORDS,
+) = range(96)
 
 # One symbol. The levels of equity are merged with those of orders in the first four.
 (
@@ -39,8 +41,9 @@ from typing import Final
     EQ_LOW_BID, EQ_HIGH_BID, EQ_LOW_ASK, EQ_HIGH_ASK, WORST_BID, WORST_ASK,
     TAKEN_OF, TAKEN_BUY, TAKEN_SELL,
     CONVERTED_BY, CONVERT_MULTIPLIES, CONVERT_NUM, CONVERT_DEN,
-    LEVERAGE_NUM, LEVERAGE_DEN, LONG_NUM, LONG_DEN, SHORT_NUM, SHORT_DEN, STOPPED, SYMBOL_WORDS,
-) = range(58)
+    LEVERAGE_NUM, LEVERAGE_DEN, LONG_NUM, LONG_DEN, SHORT_NUM, SHORT_DEN, STOPPED,
+    NANO_NUM, NANO_DEN, SYMBOL_WORDS,
+) = range(60)
 
 # One order.
 (
@@ -55,6 +58,20 @@ from typing import Final
     RULE_SPARES_COSTS, RULE_ACTION, RULE_BROKEN, RULE_BROKEN_AT, RULE_BROKEN_EQUITY,
     RULE_BROKEN_FLOOR, RULE_WORDS,
 ) = range(14)
+
+# One rule that needs no equity: its kind, what it does, its numbers, and when it broke.
+(
+    TERM_KIND, TERM_ACTION, TERM_REASON, TERM_REDUCING, TERM_GATE, TERM_TABLE, TERM_STEPS,
+    TERM_COUNT, TERM_MOST, TERM_TRADES, TERM_NANO, TERM_BROKEN, TERM_BROKEN_AT, TERM_WORDS,
+) = range(14)
+
+# Kinds of those rules: on the moment of an order, on what may be held, on an order of known size.
+(
+    HOURS, ALLOWED, HOLDING, IDLE, NEWS, COUNTS, SCALED, ORDER_LOTS, POSITION_LOTS, ACCOUNT_LOTS,
+) = range(10)
+
+# One gate: whether it is open, and the instants at which that turns.
+(GATE_OPEN, GATE_INDEX, GATE_COUNT, GATE_AT, GATE_WORDS) = range(5)
 
 # One stream of bars: the open bar, then the last closed one.
 (
@@ -122,6 +139,7 @@ UNSURE: Final = 1
 ROLLED: Final = 2
 LIQUIDATING: Final = 4
 CONVERTING: Final = 8
+OVERSTAYING: Final = 16
 
 # States of an order, `quantlab.engine.lifecycle` by number.
 GONE: Final = 0
@@ -144,7 +162,7 @@ STATE_NAMES: Final = (
 (OCO, OUO) = (1, 2)
 
 # Actions of a rule, the gravest last.
-(WARN, REJECT_ORDERS, LOCK_UNTIL_RESET, DISABLE) = range(4)
+(WARN, REJECT_ORDERS, FLATTEN_ALL, LOCK_UNTIL_RESET, DISABLE) = range(5)
 
 REASONS: Final = (
     "", "not_filled", "oco", "ouo", "exit_filled", "parent_ended", "position_closed", "requested",
@@ -153,7 +171,9 @@ REASONS: Final = (
     "price_off_tick", "trigger_reached", "would_trade", "invalid_stop_loss", "invalid_take_profit",
     "would_not_reduce", "no_position", "too_many_orders", "no_quote", "instrument_allowlist",
     "daily_loss", "expired_already", "unknown_parent", "group_refused", "run_ended",
-    "no_conversion_quote", "margin_insufficient", "margin_stop_out",
+    "no_conversion_quote", "margin_insufficient", "margin_stop_out", "trading_hours", "flat_by",
+    "weekend_holding", "inactivity", "news_window", "order_limits", "scaling_plan",
+    "position_size",
 )  # fmt: skip
 (
     NO_REASON, NOT_FILLED, BY_OCO, BY_OUO, EXIT_FILLED, PARENT_ENDED, POSITION_CLOSED, REQUESTED,
@@ -162,7 +182,9 @@ REASONS: Final = (
     WOULD_TRADE, INVALID_STOP_LOSS, INVALID_TAKE_PROFIT, WOULD_NOT_REDUCE, NO_POSITION,
     TOO_MANY_ORDERS, NO_QUOTE, INSTRUMENT_ALLOWLIST, BLOCKED, EXPIRED_ALREADY, UNKNOWN_PARENT,
     GROUP_REFUSED, RUN_ENDED, NO_CONVERSION, MARGIN_INSUFFICIENT, MARGIN_STOP_OUT,
-) = range(35)  # fmt: skip
+    TRADING_HOURS, FLAT_BY, WEEKEND_HOLDING, INACTIVITY, NEWS_WINDOW, ORDER_LIMITS, SCALING_PLAN,
+    POSITION_SIZE,
+) = range(43)  # fmt: skip
 
 # Why a fill came about.
 CAUSES: Final = ("signal", "working", "rule", "margin_stop_out")

@@ -5,6 +5,7 @@ from typing import Any
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import expire_due
 from quantlab.backtest.kernels.overnight import charge_swaps
+from quantlab.backtest.kernels.terms import begin_counts, move_gates
 from quantlab.backtest.kernels.worth import breach_level, equity_now, is_known
 from quantlab.rules.scalars import BASIS_EQUITY, BASIS_INITIAL
 
@@ -16,6 +17,8 @@ def pass_time(m: Any, now: int) -> None:
     m[at.NOW] = now
     if now >= m[at.EXPIRY]:
         expire_due(m)
+    if now >= m[at.GATE_NEXT]:
+        move_gates(m, now)
     close_bars(m, now)
     ring(m, now)
     if now >= m[at.ZONE_NEXT]:
@@ -28,7 +31,7 @@ def pass_time(m: Any, now: int) -> None:
 def plan_next(m: Any) -> None:
     """Note when time has something to do again."""
     soonest = min(m[at.DAY_RESET], m[at.EXPIRY])
-    soonest = min(soonest, m[at.SAMPLE_NEXT], m[at.ZONE_NEXT])
+    soonest = min(soonest, m[at.SAMPLE_NEXT], m[at.ZONE_NEXT], m[at.GATE_NEXT])
     for k in range(m[at.STREAMS]):
         soonest = min(soonest, m[m[at.STREAMS_AT] + k * at.STREAM_WORDS + at.BAR_END])
     for k in range(m[at.TIMERS]):
@@ -69,6 +72,7 @@ def roll_day(m: Any, now: int) -> None:
     m[at.DAY_COSTS] = 0
     m[at.TRADED] = 0
     m[at.RAISED] = 0
+    begin_counts(m)
     if m[at.STATUS] == at.LOCKED:
         m[at.STATUS] = at.ACTIVE_STATUS
         m[at.FORCE] &= ~at.LIQUIDATING

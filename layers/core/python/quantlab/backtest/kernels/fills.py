@@ -6,14 +6,12 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import (
     drop,
     end_order,
-    has_arrived,
-    is_armed,
-    is_reached,
     order_at,
     trail,
 )
 from quantlab.backtest.kernels.margin import refused_fill
 from quantlab.backtest.kernels.quotes import converted, may_convert, rate_of, symbol_at
+from quantlab.backtest.kernels.terms import count_fill
 from quantlab.backtest.kernels.worth import clear_levels
 from quantlab.engine.fill_models import next_draw, plan_fill
 from quantlab.kernel.arith import book, muldiv
@@ -141,6 +139,8 @@ def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, caus
         m[at.DRAW] = next_draw(m[at.DRAW])
     if opened > 0:
         m[at.TRADED] = 1
+    if m[at.TERMS] != 0:
+        count_fill(m, s, size, opened)
     m[o + at.FILLED] += steps
     m[o + at.STATE] = at.FULL if m[o + at.FILLED] == m[o + at.STEPS] else at.PARTIAL
     m[o + at.SINCE] = m[w + at.QUOTE_SEQ]
@@ -286,46 +286,6 @@ def fill_order(
     if m[o + at.STATE] != at.GONE and m[o + at.TIME] >= at.IOC:
         m[at.WORKING] += 1 - kept
         drop(m, s, o, at.CANCELLED_STATE, at.NOT_FILLED)
-
-
-def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
-    """Hold a working order against the quote; say whether anything came of it.
-
-    judged says that the account has just let it pass; an exit is never refused.
-    """
-    w = symbol_at(m, s)
-    if m[o + at.STATE] < at.WORKS or not has_arrived(m, w, o):
-        return False
-    if is_armed(m, o):
-        if not is_reached(m, w, o):
-            return False
-        m[o + at.STATE] = at.TRIGGERED
-    planned = plan(m, s, o)
-    if planned[0] == PLANNED and not judged:
-        reason = refused_now(m, w, o)
-        if reason != at.NO_REASON:
-            drop(m, s, o, at.CANCELLED_STATE, reason)
-            return True
-    if planned[0] == at.NO_CONVERSION or planned[0] == at.NO_QUOTE:
-        return False
-    if planned[0] > PLANNED:
-        drop(m, s, o, at.CANCELLED_STATE, planned[0])
-        return True
-    fill_order(m, s, o, True, planned, cause)
-    return True
-
-
-def refused_now(m: Any, w: int, o: int) -> int:
-    """Return why an order whose turn has come may not fill any more; NO_REASON where it may."""
-    if m[at.STATUS] == at.LOCKED:
-        return at.ACCOUNT_LOCKED
-    if m[at.STATUS] == at.DISABLED:
-        return at.ACCOUNT_DISABLED
-    reduces = m[o + at.REDUCE] != 0
-    left = m[o + at.STEPS] - m[o + at.FILLED]
-    if reduces or left <= reducible(m, w, m[o + at.SIDE]):
-        return at.NO_REASON
-    return at.BLOCKED if is_blocked(m) else at.NO_REASON
 
 
 def is_blocked(m: Any) -> bool:

@@ -4,11 +4,13 @@ from typing import Final
 
 from quantlab.backtest import layout, words
 from quantlab.backtest.kernels import (
+    attempts,
     book,
     calls,
     clock,
     desk,
     fills,
+    gathering,
     judge,
     loop,
     margin,
@@ -17,6 +19,7 @@ from quantlab.backtest.kernels import (
     reading,
     run,
     stopping,
+    terms,
     worth,
 )
 from quantlab.backtest.native import names
@@ -29,8 +32,8 @@ from quantlab.market import rates
 from quantlab.rules import scalars as rules_scalars
 
 KERNELS: Final = (
-    *(quotes, worth, book, margin, fills, judge, stopping, overnight, clock, reading, desk, loop),
-    run,
+    *(quotes, worth, book, margin, terms, fills, judge, attempts, stopping, overnight, clock),
+    *(reading, gathering, desk, loop, run),
 )
 SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)
 SOURCES: Final = (

@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.conditions import judged_rules
+from quantlab.backtest.results.goals import passing
 from quantlab.backtest.results.run import (
     NO_FLOOR,
     TRADING_DAYS,
@@ -78,7 +80,8 @@ def heading_of(
         trace_hash=finished.trace_hash(),
         source_hash=finished.program.source_hash,
         inputs=tuple(inputs),
-        rules=_rules(finished),
+        rules=(*_rules(finished), *_conditions(finished)),
+        passing=passing(finished),
         status=STATUSES[block[at.STATUS]],
         ticks=int(finished.taken),
         orders=int(block[at.PLACED]),
@@ -99,6 +102,17 @@ def _rules(finished: Any) -> tuple[RuleOutcome, ...]:
                 row[at.RULE_BROKEN_EQUITY], row[at.RULE_BROKEN_FLOOR],
             )
         )  # fmt: skip
+    return tuple(found)
+
+
+def _conditions(finished: Any) -> tuple[RuleOutcome, ...]:
+    """Read the rules that need no equity."""
+    block, found = finished.block, []
+    for number, rule in enumerate(judged_rules(finished.account.profile)):
+        begin = block[at.TERMS_AT] + number * at.TERM_WORDS
+        row = block[begin : begin + at.TERM_WORDS].tolist()
+        broken, first_ns = row[at.TERM_BROKEN], row[at.TERM_BROKEN_AT]
+        found.append(RuleOutcome(rule.slug, rule.rule_id, broken, first_ns))
     return tuple(found)
 
 
