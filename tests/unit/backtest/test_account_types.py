@@ -15,6 +15,7 @@ from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.market.conversion import conversion_pair
 from quantlab.rules.profile import parse_profile
 from quantlab.rules.surroundings import NewsCalendar
+from quantlab.rules.terms import Profile
 from quantlab_edge import backtest
 from quantlab_edge.tenant_files import read_configs, read_tenant
 
@@ -23,11 +24,23 @@ PRESETS = sorted(path.stem for path in (CONFIGS / "profiles").glob("*.json"))
 TENANTS = sorted(path.stem for path in (CONFIGS / "tenants").glob("*.json"))
 MINOR = 50_000_00
 # What is not judged yet, and why.
-REFUSED = {"the5ers-bootcamp": "stop_loss_required"}
+REFUSED = {
+    "the5ers-bootcamp": "stop_loss_required",
+    "ftmo-funded-standard": "to let stops fire",
+}
 NO_NEWS = NewsCalendar((), 1 << 62)
 
 
-def account(profile: Any, currency: str, symbols: tuple[str, ...], trading: Any) -> BacktestAccount:
+def preset(name: str) -> Profile:
+    """Read a preset; one that names no day takes its tenant's."""
+    text = (CONFIGS / "profiles" / f"{name}.json").read_text(encoding="utf-8")
+    document = {"day": {"reset": "00:00", "timeZone": "UTC"}, **json.loads(text)}
+    return parse_profile(document, currency_digits=2, initial_balance_minor=MINOR)
+
+
+def account(
+    profile: Profile, currency: str, symbols: tuple[str, ...], trading: Any
+) -> BacktestAccount:
     known = catalog()
     instruments = tuple(known.instruments[one] for one in sorted(symbols))
     pairs = {
@@ -49,8 +62,7 @@ def account(profile: Any, currency: str, symbols: tuple[str, ...], trading: Any)
 
 @pytest.mark.parametrize("name", [one for one in PRESETS if one not in REFUSED])
 def test_a_preset_runs(engine: backtest.EngineFiles, name: str) -> None:
-    document = json.loads((CONFIGS / "profiles" / f"{name}.json").read_text(encoding="utf-8"))
-    profile = parse_profile(document, currency_digits=2, initial_balance_minor=MINOR)
+    profile = preset(name)
     # Profiles of futures allow no currencies: their orders would all be refused.
     allowed = [rule.symbols for rule in profile.order_rules if hasattr(rule, "symbols")]
     symbol = "EURUSD" if all("EURUSD" in one for one in allowed) else "ES"
@@ -72,8 +84,7 @@ def run_sma(engine: backtest.EngineFiles, owner: BacktestAccount, symbol: str) -
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED.items())
 def test_a_preset_that_is_refused_says_why(name: str, reason: str) -> None:
-    document = json.loads((CONFIGS / "profiles" / f"{name}.json").read_text(encoding="utf-8"))
-    profile = parse_profile(document, currency_digits=2, initial_balance_minor=MINOR)
+    profile = preset(name)
     with pytest.raises(NotRun, match=reason):
         account(profile, "USD", ("EURUSD",), read_trading_terms({})).check()
 
