@@ -30,6 +30,7 @@ from quantlab.backtest.kernels.reading import (
     FLAGS,
     GROUP,
     ORDER,
+    PARENT,
     QUANTITY,
     SYMBOL,
     TAG,
@@ -110,7 +111,10 @@ def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
     r = at.OUT_FIRST + i * COMMAND_WORDS
     s = m[m[at.MAP_AT] + out[r + SYMBOL]]
     w = symbol_at(m, s)
-    reason = guarded(m, s, out[r + FLAGS] & 1 != 0, False)
+    # A child is taken with its parent; where that was refused nothing is judged.
+    reason = at.UNKNOWN_PARENT
+    if out[r + PARENT] == 0:
+        reason = guarded(m, s, out[r + FLAGS] & 1 != 0, False)
     m[at.SCRATCH] = ON_SCRATCH
     if reason == at.NO_REASON:
         reason = gather(m, out, i, count, first)

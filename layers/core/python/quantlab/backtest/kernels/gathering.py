@@ -36,7 +36,7 @@ def gather(m: Any, out: Any, i: int, count: int, first: int) -> int:
     """
     r = at.OUT_FIRST + i * COMMAND_WORDS
     group = out[r + GROUP]
-    reason = at.UNKNOWN_PARENT if out[r + PARENT] != 0 else at.NO_REASON
+    reason = at.NO_REASON
     for j in range(i, count):
         q = at.OUT_FIRST + j * COMMAND_WORDS
         member = j == i or (group > 0 and out[q + GROUP] == group)
