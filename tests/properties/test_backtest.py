@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import backtest_cases as cases
 from tests.support.backtest_cases import Asked, History
-from tests.support.engine_cases import NOW, catalog, profile
+from tests.support.engine_cases import NOW, profile
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -18,9 +18,19 @@ from quantlab.ledger.trading_terms import STANDARD, read_trading_terms
 from quantlab.market.document import Node
 from quantlab.market.fill_model import FillModel, parse_fill_model
 from quantlab.market.quote import Quote
+from quantlab.rules.surroundings import NewsCalendar, NewsEvent
 
 HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "100"))
-SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500}
+NEWS_AFTER_S = 3_000
+SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500, "USDJPY": 155_000}
+# What is traded, in which currency: its profits are converted by the quotes there are.
+WORLDS = (
+    (("EURUSD",), "USD"),
+    (("EURUSD", "GBPUSD"), "USD"),
+    (("USDJPY",), "USD"),
+    (("EURUSD", "USDJPY"), "USD"),
+    (("EURUSD", "GBPUSD"), "EUR"),
+)
 KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched",
          "limit_if_touched")  # fmt: skip
 PROFILES = (
@@ -48,6 +58,77 @@ PROFILES = (
         made_rule("max_drawdown", mode="static", loss=percent("0.6"), comparator="lt"),
     ),
 )  # fmt: skip
+DAYS = ("mon", "tue", "wed", "thu", "fri")
+WIDE = made_rule("daily_loss", anchor="balance", loss=percent("50"), comparator="lt")
+TIGHT = made_rule("max_drawdown", mode="trailing", basis="equity", loss=percent("1"),
+                  comparator="le")  # fmt: skip
+
+
+def windows(*spans: tuple[str, str], opening: str = "open", closing: str = "close") -> list[Any]:
+    return [{"days": [*DAYS], opening: one, closing: other} for one, other in spans]
+
+
+def hours(severity: str, action: str, reducing: str) -> dict[str, Any]:
+    return made_rule(
+        "trading_hours", severity, action=action, timeZone="Europe/London",
+        windows=windows(("02:00", "12:00"), ("13:00", "21:30")), reducingOrders=reducing,
+    )  # fmt: skip
+
+
+def flat_by(action: str, zone: str, *spans: tuple[str, str]) -> dict[str, Any]:
+    return made_rule(
+        "flat_by", "soft", action=action, timeZone=zone,
+        windows=windows(*spans, opening="at", closing="until"),
+    )  # fmt: skip
+
+
+CONDITIONS = (
+    profile(WIDE, hours("soft", "reject_orders", "allowed")),
+    profile(TIGHT, hours("soft", "lock_until_reset", "refused")),
+    profile(WIDE, hours("hard", "disable_account", "allowed")),
+    profile(WIDE, flat_by("flatten", "UTC", ("20:30", "23:00"), ("05:00", "06:00"))),
+    profile(
+        TIGHT,
+        flat_by("lock_until_reset", "America/New_York", ("16:00", "18:00")),
+        made_rule("inactivity", "hard", days=1),
+    ),
+    profile(
+        TIGHT,
+        made_rule("weekend_holding", "soft", action="flatten", timeZone="America/Chicago",
+                  sessions=windows(("17:00", "15:10")), longerThanHours=1, minutesBefore=10),
+        made_rule("instrument_allowlist", "soft", symbols=["EURUSD", "USDJPY"],
+                  reducingOrders="allowed"),
+    ),
+    profile(
+        WIDE,
+        made_rule("position_size", "soft", per="order", maxLots="3"),
+        made_rule("position_size", "warn", rule_id="much", per="position", maxLots="4"),
+        made_rule("order_limits", "soft", maxOrders=4, maxTrades=3, maxLots="12"),
+    ),
+    profile(
+        WIDE,
+        made_rule("scaling_plan", "soft",
+                  steps=[{"profitBelow": "10", "maxLots": "2"}, {"maxLots": "5"}]),
+        made_rule("position_size", "soft", action="lock_until_reset", per="account",
+                  maxLots="3.5", lotWeights=[{"symbol": "GBPUSD", "countsAs": "1.5"}]),
+    ),
+    profile(
+        WIDE,
+        made_rule("news_window", "soft", secondsBefore=600, secondsAfter=NEWS_AFTER_S,
+                  impacts=["high"], instruments="targeted", reducingOrders="refused",
+                  stopsCount=False),
+        made_rule("order_limits", "soft", action="lock_until_reset", maxOrders=8),
+        made_rule("hedging", "soft", accountsOf="any"),
+    ),
+)  # fmt: skip
+NEWS = NewsCalendar(
+    (
+        NewsEvent(NOW + 9 * 3600 * SECOND_NS, "jobs", "high", frozenset(("JPY",)), frozenset()),
+        NewsEvent(NOW + 40_000 * SECOND_NS, "rates", "high", frozenset(("EUR",)), frozenset()),
+        NewsEvent(NOW + 50_000 * SECOND_NS, "talk", "low", frozenset(("USD",)), frozenset()),
+    ),
+    NOW + 10**18,
+)
 TRADING = (
     STANDARD,
     read_trading_terms({"commissions": {"*": {"commissionMinorPerLot": "277.7"}}}),
@@ -63,6 +144,22 @@ TRADING = (
         }
     ),
 )
+SWAPS = {
+    "*": {"unit": "points", "long": "-6.55", "short": "2.1", "tripleDay": "wed"},
+    "USDJPY": {"unit": "money", "long": "1.7", "short": "-890.3"},
+}
+MARGINED = (
+    read_trading_terms({"swaps": SWAPS}),
+    read_trading_terms({"margin": {"leverage": {"*": "30"}, "stopOutPercent": "80"}}),
+    read_trading_terms(
+        {
+            "swaps": SWAPS,
+            "margin": {"leverage": {"EURUSD": "9.5", "GBPUSD": "20"}, "stopOutPercent": "130"},
+            "commissions": {"*": {"commissionMinorPerLot": "0", "commissionBasisPoints": "0.3"}},
+        }
+    ),
+    read_trading_terms({"margin": {"leverage": {"fx": "5"}}}),
+)
 
 
 def model(**fields: Any) -> FillModel:
@@ -76,6 +173,7 @@ MODELS = (
     model(slippage={"kind": "spread_share", "sharePpm": 400_000}),
     model(slippage={"kind": "volume", "ticks": 5, "referenceSteps": 40}),
     model(latencyNs=SECOND_NS),
+    model(slippage={"kind": "random", "maxTicks": 9}),
 )
 
 off = st.integers(1, 60)
@@ -161,7 +259,7 @@ def exits(draw: st.DrawFn, one: Asked, tick: Quote) -> tuple[int | None, int | N
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    symbols = draw(st.sampled_from((("EURUSD",), ("EURUSD", "GBPUSD"))))
+    symbols, currency = draw(st.sampled_from(WORLDS))
     made = draw(ticks(symbols, draw(st.integers(5, 40))))
     asked: list[Asked] = []
     placed = 0
@@ -171,13 +269,14 @@ def histories(draw: st.DrawFn) -> History:
             placed += 1 + len(one.oco) + len(one.children)
             asked.append(one)
     return History(
-        draw(st.sampled_from(PROFILES)),
+        draw(st.sampled_from(draw(st.sampled_from((PROFILES, CONDITIONS))))),
         made,
         asked,
         symbols,
         {"*": draw(st.sampled_from(MODELS))},
-        draw(st.sampled_from(TRADING)),
-        catalog(),
+        draw(st.sampled_from(draw(st.sampled_from((TRADING, MARGINED))))),
+        currency,
+        NEWS,
     )
 
 

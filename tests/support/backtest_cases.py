@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
-from quantlab.backtest.block import Span, new_block
+from quantlab.backtest.block import new_block
 from quantlab.backtest.kernels.reading import COMMAND_WORDS
 from quantlab.backtest.plain import PlainBlock, run_plain
+from quantlab.backtest.span import Span
 from quantlab.backtest.words import word_of
 from quantlab.engine.batch import BatchRun
 from quantlab.engine.commands import Command, Fill
+from quantlab.engine.draft import Draft
+from quantlab.engine.fill_models import first_draw, next_draw
 from quantlab.engine.inputs import Inputs
 from quantlab.engine.opening import Rules
 from quantlab.engine.replay import Decided
@@ -22,10 +25,12 @@ from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
+from quantlab.market.conversion import conversion_pair
 from quantlab.market.fill_model import FillModel, chosen_model
 from quantlab.market.quote import Quote
 from quantlab.qls import ir
 from quantlab.rules.day import open_day
+from quantlab.rules.surroundings import NewsCalendar, Surroundings
 from quantlab.rules.terms import Profile
 from tests.support.engine_cases import ACCOUNT_ID, BALANCE, catalog
 
@@ -65,29 +70,47 @@ class History:
     symbols: tuple[str, ...]
     models: dict[str, FillModel] = field(repr=False)
     trading: TradingTerms = field(default=STANDARD, repr=False)
+    currency: str = "USD"
+    news: NewsCalendar | None = field(default=None, repr=False)
     catalog: Catalog = field(default=catalog(), repr=False)
 
     def opening(self) -> Account:
         day = open_day(self.profile, BALANCE, BALANCE, self.ticks[0].ts_ns)
-        return replace(self.account().opening(day), account_id=ACCOUNT_ID)
+        return replace(self.account().opening(day, self.ticks[0].ts_ns), account_id=ACCOUNT_ID)
 
     def account(self) -> BacktestAccount:
         known = self.catalog
         chosen = {
             one: chosen_model(self.models, one, known.fill_models[one]) for one in self.symbols
         }
+        instruments = tuple(known.instruments[one] for one in sorted(self.symbols))
+        pairs = {
+            one.quote_currency: conversion_pair(known, one.quote_currency, self.currency)
+            for one in instruments
+        }
         return BacktestAccount(
-            "USD",
+            self.currency,
             2,
             BALANCE,
             self.profile,
-            tuple(known.instruments[one] for one in sorted(self.symbols)),
+            instruments,
             chosen,
             self.trading,
+            conversions={one: pair for one, pair in pairs.items() if pair is not None},
+            seed=len(self.ticks),
+            news=self.news,
         )
 
 
-def live(history: History) -> tuple[BatchRun, list[Fill]]:
+class Filled(NamedTuple):
+    """A fill of the live engine, and the money of the account after it."""
+
+    fill: Fill
+    balance_minor: int
+    carry_micro: int
+
+
+def live(history: History) -> tuple[BatchRun, list[Filled]]:
     """Let the live engine decide a history."""
     rules = Rules(
         history.profile,
@@ -96,7 +119,8 @@ def live(history: History) -> tuple[BatchRun, list[Fill]]:
         history.models,
         history.trading,
     )
-    run = BatchRun(history.opening(), history.catalog, rules, history.ticks)
+    around = Surroundings(None if history.news is None else history.news.events, ())
+    run = BatchRun(history.opening(), history.catalog, rules, history.ticks, seen=[(0, around)])
     missing = frozenset(history.catalog.instruments) - frozenset(history.symbols)
     given, placed = [], 0
     for number, one in enumerate(history.asked):
@@ -107,10 +131,43 @@ def live(history: History) -> tuple[BatchRun, list[Fill]]:
         command = Command(
             number, f"s{number}", ACCOUNT_ID, "user", "user", "trade", body, tick.ts_ns
         )
-        inputs = Inputs(tick.ts_ns + number + 1, tick.ts_ns, tick.seq, missing=missing)
+        inputs = Inputs(
+            tick.ts_ns + number + 1, tick.ts_ns, tick.seq, missing=missing, around=around
+        )
         given.append(Decided(command, inputs, "", None, None))
-    with mock.patch("quantlab.engine.draft._age", _as_given):
-        return run, [fill for outcome in run.run(given) for fill in outcome.fills]
+    fills: list[Filled] = []
+    money = BALANCE, 0
+    draws = Draws(history.account().seed, fills)
+    with (
+        mock.patch("quantlab.engine.draft._age", _as_given),
+        mock.patch("quantlab.engine.trading._seed", draws.seed_of),
+        mock.patch("quantlab.engine.fill_models.draw_of", draws.of_seed),
+    ):
+        for outcome in run.run(given):
+            # Swap is booked as a day rolls, before anything is filled.
+            for booked in () if outcome.life is None else outcome.life.bookings:
+                money = booked.entry.balance_minor, booked.entry.carry_micro
+            for fill in outcome.fills:
+                if fill.entries:
+                    money = fill.entries[-1].balance_minor, fill.entries[-1].carry_micro
+                fills.append(Filled(fill, *money))
+    return run, fills
+
+
+class Draws:
+    """Lets live fills draw as a backtest does: the number of a fill is its seed."""
+
+    def __init__(self, seed: int, fills: list[Filled]) -> None:
+        self.draws = [first_draw(seed)]
+        self.fills = fills
+
+    def seed_of(self, draft: Draft, _event_seq: int) -> int:
+        return len(self.fills) + len(draft.outcome.fills)
+
+    def of_seed(self, seed: int) -> int:
+        while len(self.draws) <= seed:
+            self.draws.append(next_draw(self.draws[-1]))
+        return self.draws[seed]
 
 
 def _as_given(held: tuple[str, Order]) -> int:
@@ -297,20 +354,15 @@ def fills_of(m: Sequence[int], history: History) -> list[tuple[Any, ...]]:
     return found
 
 
-def live_fills(fills: Sequence[Fill]) -> list[tuple[Any, ...]]:
+def live_fills(fills: Sequence[Filled]) -> list[tuple[Any, ...]]:
     """Return the same of the fills of the live engine."""
-    balance, carry = BALANCE, 0
-    found = []
-    for fill in fills:
-        if fill.entries:
-            balance, carry = fill.entries[-1].balance_minor, fill.entries[-1].carry_micro
-        found.append(
-            (
-                fill.quote_seq, fill.symbol, fill.side, fill.size_steps, fill.price_ticks,
-                fill.slippage_ticks, fill.realised_minor, fill.commission_minor, balance, carry,
-            )
-        )  # fmt: skip
-    return found
+    return [
+        (
+            fill.quote_seq, fill.symbol, fill.side, fill.size_steps, fill.price_ticks,
+            fill.slippage_ticks, fill.realised_minor, fill.commission_minor, balance, carry,
+        )
+        for fill, balance, carry in fills
+    ]  # fmt: skip
 
 
 def ended(state: dict[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,9 @@ def finished_run():
             initial_minor=1_000_000,
             instruments=(CENT,),
             profile=SimpleNamespace(
-                daily_losses=(), drawdowns=(SimpleNamespace(slug="max_drawdown", rule_id="dd"),)
+                rules=(),
+                daily_losses=(),
+                drawdowns=(SimpleNamespace(slug="max_drawdown", rule_id="dd"),),
             ),
         ),
     )

@@ -1,6 +1,7 @@
 """The account of a backtest: that of a tenant's account type, or one without rules."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -8,6 +9,7 @@ from quantlab.backtest.account import BacktestAccount, NotRun, free_profile
 from quantlab.engine.opening import start_of
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms, read_trading_terms
 from quantlab.market.catalog import Catalog, parse_catalog
+from quantlab.market.conversion import conversion_pair
 from quantlab.market.fill_model import FillModel, chosen_model, parse_fill_models
 from quantlab.market.instrument import Instrument
 from quantlab.rules.terms import Profile
@@ -30,8 +32,18 @@ class Configured(NamedTuple):
     kind: AccountType | None = None
 
 
-def account_for(folder: Path, profile: str | None, symbols: Iterable[str]) -> Configured:
-    """Return the account of TENANT/TYPE, or one of 100,000 without rules; or raise Refusal."""
+def account_for(
+    folder: Path, profile: str | None, symbols: Iterable[str], seed: int = 0
+) -> Configured:
+    """Return the account of TENANT/TYPE, or one of 100,000 without rules; or raise Refusal.
+
+    What fill models draw by chance is drawn from seed.
+    """
+    found = _account_for(folder, profile, symbols)
+    return found._replace(account=replace(found.account, seed=seed))
+
+
+def _account_for(folder: Path, profile: str | None, symbols: Iterable[str]) -> Configured:
     if profile is None:
         catalog = parse_catalog(read_object(folder / "instruments.json"))
         instruments = _instruments(catalog, symbols)
@@ -98,7 +110,12 @@ def _configured(
     currency, digits, initial_minor, rules = terms
     chosen = {one: chosen_model(models, one, catalog.fill_models[one]) for one in instruments}
     ordered = tuple(instruments[symbol] for symbol in sorted(instruments))
+    pairs = {
+        one.quote_currency: conversion_pair(catalog, one.quote_currency, currency)
+        for one in ordered
+    }
+    known = {one: pair for one, pair in pairs.items() if pair is not None}
     account = BacktestAccount(
-        currency, digits, initial_minor, rules, ordered, chosen, trading, offered
+        *(currency, digits, initial_minor, rules, ordered, chosen, trading, offered, known)
     )
     return Configured(account, instruments)

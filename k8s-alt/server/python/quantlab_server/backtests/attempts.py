@@ -15,10 +15,12 @@ import numpy as np
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
-from quantlab.backtest.block import Span, equity_rules, reset_instants
+from quantlab.backtest.block import equity_rules, reset_instants
+from quantlab.backtest.conditions import judged_rules
 from quantlab.backtest.kernels.worth import equity_now
 from quantlab.backtest.results.finished import STATUSES
 from quantlab.backtest.running import Run
+from quantlab.backtest.span import Span
 from quantlab.engine.payouts import offer
 from quantlab.ledger.fills import Netted
 from quantlab.ledger.state import Account
@@ -257,5 +259,9 @@ class _Watched:
 def _broken(m: Any, profile: terms.Profile) -> tuple[str, int]:
     """Return the rule that has disabled an account, and when it was broken first."""
     number = int(m[at.BREACH])
+    others = number - int(m[at.RULES])
+    if others >= 0:
+        words = m[at.TERMS_AT] + others * at.TERM_WORDS
+        return judged_rules(profile)[others].rule_id, int(m[words + at.TERM_BROKEN_AT])
     words = m[at.RULES_AT] + number * at.RULE_WORDS
     return equity_rules(profile)[number].rule_id, int(m[words + at.RULE_BROKEN_AT])

@@ -52,6 +52,7 @@ def run(
         str | None, typer.Option(help="TENANT/TYPE: the account type whose rules hold.")
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="input=value")] = None,
+    seed: Annotated[int, typer.Option(help="What slippage by chance is drawn from.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page with charts.")] = None,
     configs: Annotated[Path, typer.Option(help="The configuration folder.")] = CONFIGS,
@@ -64,7 +65,7 @@ def run(
     try:
         sources = sources_of(ticks, bars)
         program = program_of(strategy)
-        configured = account_for(configs, profile, sources)
+        configured = account_for(configs, profile, sources, seed)
         finished, quotes, timings = _finished(program, configured, sources, set_ or [])
     except (NotRun, ModuleNotFoundError, machine.UnreadableQuotes) as error:
         raise Refusal(str(error)) from error

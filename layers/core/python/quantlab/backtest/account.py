@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
-from quantlab.ledger.state import Account, Day
+from quantlab.ledger.state import Account, Day, Tally
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
-from quantlab.market.fill_model import RANDOM_TICKS, FillModel
+from quantlab.market.conversion import Conversion
+from quantlab.market.fill_model import FillModel
 from quantlab.market.instrument import Instrument
 from quantlab.rules import terms
-
-FLOORS: Final = (terms.DailyLoss, terms.MaxDrawdown)
-GOALS: Final = (terms.ProfitTarget, terms.MinTradingDays, terms.ProfitableDays)
+from quantlab.rules.surroundings import NewsCalendar
 
 
 class NotRun(ValueError):
@@ -23,6 +21,8 @@ class BacktestAccount:
     """What a run begins with. instruments are in the order of their symbols.
 
     models has a fill model for each symbol; profile is resolved for the initial balance.
+    conversions says how a quote currency becomes the account's, where one is known. Slippage
+    drawn by chance is drawn from seed. news are the releases that rules on news look at.
     """
 
     currency: str
@@ -33,6 +33,9 @@ class BacktestAccount:
     models: Mapping[str, FillModel]
     trading: TradingTerms = STANDARD
     offered: frozenset[str] = field(default_factory=frozenset)
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    seed: int = 0
+    news: NewsCalendar | None = None
 
     def check(self) -> None:
         """Raise NotRun for what a backtest does not carry out as live trading would."""
@@ -41,32 +44,42 @@ class BacktestAccount:
             raise NotRun(f"expected distinct instruments by symbol, was {', '.join(symbols)}")
         for instrument in self.instruments:
             self._check_instrument(instrument)
-        if self.trading.asks_margin:
-            raise NotRun("expected an account without margin: a backtest asks none yet")
         if self.trading.hedging:
             raise NotRun("expected an account that nets: a backtest holds no hedged legs yet")
         for rule in self.profile.rules:
-            gate = isinstance(rule, terms.Consistency) and rule.severity == terms.GATE
-            if not isinstance(rule, (*FLOORS, *GOALS)) and not gate:
-                raise NotRun(
-                    f"expected rules on equity and goals, was {rule.rule_id} ({rule.slug}):"
-                    " a backtest does not judge it yet"
-                )
+            self._check_rule(rule)
+
+    def _check_rule(self, rule: terms.Rule) -> None:
+        """Refuse a rule that a backtest does not judge, or not without more."""
+        known = f"{rule.rule_id} ({rule.slug})"
+        if isinstance(rule, terms.NewsWindow):
+            if self.news is None:
+                raise NotRun(f"expected a calendar of releases for {known}, was none")
+            if rule.stops_count:
+                raise NotRun(f"expected {known} to let stops fire: a backtest does not judge them")
+        if isinstance(rule, terms.Consistency) and rule.severity != terms.GATE:
+            raise NotRun(f"expected {known} to be a gate: a backtest does not judge it meanwhile")
+        if isinstance(rule, terms.StopLossRequired):
+            raise NotRun(f"expected a profile without {known}: a backtest does not judge it yet")
 
     def _check_instrument(self, instrument: Instrument) -> None:
-        symbol = instrument.symbol
         if instrument.quote_currency != self.currency:
-            raise NotRun(
-                f"expected instruments quoted in {self.currency}, was {symbol} in"
-                f" {instrument.quote_currency}: a backtest converts no profits yet"
-            )
-        if self.models[symbol].slippage == RANDOM_TICKS:
-            raise NotRun(f"expected slippage that is not drawn by chance for {symbol}")
-        if self.trading.swap(instrument) is not None:
-            raise NotRun(f"expected no swaps, was {symbol} with some: a backtest books none yet")
+            self._check_conversion(instrument)
 
-    def opening(self, day: Day) -> Account:
-        """Return the account as it is opened in a trading day."""
+    def _check_conversion(self, instrument: Instrument) -> None:
+        """Refuse an instrument whose profits no symbol of the run converts."""
+        known = self.conversions.get(instrument.quote_currency)
+        pair = f"{instrument.quote_currency} to {self.currency}"
+        if known is None:
+            raise NotRun(f"expected a pair that converts {pair} for {instrument.symbol}, was none")
+        if known.symbol not in {one.symbol for one in self.instruments}:
+            raise NotRun(
+                f"expected ticks of {known.symbol} too, which convert the profits of"
+                f" {instrument.symbol} from {pair}, was none"
+            )
+
+    def opening(self, day: Day, opened_ns: int = 0) -> Account:
+        """Return the account as it is opened in a trading day, at an instant of it."""
         return Account(
             account_id="00000000-0000-7000-8000-000000000000",
             tenant_id="backtest",
@@ -85,6 +98,7 @@ class BacktestAccount:
             closed_days=(),
             raised=(),
             positions={},
+            tally=Tally(opened_ns=opened_ns),
         )
 
 

@@ -1,17 +1,24 @@
 """A run's block of words as it stands before the first quote."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from math import gcd
 from typing import Any, Final
 
 import numpy as np
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, NotRun
+from quantlab.backtest.conditions import ACTIONS, Conditions
+from quantlab.backtest.span import Span
 from quantlab.backtest.words import word_of
+from quantlab.engine.fill_models import first_draw
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.ledger.swap import night_value, nights_of
+from quantlab.ledger.tally import NANO
+from quantlab.market.conversion import Conversion
 from quantlab.market.instrument import Instrument
+from quantlab.market.quote import BUY, SELL
 from quantlab.qls.ir import Handler, Program
 from quantlab.rules import terms
 from quantlab.rules.calendar import day_of, local_time, wall_instant_ns
@@ -19,20 +26,6 @@ from quantlab.rules.day import open_day
 from quantlab.rules.floors import BASES, rule_row
 
 DAY_NS: Final = 86_400 * SECOND_NS
-ACTIONS: Final = {
-    terms.WARN_ONLY: at.WARN,
-    terms.REJECT_ORDERS: at.REJECT_ORDERS,
-    terms.LOCK_UNTIL_RESET: at.LOCK_UNTIL_RESET,
-    terms.DISABLE_ACCOUNT: at.DISABLE,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What a block must know of the data: its first and last instant."""
-
-    first_ns: int
-    last_ns: int
 
 
 def new_block(account: BacktestAccount, program: Program | None, span: Span) -> Any:
@@ -46,7 +39,15 @@ def new_block(account: BacktestAccount, program: Program | None, span: Span) -> 
     zone = zone_offsets("UTC" if program is None else program.zone, span)
     timers = () if program is None else timer_handlers(program)
     daily = [daily_instants(program, one, span) for one in timers] if program else []
+    conditions = Conditions(account, span)
     sizes = _section_sizes(account, program, len(resets), len(zone), len(timers), daily)
+    sizes |= {
+        at.TERMS_AT: len(conditions.rows) * at.TERM_WORDS,
+        at.GATES_AT: len(conditions.gates) * at.GATE_WORDS + conditions.turns,
+        at.TABLES_AT: len(conditions.table),
+        # The books come last: each is much larger than what a run touches of it.
+        at.BOOKS_AT: len(account.instruments) * at.BOOK_MAX * at.ORDER_WORDS,
+    }
     offsets, total = {}, at.ACCOUNT_WORDS
     for name, words in sizes.items():
         offsets[name], total = total, total + words
@@ -55,10 +56,12 @@ def new_block(account: BacktestAccount, program: Program | None, span: Span) -> 
         m[name] = offset
     _put_account(m, account, span, resets)
     _put_rules(m, account, span)
+    conditions.put(m)
     for s, instrument in enumerate(account.instruments):
         _put_symbol(m, s, account, instrument)
     m[m[at.DAYS_AT] : m[at.DAYS_AT] + len(resets)] = resets
     m[m[at.OFFSETS_AT] : m[at.OFFSETS_AT] + len(zone)] = zone
+    _put_nights(m, account, resets)
     m[at.OFFSETS], m[at.ZONE_NEXT] = len(zone) // 2, zone[0]
     if program is not None:
         _put_program(m, account, program)
@@ -84,14 +87,13 @@ def _section_sizes(
         at.TIMERS_AT: timers * at.TIMER_WORDS + sum(len(one) for one in daily),
         at.MAP_AT: mapped,
         at.DAYS_AT: resets,
+        at.NIGHTS_AT: resets * symbols,
         at.OFFSETS_AT: zone,
         at.SCRATCH_AT: at.SCRATCH_MAX * at.ORDER_WORDS,
         at.ROLLS_AT: (resets + 1) * at.ROLL_WORDS,
         at.SAMPLES_AT: at.SAMPLES_MAX * at.SAMPLE_WORDS,
         at.FILLS_AT: at.FILLS_MAX * at.FILL_WORDS,
         at.ENDS_AT: at.ENDS_MAX * at.END_WORDS,
-        # The books come last: each is much larger than what a run touches of it.
-        at.BOOKS_AT: symbols * at.BOOK_MAX * at.ORDER_WORDS,
     }
 
 
@@ -108,6 +110,9 @@ def _put_account(m: Any, account: BacktestAccount, span: Span, resets: Sequence[
     m[at.EXPIRY] = at.NEVER_HIGH
     m[at.BREACH] = -1
     m[at.SYMBOLS] = len(account.instruments)
+    m[at.DRAW] = first_draw(account.seed)
+    m[at.STOP_BELOW] = at.NEVER_LOW
+    m[at.STOP_OUT] = account.trading.stop_out_ppm or 0
     m[at.SAMPLE_EVERY] = max((span.last_ns - span.first_ns) // (at.SAMPLES_MAX // 2), SECOND_NS)
     m[at.MONEY_DIV] = word_of(float(10**account.currency_digits))
 
@@ -159,11 +164,43 @@ def _put_symbol(m: Any, s: int, account: BacktestAccount, instrument: Instrument
         at.STEP_MUL: word_of(float(step_mul)),
         at.STEP_DIV: word_of(float(step_div)),
         at.OFFERED: offered,
+        at.NANO_NUM: step_mul * NANO // gcd(step_mul * NANO, step_div),
+        at.NANO_DEN: step_div // gcd(step_mul * NANO, step_div),
         **dict.fromkeys((at.LOW_BID, at.LOW_ASK, at.EQ_LOW_BID, at.EQ_LOW_ASK), at.NEVER_LOW),
         **dict.fromkeys((at.HIGH_BID, at.HIGH_ASK, at.EQ_HIGH_BID, at.EQ_HIGH_ASK), at.NEVER_HIGH),
     }
     for word, value in words.items():
         m[w + word] = value
+    leverage = account.trading.leverage(instrument)
+    if leverage is not None:
+        m[w + at.LEVERAGE_NUM], m[w + at.LEVERAGE_DEN] = leverage
+    if instrument.quote_currency != account.currency:
+        _put_conversion(m, w, account, account.conversions[instrument.quote_currency])
+
+
+def _put_nights(m: Any, account: BacktestAccount, resets: Sequence[int]) -> None:
+    """Write how many nights each reset counts for each symbol."""
+    day = account.profile.day
+    for s, instrument in enumerate(account.instruments):
+        terms_ = account.trading.swap(instrument)
+        if terms_ is None:
+            continue
+        m[at.SWAPPED] += 1
+        w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
+        m[w + at.LONG_NUM], m[w + at.LONG_DEN] = night_value(terms_, instrument, BUY)
+        m[w + at.SHORT_NUM], m[w + at.SHORT_DEN] = night_value(terms_, instrument, SELL)
+        for number, reset_ns in enumerate(resets):
+            weekday = local_time(reset_ns - SECOND_NS, day.time_zone).weekday()
+            place = m[at.NIGHTS_AT] + number * m[at.SYMBOLS] + s
+            m[place] = nights_of(weekday, terms_.triple_day)
+
+
+def _put_conversion(m: Any, w: int, account: BacktestAccount, conversion: Conversion) -> None:
+    symbols = [one.symbol for one in account.instruments]
+    m[at.CONVERSIONS] += 1
+    m[w + at.CONVERTED_BY] = symbols.index(str(conversion.symbol)) + 1
+    m[w + at.CONVERT_MULTIPLIES] = conversion.multiplies
+    m[w + at.CONVERT_NUM], m[w + at.CONVERT_DEN] = conversion.scale()
 
 
 def symbol_map(account: BacktestAccount, program: Program) -> tuple[int, ...]:

@@ -22,8 +22,11 @@ from typing import Final
     RESET_EQUITY, RESET_KNOWN,
     FILL_OWNER, FILL_SIDE, FILL_STEPS, FILL_TICKS, FILL_PROFIT, FILL_LEFT, FILL_SYMBOL,
     SCRATCH_AT, SCRATCH, ROUNDS, MONEY_DIV, OFFSETS_AT, OFFSETS, OFFSET, UTC_OFFSET, TRAP,
-    LAST_REASON, ZONE_NEXT, BOOKS_AT, ACCOUNT_WORDS,
-) = range(79)
+    LAST_REASON, ZONE_NEXT, BOOKS_AT, DRAW, CONVERSIONS, STOP_OUT, STOP_BELOW, SWAPPED,
+    SWAPS, NIGHTS_AT,
+    TERMS_AT, TERMS, GATES_AT, GATES, GATE_NEXT, TABLES_AT,
+    DAY_ORDERS, DAY_TRADES, DAY_NANO, LAST_ORDER, ACCOUNT_WORDS,
+) = range(96)
 
 # One symbol. The levels of equity are merged with those of orders in the first four.
 (
@@ -36,8 +39,11 @@ from typing import Final
     ORDERS, ORDERS_AT, LIQUIDATED, HAS_STREAMS,
     PRICE_MUL, PRICE_DIV, STEP_MUL, STEP_DIV, OFFERED,
     EQ_LOW_BID, EQ_HIGH_BID, EQ_LOW_ASK, EQ_HIGH_ASK, WORST_BID, WORST_ASK,
-    TAKEN_OF, TAKEN_BUY, TAKEN_SELL, SYMBOL_WORDS,
-) = range(47)
+    TAKEN_OF, TAKEN_BUY, TAKEN_SELL,
+    CONVERTED_BY, CONVERT_MULTIPLIES, CONVERT_NUM, CONVERT_DEN,
+    LEVERAGE_NUM, LEVERAGE_DEN, LONG_NUM, LONG_DEN, SHORT_NUM, SHORT_DEN, STOPPED,
+    NANO_NUM, NANO_DEN, SYMBOL_WORDS,
+) = range(60)
 
 # One order.
 (
@@ -53,6 +59,20 @@ from typing import Final
     RULE_BROKEN_FLOOR, RULE_WORDS,
 ) = range(14)
 
+# One rule that needs no equity: its kind, what it does, its numbers, and when it broke.
+(
+    TERM_KIND, TERM_ACTION, TERM_REASON, TERM_REDUCING, TERM_GATE, TERM_TABLE, TERM_STEPS,
+    TERM_COUNT, TERM_MOST, TERM_TRADES, TERM_NANO, TERM_BROKEN, TERM_BROKEN_AT, TERM_WORDS,
+) = range(14)
+
+# Kinds of those rules: on the moment of an order, on what may be held, on an order of known size.
+(
+    HOURS, ALLOWED, HOLDING, IDLE, NEWS, COUNTS, SCALED, ORDER_LOTS, POSITION_LOTS, ACCOUNT_LOTS,
+) = range(10)
+
+# One gate: whether it is open, and the instants at which that turns.
+(GATE_OPEN, GATE_INDEX, GATE_COUNT, GATE_AT, GATE_WORDS) = range(5)
+
 # One stream of bars: the open bar, then the last closed one.
 (
     STREAM_SYMBOL, PERIOD, BAR_END, OPEN, HIGH, LOW, CLOSE, VOLUME, BAR_START,
@@ -63,11 +83,12 @@ from typing import Final
 # One timer: every PERIOD, or at each of its instants.
 (TIMER_NEXT, TIMER_PERIOD, TIMER_AT, TIMER_COUNT, TIMER_INDEX, TIMER_DUE, TIMER_WORDS) = range(7)
 
-# One fill of the log.
+# One fill of the log. Its rate is that of a loss, 0 where the run converts nothing.
 (
     F_NS, F_SEQ, F_ORDER, F_OWNER, F_SYMBOL, F_SIDE, F_STEPS, F_TICKS, F_SLIPPAGE, F_PROFIT, F_FEE,
-    F_BALANCE, F_CARRY, F_POSITION, F_CAUSE, F_OPENED, F_CLOSED, F_COST, F_LEFT, FILL_WORDS,
-) = range(20)
+    F_BALANCE, F_CARRY, F_POSITION, F_CAUSE, F_OPENED, F_CLOSED, F_COST, F_LEFT,
+    F_RATE_NUM, F_RATE_DEN, FILL_WORDS,
+) = range(22)
 
 # One order that has ended.
 (
@@ -117,6 +138,8 @@ ROOM: Final = 4
 UNSURE: Final = 1
 ROLLED: Final = 2
 LIQUIDATING: Final = 4
+CONVERTING: Final = 8
+OVERSTAYING: Final = 16
 
 # States of an order, `quantlab.engine.lifecycle` by number.
 GONE: Final = 0
@@ -139,7 +162,7 @@ STATE_NAMES: Final = (
 (OCO, OUO) = (1, 2)
 
 # Actions of a rule, the gravest last.
-(WARN, REJECT_ORDERS, LOCK_UNTIL_RESET, DISABLE) = range(4)
+(WARN, REJECT_ORDERS, FLATTEN_ALL, LOCK_UNTIL_RESET, DISABLE) = range(5)
 
 REASONS: Final = (
     "", "not_filled", "oco", "ouo", "exit_filled", "parent_ended", "position_closed", "requested",
@@ -148,6 +171,9 @@ REASONS: Final = (
     "price_off_tick", "trigger_reached", "would_trade", "invalid_stop_loss", "invalid_take_profit",
     "would_not_reduce", "no_position", "too_many_orders", "no_quote", "instrument_allowlist",
     "daily_loss", "expired_already", "unknown_parent", "group_refused", "run_ended",
+    "no_conversion_quote", "margin_insufficient", "margin_stop_out", "trading_hours", "flat_by",
+    "weekend_holding", "inactivity", "news_window", "order_limits", "scaling_plan",
+    "position_size",
 )  # fmt: skip
 (
     NO_REASON, NOT_FILLED, BY_OCO, BY_OUO, EXIT_FILLED, PARENT_ENDED, POSITION_CLOSED, REQUESTED,
@@ -155,12 +181,14 @@ REASONS: Final = (
     QUANTITY_OFF_STEP, QUANTITY_TOO_SMALL, QUANTITY_TOO_LARGE, PRICE_OFF_TICK, TRIGGER_REACHED,
     WOULD_TRADE, INVALID_STOP_LOSS, INVALID_TAKE_PROFIT, WOULD_NOT_REDUCE, NO_POSITION,
     TOO_MANY_ORDERS, NO_QUOTE, INSTRUMENT_ALLOWLIST, BLOCKED, EXPIRED_ALREADY, UNKNOWN_PARENT,
-    GROUP_REFUSED, RUN_ENDED,
-) = range(32)  # fmt: skip
+    GROUP_REFUSED, RUN_ENDED, NO_CONVERSION, MARGIN_INSUFFICIENT, MARGIN_STOP_OUT,
+    TRADING_HOURS, FLAT_BY, WEEKEND_HOLDING, INACTIVITY, NEWS_WINDOW, ORDER_LIMITS, SCALING_PLAN,
+    POSITION_SIZE,
+) = range(43)  # fmt: skip
 
 # Why a fill came about.
-CAUSES: Final = ("signal", "working", "rule")
-(BY_SIGNAL, BY_QUOTE, BY_RULE) = range(3)
+CAUSES: Final = ("signal", "working", "rule", "margin_stop_out")
+(BY_SIGNAL, BY_QUOTE, BY_RULE, BY_STOP_OUT) = range(4)
 
 NEVER_LOW: Final = -(1 << 62)
 NEVER_HIGH: Final = 1 << 62

@@ -9,7 +9,7 @@ import numpy as np
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, NotRun
-from quantlab.backtest.block import Span, new_block
+from quantlab.backtest.block import new_block
 from quantlab.backtest.kernels.worth import equity_now, note_equity, note_worst
 from quantlab.backtest.native.joining import (
     Engine,
@@ -19,6 +19,7 @@ from quantlab.backtest.native.joining import (
     out_words,
     pointer,
 )
+from quantlab.backtest.span import Span
 from quantlab.qls.ir import Program
 from quantlab.qls.native import abi
 from quantlab.qls.native.machine import ObjectCache

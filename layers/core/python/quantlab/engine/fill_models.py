@@ -22,6 +22,8 @@ from quantlab.market.quote import BUY, Quote
 from quantlab.market.synthetic import SplitMix64, seed_of
 
 DRAW_BITS: Final = 31
+_LEHMER: Final = 48_271
+_LEHMER_MODULUS: Final = (1 << 31) - 1
 PPM: Final = 1_000_000
 
 
@@ -92,6 +94,19 @@ def fill_seed(tenant_id: str, account_id: str, event_seq: int) -> int:
 def draw_of(seed: int) -> int:
     """Return the number below 2^31 that SplitMix64 draws first from the seed."""
     return SplitMix64(seed).below(1 << DRAW_BITS)
+
+
+def next_draw(draw: int) -> int:
+    """Return the number after a draw of a backtest, which draws one after the other: 1 to 2^31 - 2.
+
+    x * 48271 mod (2^31 - 1): Park, Miller & Stockmeyer, CACM 36(7), 1993; minstd_rand of C++11.
+    """
+    return draw * _LEHMER % _LEHMER_MODULUS
+
+
+def first_draw(seed: int) -> int:
+    """Return the number that a backtest of a seed draws first."""
+    return seed_of("backtest", seed) % (_LEHMER_MODULUS - 1) + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,21 @@ def _opening(value: int, steps: int, reducing_steps: int) -> int:
     return 0 if opening_steps <= 0 else -(-value * opening_steps // steps)
 
 
+def needed_and_free(
+    equity: int, used: int, reserved: int, used_after: int, reserved_after: int, fee: int
+) -> tuple[int, int]:
+    """Return what a change needs of the margin that is free before it, and that; all minor units.
+
+    Nothing is needed where margin does not grow. Positions must be covered without what orders
+    reserve, which may be more than there is: what others reserve may shrink by what this one uses,
+    and that alone pays for no position.
+    """
+    before, after = used + reserved, used_after + reserved_after
+    if after <= before:
+        before, after = used, used_after
+    return (0, 0) if after <= before else (after - before + fee, equity - before)
+
+
 @dataclass(frozen=True, slots=True)
 class Margin:
     """An account's margin in minor units: of its positions, and reserved by its working orders."""
@@ -240,8 +255,7 @@ def refused_orders(
 def _refused(draft: Draft, before: Account, after: Account, fee_micro: int) -> Rejection | None:
     """Refuse what needs more margin than before and more than is free, at the present quotes.
 
-    Positions must be covered without what orders reserve, which may be more than there is. Where
-    an account cannot be valued now, that is the reason of the refusal.
+    Where an account cannot be valued now, that is the reason of the refusal.
     """
     context = draft.context
     now = margin_of(before, context.market, context.trading)
@@ -253,14 +267,18 @@ def _refused(draft: Draft, before: Account, after: Account, fee_micro: int) -> R
     reserved_minor = reserved_margin(after, context.market, context.trading)
     if isinstance(reserved_minor, Rejection):
         return reserved_minor
-    after_minor, fee_minor = used_minor + reserved_minor, minor_above(fee_micro)
-    if after_minor <= now.required_minor:
-        # What others reserve may shrink by what this one uses: that alone pays for no position.
-        now, after_minor = replace(now, reserved_minor=0), used_minor
-    more_minor = after_minor - now.required_minor
-    needed_minor = more_minor + fee_minor
-    if more_minor <= 0 or needed_minor <= now.free_minor:
+    needed_minor, free_minor = needed_and_free(
+        now.equity_minor,
+        now.used_minor,
+        now.reserved_minor,
+        used_minor,
+        reserved_minor,
+        minor_above(fee_micro),
+    )
+    if needed_minor <= free_minor:
         return None
+    if free_minor != now.free_minor:
+        now = replace(now, reserved_minor=0)
     return Rejection(Reason.MARGIN_INSUFFICIENT, _short(draft, now, needed_minor))
 
 

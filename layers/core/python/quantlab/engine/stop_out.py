@@ -27,6 +27,8 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor, format_units
 from quantlab.ledger.fills import open_gain_micro
 from quantlab.ledger.state import Position
+from quantlab.market.fill_model import ANY_SIZE, DISPLAYED
+from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
 from quantlab.rules.wording import money, percent
 
@@ -133,9 +135,23 @@ def _largest_loser(draft: Draft, seen: Market, closed: list[Position]) -> Positi
         usable = isinstance(market.usable(instrument), Quote)
         convertible = not isinstance(market.rate(instrument, account.currency, -1), Rejection)
         gain_micro = _gain_micro(draft, position, seen)
-        if usable and convertible and isinstance(gain_micro, int):
+        closable = usable and _has_size(draft, instrument, position)
+        if closable and convertible and isinstance(gain_micro, int):
             gains.append((gain_micro, position))
     return min(gains, key=lambda one: one[0])[1] if gains else None
+
+
+def _has_size(draft: Draft, instrument: Instrument, position: Position) -> bool:
+    """Say whether the present quote has any size left to close a position on, or needs none."""
+    side = -1 if position.size_steps > 0 else 1
+    quote = draft.context.market.quotes[position.symbol]
+    rule, shown_steps = (
+        draft.context.fill_model(instrument).size_rule(instrument),
+        quote.size_for(side),
+    )
+    if rule == ANY_SIZE or (not shown_steps and rule != DISPLAYED):
+        return True
+    return shown_steps > draft.taken_steps(quote, side)
 
 
 def _gain_micro(draft: Draft, position: Position, market: Market) -> int | Rejection:

@@ -38,8 +38,9 @@ from quantlab.market.catalog import Catalog
 from quantlab.market.fill_model import FillModel
 from quantlab.market.quote import Quote
 from quantlab.rules.day import is_day_over
+from quantlab.rules.evidence import Verdict
 from quantlab.rules.floors import next_high_water
-from quantlab.rules.terms import BASIS_EQUITY, Profile
+from quantlab.rules.terms import BASIS_EQUITY, FLATTEN, Profile
 from quantlab.rules.verdicts import judge_equity, judge_standing
 
 
@@ -353,6 +354,8 @@ class Watch:
         self, watched: Watched, quote: Quote | None, equity_minor: int, now_ns: int
     ) -> list[Demand]:
         verdicts = judge_equity(watched.profile, watched.account, equity_minor, now_ns)
+        if quote is None:
+            verdicts = tuple(verdict for verdict in verdicts if not _waits(watched, verdict))
         used, tick_ts_ns = self._used(watched), None if quote is None else quote.ts_ns
         return check_at_quotes(watched, verdicts, equity_minor, used, now_ns, tick_ts_ns)
 
@@ -384,3 +387,8 @@ class Watch:
         payload: dict[str, Json] = {**seen_peak(watched), "feedSeq": watched.mark_seq}
         identity = (commands.OBSERVE_EQUITY, mark_minor, watched.mark_seq)
         return demand_once(watched, identity, identity, payload, now_ns)
+
+
+def _waits(watched: Watched, verdict: Verdict) -> bool:
+    """Say whether a verdict asks for flat once more: what could not be closed waits for a quote."""
+    return verdict.action == FLATTEN and verdict.rule_id in watched.account.raised

@@ -88,12 +88,16 @@ def work_orders(watched: Watched, quote: Quote | None, market: Market, now_ns: i
             watched.account, watched.peak_seq = trailing, max(watched.peak_seq, seen.seq)
         for order in trailing.working.values():
             waiting = order.symbol != symbol or order.status == lifecycle.PENDING_PARENT
-            if not waiting and is_called(order, seen) and _can_act(watched, order, seen, market):
-                payload = work_payload(order, trailing, seen, market)
-                about = (commands.WORK_ORDER, order.order_id)
-                tick_ts_ns = None if quote is None else quote.ts_ns
-                identity = (*about, seen.seq)
-                demands += demand_once(watched, about, identity, payload, now_ns, tick_ts_ns)
+            if waiting or not is_called(order, seen):
+                continue
+            about = (commands.WORK_ORDER, order.order_id)
+            identity = (*about, seen.seq)
+            if not _can_act(watched, order, seen, market):
+                watched.answered[about] = watched.asked[about] = identity
+                continue
+            payload = work_payload(order, trailing, seen, market)
+            tick_ts_ns = None if quote is None else quote.ts_ns
+            demands += demand_once(watched, about, identity, payload, now_ns, tick_ts_ns)
     return demands
 
 

@@ -13,7 +13,7 @@ from quantlab.rules.terms import Profile
 
 RETRY_NS = 2 * SECOND_NS
 OBSERVE_EVERY_NS = SECOND_NS
-OF_A_QUOTE = (commands.PROTECT, commands.WORK_ORDER, commands.LIQUIDATE)
+OF_A_QUOTE = (commands.PROTECT, commands.WORK_ORDER, commands.LIQUIDATE, commands.STOP_OUT)
 
 Name = tuple[str | int, ...]
 

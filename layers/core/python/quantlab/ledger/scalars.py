@@ -44,6 +44,11 @@ def fits(
     return value < LIMIT and within
 
 
+def nano_of(size_steps: int, nano_num: int, nano_den: int) -> int:
+    """Return steps in 10^-9 lots, rounded down; a step is nano_num/nano_den of those."""
+    return size_steps * nano_num // nano_den
+
+
 def closing_ticks(size_steps: int, bid_ticks: int, ask_ticks: int) -> int:
     """Return the price a position closes at: longs at the bid, shorts at the ask."""
     return bid_ticks if size_steps > 0 else ask_ticks

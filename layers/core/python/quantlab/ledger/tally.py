@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from quantlab.kernel.check import check
 from quantlab.ledger.fills import Netted
+from quantlab.ledger.scalars import nano_of
 from quantlab.ledger.state import Account, Tally
 from quantlab.market.instrument import Instrument
 
@@ -17,7 +18,8 @@ QUOTES_KEPT = 4
 
 def lots_nano(instrument: Instrument, size_steps: int) -> int:
     """Return a size in 10^-9 lots, rounded towards zero where the step is finer than that."""
-    return int(size_steps * instrument.size_step * NANO)
+    num, den = instrument.size_step.as_integer_ratio()
+    return nano_of(size_steps, num * NANO, den)
 
 
 def count_order(tally: Tally, now_ns: int) -> Tally:

@@ -8,6 +8,7 @@ from quantlab.kernel.check import InvariantBroken, check
 from quantlab.market.catalog import Catalog
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
+from quantlab.market.rates import rate_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,15 @@ class Conversion:
     def symbol(self) -> str | None:
         """Return the symbol whose quote the conversion needs; None when it needs none."""
         return None if self.instrument is None else self.instrument.symbol
+
+    def scale(self) -> tuple[int, int]:
+        """Return what `rates.rate_at` scales the pair's price by, as a reduced fraction."""
+        digits = Fraction(10**self.digits_to, 10**self.digits_from)
+        if self.instrument is None:
+            return 1, 1
+        tick = Fraction(self.instrument.tick)
+        scale = digits * tick if self.multiplies else digits / tick
+        return scale.numerator, scale.denominator
 
 
 def conversion_pair(catalog: Catalog, from_currency: str, to_currency: str) -> Conversion | None:
@@ -55,12 +65,10 @@ def conversion_rate(conversion: Conversion, quote: Quote | None, amount: int) ->
         return 1, 1
     if quote is None or quote.symbol != pair.symbol:
         raise InvariantBroken(f"expected a quote of {pair.symbol}, was {quote}")
-    sells_pair = (amount >= 0) == conversion.multiplies
-    price = quote.bid_ticks if sells_pair else quote.ask_ticks
-    check(price > 0, f"conversion at {price} ticks of {quote.symbol}")
-    rate = Fraction(pair.tick) * price
-    if not conversion.multiplies:
-        rate = 1 / rate
-    rate *= Fraction(10**conversion.digits_to, 10**conversion.digits_from)
+    check(min(quote.bid_ticks, quote.ask_ticks) > 0, f"conversion at a quote of {quote.symbol}")
+    exact = rate_at(
+        conversion.multiplies, *conversion.scale(), quote.bid_ticks, quote.ask_ticks, amount
+    )
+    rate = Fraction(*exact)
     check(rate.numerator * rate.denominator < LIMIT, f"conversion rate {rate} is out of range")
     return rate.numerator, rate.denominator

@@ -13,6 +13,7 @@ from quantlab.ledger.state import Account
 from quantlab.ledger.tally import lots_nano
 from quantlab.market.instrument import Instrument
 from quantlab.rules import terms
+from quantlab.rules.scalars import weighted_nano
 from quantlab.rules.surroundings import LinkedAccount, Surroundings, release_near
 from quantlab.rules.wording import lots, money, percent
 
@@ -128,7 +129,7 @@ def held_nano(
 
 
 def _weighted(nano: int, symbol: str, weights: tuple[tuple[str, int], ...]) -> int:
-    return nano * dict(weights).get(symbol, MICRO) // MICRO
+    return weighted_nano(nano, dict(weights).get(symbol, MICRO))
 
 
 def _size(

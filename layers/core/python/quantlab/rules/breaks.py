@@ -12,6 +12,7 @@ from quantlab.rules import terms
 from quantlab.rules.calendar import local_time
 from quantlab.rules.hours import holds, span_ns, window_words
 from quantlab.rules.limits import INSTANTS_CACHED_MAX
+from quantlab.rules.scalars import idle_from
 
 _MINUTE_NS = 60 * SECOND_NS
 _DAY_NS = 86_400 * SECOND_NS
@@ -64,7 +65,7 @@ def is_inactive(rule: terms.Inactivity, account: Account, now_ns: int) -> bool:
 def inactive_from_ns(rule: terms.Inactivity, account: Account) -> int | None:
     """Return the first instant at which an account that does nothing is inactive."""
     since_ns = idle_since_ns(account)
-    return None if since_ns is None else since_ns + rule.days * _DAY_NS + 1
+    return None if since_ns is None else idle_from(since_ns, rule.days)
 
 
 def inactivity_detail(rule: terms.Inactivity, account: Account, now_ns: int) -> str:

@@ -10,6 +10,8 @@ from quantlab.kernel.arith import LIMIT, MICRO
 
 AMOUNT_MINOR_LIMIT = LIMIT // (2 * MICRO)
 
+DAY_NS = 86_400 * 10**9
+
 BELOW = 0
 AT_OR_BELOW = 1
 
@@ -123,6 +125,17 @@ def next_mark(
     if basis == BASIS_BALANCE or (basis == BASIS_END_OF_DAY and at_day_end):
         return max(mark_minor, balance_minor)
     return mark_minor
+
+
+def weighted_nano(nano: int, weight_ppm: int) -> int:
+    """Return 10^-9 lots of which each counts as so many millionths of one, rounded down."""
+    whole, rest = divmod(nano, MICRO)
+    return whole * weight_ppm + rest * weight_ppm // MICRO
+
+
+def idle_from(since_ns: int, days: int) -> int:
+    """Return the first instant at which an account that does nothing has done so for too long."""
+    return since_ns + days * DAY_NS + 1
 
 
 def is_under(comparator: int, floor_minor: int, equity_minor: int) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels.worth import symbol_at
+from quantlab.backtest.kernels.quotes import symbol_at
 from quantlab.engine.pricing import (
     market_limit,
     stop_reached,
@@ -125,6 +125,16 @@ def cancel_symbol(m: Any, s: int, reason: int) -> None:
         o = order_at(m, w, k)
         if m[o + at.STATE] != at.GONE:
             drop(m, s, o, at.CANCELLED_STATE, reason)
+
+
+def cancel_openers(m: Any, reason: int) -> None:
+    """Cancel the working orders that could open a position; those that only reduce stay."""
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        for k in range(m[w + at.ORDERS]):
+            o = order_at(m, w, k)
+            if m[o + at.STATE] != at.GONE and m[o + at.REDUCE] == 0:
+                drop(m, s, o, at.CANCELLED_STATE, reason)
 
 
 def expire_due(m: Any) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import expire_due
+from quantlab.backtest.kernels.overnight import charge_swaps
+from quantlab.backtest.kernels.terms import begin_counts, move_gates
 from quantlab.backtest.kernels.worth import breach_level, equity_now, is_known
 from quantlab.rules.scalars import BASIS_EQUITY, BASIS_INITIAL
 
@@ -15,6 +17,8 @@ def pass_time(m: Any, now: int) -> None:
     m[at.NOW] = now
     if now >= m[at.EXPIRY]:
         expire_due(m)
+    if now >= m[at.GATE_NEXT]:
+        move_gates(m, now)
     close_bars(m, now)
     ring(m, now)
     if now >= m[at.ZONE_NEXT]:
@@ -27,7 +31,7 @@ def pass_time(m: Any, now: int) -> None:
 def plan_next(m: Any) -> None:
     """Note when time has something to do again."""
     soonest = min(m[at.DAY_RESET], m[at.EXPIRY])
-    soonest = min(soonest, m[at.SAMPLE_NEXT], m[at.ZONE_NEXT])
+    soonest = min(soonest, m[at.SAMPLE_NEXT], m[at.ZONE_NEXT], m[at.GATE_NEXT])
     for k in range(m[at.STREAMS]):
         soonest = min(soonest, m[m[at.STREAMS_AT] + k * at.STREAM_WORDS + at.BAR_END])
     for k in range(m[at.TIMERS]):
@@ -38,6 +42,8 @@ def plan_next(m: Any) -> None:
 def roll_day(m: Any, now: int) -> None:
     """Begin the trading day that holds now, as of its reset: see `rules.day.roll_day`.
 
+    Swap is booked first: it is part of the day that ends.
+
     Equity at the reset uses the last quotes before it, old ones too; the account is judged by it
     once the new quote is there, unless one of them was too old by then.
     """
@@ -45,6 +51,8 @@ def roll_day(m: Any, now: int) -> None:
     while index + 1 < m[at.DAYS] and m[m[at.DAYS_AT] + index + 1] <= now:
         index += 1
     reset = m[m[at.DAYS_AT] + index]
+    if m[at.SWAPPED] != 0 and m[at.HELD] != 0:
+        charge_swaps(m, m[at.DAY] + 1, index)
     equity = equity_now(m)
     log_day(m, reset, equity)
     if m[at.BASIS] == BASIS_EQUITY:
@@ -64,6 +72,7 @@ def roll_day(m: Any, now: int) -> None:
     m[at.DAY_COSTS] = 0
     m[at.TRADED] = 0
     m[at.RAISED] = 0
+    begin_counts(m)
     if m[at.STATUS] == at.LOCKED:
         m[at.STATUS] = at.ACTIVE_STATUS
         m[at.FORCE] &= ~at.LIQUIDATING

@@ -3,15 +3,16 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.attempts import attempt, by_moment, by_size, by_steps
 from quantlab.backtest.kernels.book import cancel_symbol, drop, end_order, order_at, tidy
 from quantlab.backtest.kernels.fills import (
     PLANNED,
-    attempt,
     begin_command,
     fill_order,
     is_blocked,
     plan,
 )
+from quantlab.backtest.kernels.gathering import ON_SCRATCH, PLACE, TAKEN_UP, any_waits, gather
 from quantlab.backtest.kernels.judge import (
     blank,
     cancel_everything,
@@ -21,33 +22,27 @@ from quantlab.backtest.kernels.judge import (
     mop_up,
     name,
 )
+from quantlab.backtest.kernels.margin import is_waiting as waits
+from quantlab.backtest.kernels.margin import refused_orders, stop_out_below
+from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
     COMMAND_WORDS,
-    EXIT_TRAIL,
     FLAGS,
     GROUP,
     ORDER,
     PARENT,
     QUANTITY,
-    STOP_LOSS,
     SYMBOL,
     TAG,
-    TAKE_PROFIT,
     VERB,
-    entry_ticks,
     given,
     nearest,
-    read_child,
-    read_order,
-    read_stop,
-    read_target,
 )
-from quantlab.backtest.kernels.worth import is_fresh, note_worst, symbol_at, tune
+from quantlab.backtest.kernels.stopping import stop_out
+from quantlab.backtest.kernels.worth import note_worst, tune
 from quantlab.backtest.words import double_of
 
-(PLACE, CANCEL, CANCEL_ALL, CLOSE, FLATTEN, REVERSE) = range(6)
-_TAKEN_UP = -1
-_ON_SCRATCH = 1
+(CANCEL, CANCEL_ALL, CLOSE, FLATTEN, REVERSE) = range(1, 6)
 
 
 def act(m: Any, out: Any) -> None:
@@ -58,7 +53,7 @@ def act(m: Any, out: Any) -> None:
     for i in range(count):
         r = at.OUT_FIRST + i * COMMAND_WORDS
         verb = out[r + VERB]
-        if verb == _TAKEN_UP:
+        if verb == TAKEN_UP:
             continue
         begin_command(m)
         if verb == PLACE:
@@ -72,11 +67,15 @@ def act(m: Any, out: Any) -> None:
         else:
             close(m, out, r, first + i)
         mop_up(m)
+        if m[at.STOP_OUT] != 0:
+            stop_out(m)
     settle_books(m)
 
 
 def settle_books(m: Any) -> None:
     """Set every level anew after something has happened."""
+    if m[at.STOP_OUT] != 0:
+        m[at.STOP_BELOW] = stop_out_below(m)
     tune(m)
     for s in range(m[at.SYMBOLS]):
         tidy(m, s)
@@ -93,15 +92,18 @@ def refuse(m: Any, s: int, o: int, owner: int, reason: int) -> None:
     end_order(m, s, o, at.REFUSED, reason)
 
 
-def guarded(m: Any, w: int, reducing: bool, closing: bool) -> int:
+def guarded(m: Any, s: int, reducing: bool, closing: bool) -> int:
     """Say why nothing may be traded now; NO_REASON where it may."""
+    w = symbol_at(m, s)
     if m[at.STATUS] == at.DISABLED:
         return at.ACCOUNT_DISABLED
     if m[at.STATUS] == at.LOCKED and not closing:
         return at.ACCOUNT_LOCKED
     if m[w + at.OFFERED] == 0 and not reducing:
         return at.INSTRUMENT_ALLOWLIST
-    return at.BLOCKED if not reducing and is_blocked(m) else at.NO_REASON
+    if not reducing and is_blocked(m):
+        return at.BLOCKED
+    return at.NO_REASON if m[at.TERMS] == 0 else by_moment(m, s, reducing)
 
 
 def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
@@ -109,16 +111,23 @@ def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
     r = at.OUT_FIRST + i * COMMAND_WORDS
     s = m[m[at.MAP_AT] + out[r + SYMBOL]]
     w = symbol_at(m, s)
-    reason = guarded(m, w, out[r + FLAGS] & 1 != 0, False)
-    m[at.SCRATCH] = _ON_SCRATCH
+    # A child is taken with its parent; where that was refused nothing is judged.
+    reason = at.UNKNOWN_PARENT
+    if out[r + PARENT] == 0:
+        reason = guarded(m, s, out[r + FLAGS] & 1 != 0, False)
+    m[at.SCRATCH] = ON_SCRATCH
     if reason == at.NO_REASON:
         reason = gather(m, out, i, count, first)
-    o = m[at.SCRATCH_AT] + _ON_SCRATCH * at.ORDER_WORDS
+    o = m[at.SCRATCH_AT] + ON_SCRATCH * at.ORDER_WORDS
+    if reason == at.NO_REASON and m[at.TERMS] != 0:
+        reason = too_much(m, s)
     planned = (0, 0, 0, 0)
     at_once = reason == at.NO_REASON and not waits(m, o)
     if at_once:
         planned = plan(m, s, o)
         reason = planned[0] if planned[0] > PLANNED else reason
+    if reason == at.NO_REASON and m[w + at.LEVERAGE_NUM] != 0 and any_waits(m):
+        reason = refused_orders(m, s, ON_SCRATCH)
     if reason != at.NO_REASON:
         turn_down(m, out, i, count, first, reason)
         return
@@ -129,12 +138,24 @@ def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
     enforce(m)
 
 
+def too_much(m: Any, s: int) -> int:
+    """Judge the orders of a command that are to work at once; return why not, or NO_REASON."""
+    for k in range(ON_SCRATCH, m[at.SCRATCH]):
+        o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
+        if m[o + at.STATE] == at.PENDING_PARENT:
+            continue
+        reason = by_size(m, s, o, 1)
+        if reason != at.NO_REASON:
+            return reason
+    return at.NO_REASON
+
+
 def turn_down(m: Any, out: Any, i: int, count: int, first: int, reason: int) -> None:
     """Refuse an order, with the others of its group."""
     r = at.OUT_FIRST + i * COMMAND_WORDS
-    o = m[at.SCRATCH_AT] + _ON_SCRATCH * at.ORDER_WORDS
-    if m[at.SCRATCH] == _ON_SCRATCH:
-        blank(m, _ON_SCRATCH)
+    o = m[at.SCRATCH_AT] + ON_SCRATCH * at.ORDER_WORDS
+    if m[at.SCRATCH] == ON_SCRATCH:
+        blank(m, ON_SCRATCH)
     m[o + at.TAG] = out[r + TAG]
     refuse(m, m[m[at.MAP_AT] + out[r + SYMBOL]], o, first + i, reason)
     refuse_group(m, out, i, count, first)
@@ -146,119 +167,20 @@ def refuse_group(m: Any, out: Any, i: int, count: int, first: int) -> None:
     for j in range(i + 1, count):
         q = at.OUT_FIRST + j * COMMAND_WORDS
         if out[q + VERB] <= PLACE and out[r + GROUP] > 0 and out[q + GROUP] == out[r + GROUP]:
-            out[q + VERB] = _TAKEN_UP
-            o = blank(m, _ON_SCRATCH)
+            out[q + VERB] = TAKEN_UP
+            o = blank(m, ON_SCRATCH)
             refuse(m, m[m[at.MAP_AT] + out[q + SYMBOL]], o, first + j, at.GROUP_REFUSED)
-
-
-def waits(m: Any, o: int) -> bool:
-    """Say whether an order is kept until a quote is for it; a plain market order fills now."""
-    return m[o + at.TYPE] != at.MARKET or m[o + at.ACTIVE] > 0
-
-
-def overfull(m: Any) -> int:
-    """Return NO_REASON where there is room for all that would have to wait."""
-    waiting = 0
-    for k in range(_ON_SCRATCH, m[at.SCRATCH]):
-        o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
-        waiting += m[o + at.STATE] == at.PENDING_PARENT or waits(m, o)
-    if waiting > 0 and m[at.WORKING] + waiting > at.ORDERS_MAX:
-        return at.TOO_MANY_ORDERS
-    return at.NO_REASON
-
-
-def gather(m: Any, out: Any, i: int, count: int, first: int) -> int:
-    """Read the orders of a command: the first, the rest of its group, then all their children.
-
-    The number of a parent's slot stands in its child until the orders have numbers of their own.
-    """
-    r = at.OUT_FIRST + i * COMMAND_WORDS
-    group = out[r + GROUP]
-    reason = at.UNKNOWN_PARENT if out[r + PARENT] != 0 else at.NO_REASON
-    for j in range(i, count):
-        q = at.OUT_FIRST + j * COMMAND_WORDS
-        member = j == i or (group > 0 and out[q + GROUP] == group)
-        if out[q + VERB] != PLACE or not member or reason != at.NO_REASON:
-            continue
-        if out[q + SYMBOL] != out[r + SYMBOL]:
-            return at.GROUP_REFUSED
-        out[q + VERB] = _TAKEN_UP
-        reason = add_member(m, out, q, first + j, group)
-    members = m[at.SCRATCH]
-    for k in range(_ON_SCRATCH, members):
-        if reason == at.NO_REASON:
-            reason = add_children(m, out, i, count, first, k)
-    return overfull(m) if reason == at.NO_REASON else reason
-
-
-def add_member(m: Any, out: Any, q: int, owner: int, group: int) -> int:
-    """Read one order that works at once into the next slot."""
-    o = blank(m, m[at.SCRATCH])
-    m[at.SCRATCH] += 1
-    m[o + at.OWNER] = owner
-    if group > 0:
-        m[o + at.GROUP] = 1
-        m[o + at.GROUP_KIND] = at.OCO
-    # The place of its command is kept until its children are read.
-    m[o + at.CALLED] = q
-    return read_order(m, out, q, symbol_at(m, m[m[at.MAP_AT] + out[q + SYMBOL]]), o)
-
-
-def add_children(m: Any, out: Any, i: int, count: int, first: int, k: int) -> int:
-    """Read the exits of an order, and the orders of the event that name it as their parent."""
-    o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
-    r = m[o + at.CALLED]
-    w = symbol_at(m, m[m[at.MAP_AT] + out[r + SYMBOL]])
-    reason = add_exits(m, out, r, w, o, k)
-    for j in range(i, count):
-        q = at.OUT_FIRST + j * COMMAND_WORDS
-        if out[q + VERB] != PLACE or out[q + PARENT] != m[o + at.OWNER]:
-            continue
-        if reason != at.NO_REASON:
-            return reason
-        if out[q + SYMBOL] != out[r + SYMBOL]:
-            return at.GROUP_REFUSED
-        out[q + VERB] = _TAKEN_UP
-        c = blank(m, m[at.SCRATCH])
-        m[at.SCRATCH] += 1
-        m[c + at.OWNER] = first + j
-        reason = read_child(m, out, q, w, c)
-        m[c + at.PARENT] = k
-    return reason
-
-
-def add_exits(m: Any, out: Any, r: int, w: int, o: int, k: int) -> int:
-    """Read the bracket of an order: a stop and a target that make each other smaller."""
-    stops = given(out, r + STOP_LOSS) or out[r + FLAGS] & EXIT_TRAIL != 0
-    aims = given(out, r + TAKE_PROFIT)
-    if not stops and not aims:
-        return at.NO_REASON
-    entry = entry_ticks(m, w, o)
-    begun = m[at.SCRATCH]
-    reason = at.NO_REASON
-    if stops:
-        reason = read_stop(m, out, r, w, o, m[at.SCRATCH], entry)
-        m[at.SCRATCH] += 1
-    if aims and reason == at.NO_REASON:
-        reason = read_target(m, out, r, w, o, m[at.SCRATCH], entry)
-        m[at.SCRATCH] += 1
-    for slot in range(begun, m[at.SCRATCH]):
-        c = m[at.SCRATCH_AT] + slot * at.ORDER_WORDS
-        m[c + at.OWNER] = m[o + at.OWNER]
-        m[c + at.PARENT] = k
-        # An exit alone is a group too: that tells it from a child placed under its own number.
-        m[c + at.GROUP] = 2 + k
-        m[c + at.GROUP_KIND] = at.OUO
-    return reason
 
 
 def accept(m: Any, s: int) -> None:
     """Give the orders of a command their numbers, and put those that wait into the book."""
     w = symbol_at(m, s)
-    base = m[at.NEXT_ORDER] - _ON_SCRATCH + 1
-    for k in range(_ON_SCRATCH, m[at.SCRATCH]):
+    m[at.LAST_ORDER] = m[at.NOW]
+    base = m[at.NEXT_ORDER] - ON_SCRATCH + 1
+    for k in range(ON_SCRATCH, m[at.SCRATCH]):
         o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
         name(m, o)
+        m[at.DAY_ORDERS] += m[o + at.STATE] != at.PENDING_PARENT
         if m[o + at.PARENT] > 0:
             m[o + at.PARENT] += base
         if m[o + at.GROUP] > 0:
@@ -281,7 +203,7 @@ def accept(m: Any, s: int) -> None:
 def work_new(m: Any, s: int) -> None:
     """Hold the orders just taken against the quote, then those that a fill has released."""
     w = symbol_at(m, s)
-    for k in range(_ON_SCRATCH, m[at.SCRATCH]):
+    for k in range(ON_SCRATCH, m[at.SCRATCH]):
         new = m[m[at.SCRATCH_AT] + k * at.ORDER_WORDS + at.ID]
         for b in range(m[w + at.ORDERS]):
             o = order_at(m, w, b)
@@ -317,7 +239,7 @@ def close(m: Any, out: Any, r: int, owner: int) -> None:
     w = symbol_at(m, s)
     turns = out[r + VERB] == REVERSE
     steps = abs(m[w + at.SIZE]) * (2 if turns else 1)
-    reason = guarded(m, w, not turns, not turns)
+    reason = guarded(m, s, not turns, not turns)
     if reason == at.NO_REASON and steps == 0:
         reason = at.NO_POSITION
     if reason == at.NO_REASON and not is_fresh(m, w, m[at.NOW]):
@@ -328,12 +250,14 @@ def close(m: Any, out: Any, r: int, owner: int) -> None:
         reason = at.QUANTITY_TOO_LARGE if some > steps else at.NO_REASON
         reason = at.QUANTITY_TOO_SMALL if some < m[w + at.MIN_STEPS] else reason
         steps = some
+    if reason == at.NO_REASON and m[at.TERMS] != 0:
+        reason = by_steps(m, s, -1 if m[w + at.SIZE] > 0 else 1, steps, steps, 1)
     if reason == at.NO_REASON and m[w + at.LATENCY] > 0 and m[at.STATUS] == at.ACTIVE_STATUS:
         send(m, s, steps, owner, not turns)
     elif reason == at.NO_REASON:
         reason = close_now(m, s, steps, owner, at.BY_SIGNAL)
     if reason != at.NO_REASON:
-        refuse(m, s, blank(m, _ON_SCRATCH), owner, reason)
+        refuse(m, s, blank(m, ON_SCRATCH), owner, reason)
         return
     work_due(m, s)
     enforce(m)
@@ -342,19 +266,28 @@ def close(m: Any, out: Any, r: int, owner: int) -> None:
 def send(m: Any, s: int, steps: int, owner: int, reduces: bool) -> None:
     """Let a market order against a position travel."""
     w = symbol_at(m, s)
-    o = blank(m, _ON_SCRATCH)
+    o = blank(m, ON_SCRATCH)
     m[o + at.OWNER] = owner
     m[o + at.SIDE] = -1 if m[w + at.SIZE] > 0 else 1
     m[o + at.STEPS] = steps
     m[o + at.LIMIT] = m[o + at.SIDE] * at.NEVER_HIGH
     m[o + at.REDUCE] = reduces
     m[o + at.ACTIVE] = m[at.NOW] + m[w + at.LATENCY]
-    m[at.SCRATCH] = _ON_SCRATCH + 1
+    m[at.SCRATCH] = ON_SCRATCH + 1
     accept(m, s)
 
 
 def flatten(m: Any) -> None:
-    """Cancel every order and close every position."""
+    """Cancel every order and close every position, unless a rule lets one of them not be closed."""
+    if m[at.HELD] == 0 and m[at.WORKING] == 0:
+        return
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[at.TERMS] == 0 or m[w + at.SIZE] == 0 or not is_fresh(m, w, m[at.NOW]):
+            continue
+        steps = abs(m[w + at.SIZE])
+        if by_steps(m, s, -1 if m[w + at.SIZE] > 0 else 1, steps, steps, 1) != at.NO_REASON:
+            return
     cancel_everything(m, at.FLATTENED)
-    liquidate(m)
+    liquidate(m, at.BY_SIGNAL)
     enforce(m)

@@ -6,18 +6,18 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import (
     drop,
     end_order,
-    has_arrived,
-    is_armed,
-    is_reached,
     order_at,
     trail,
 )
-from quantlab.backtest.kernels.worth import clear_levels, symbol_at
-from quantlab.engine.fill_models import plan_fill
+from quantlab.backtest.kernels.margin import refused_fill
+from quantlab.backtest.kernels.quotes import converted, may_convert, rate_of, symbol_at
+from quantlab.backtest.kernels.terms import count_fill
+from quantlab.backtest.kernels.worth import clear_levels
+from quantlab.engine.fill_models import next_draw, plan_fill
 from quantlab.kernel.arith import book, muldiv
 from quantlab.ledger.fees import charged_fee_micro, raw_fee_micro
 from quantlab.ledger.scalars import fits, netted
-from quantlab.market.fill_model import ANY_SIZE
+from quantlab.market.fill_model import ANY_SIZE, DISPLAYED, RANDOM_TICKS
 
 NOTHING = 0
 PLANNED = 1
@@ -43,6 +43,14 @@ def taken(m: Any, w: int, side: int) -> int:
         m[w + at.TAKEN_BUY] = 0
         m[w + at.TAKEN_SELL] = 0
     return m[w + at.TAKEN_BUY] if side > 0 else m[w + at.TAKEN_SELL]
+
+
+def has_size(m: Any, w: int, side: int) -> bool:
+    """Say whether the quote has any size left for a market order of a side, or needs none."""
+    rule, shown = m[w + at.SIZE_RULE], m[w + at.ASK_SIZE] if side > 0 else m[w + at.BID_SIZE]
+    if rule == ANY_SIZE or (shown == 0 and rule != DISPLAYED):
+        return True
+    return shown > taken(m, w, side)
 
 
 def use_up(m: Any, w: int, side: int, steps: int) -> None:
@@ -79,7 +87,7 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
         m[w + at.SLIPPAGE],
         m[w + at.AMOUNT],
         m[w + at.REFERENCE],
-        0,
+        m[at.DRAW],
     )
     if steps == 0:
         if m[o + at.TYPE] == at.MARKET and wanted != 0:
@@ -87,10 +95,24 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
         return NOTHING, 0, 0, 0
     if m[o + at.TIME] == at.FOK and steps < left:
         return NOTHING, 0, 0, 0
-    size, cost, gain, _, _ = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
+    reason = unaffordable(m, s, o, steps, price)
+    return (PLANNED, steps, price, slipped) if reason == at.NO_REASON else (reason, 0, 0, 0)
+
+
+def unaffordable(m: Any, s: int, o: int, steps: int, price: int) -> int:
+    """Say why a fill cannot be booked: its size, its conversion or its margin; else NO_REASON."""
+    w = symbol_at(m, s)
+    size, cost, gain, _, opened = netted(
+        m[w + at.SIZE], m[w + at.COST], m[o + at.SIDE], steps, price
+    )
     if not fits(size, cost, gain, price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]):
-        return at.POSITION_TOO_LARGE, 0, 0, 0
-    return PLANNED, steps, price, slipped
+        return at.POSITION_TOO_LARGE
+    if not may_convert(m, w, m[at.NOW]):
+        return at.NO_CONVERSION
+    if opened > 0 and m[w + at.LEVERAGE_NUM] != 0:
+        _, fee = fee_of(m, w, o, steps, price, gain)
+        return refused_fill(m, s, o, size, cost, steps, fee)
+    return at.NO_REASON
 
 
 def charge(m: Any, amount_micro: int) -> int:
@@ -110,10 +132,15 @@ def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, caus
     size, cost, gain, closed, opened = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
     profit = 0
     if closed > 0:
-        profit = charge(m, muldiv(gain, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]))
-    fee = charge_fee(m, w, o, steps, price)
+        worth = muldiv(gain, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN])
+        profit = charge(m, worth if m[w + at.CONVERTED_BY] == 0 else converted(m, w, worth))
+    fee = charge_fee(m, w, o, steps, price, gain)
+    if m[w + at.SLIPPAGE] == RANDOM_TICKS:
+        m[at.DRAW] = next_draw(m[at.DRAW])
     if opened > 0:
         m[at.TRADED] = 1
+    if m[at.TERMS] != 0:
+        count_fill(m, s, size, opened)
     m[o + at.FILLED] += steps
     m[o + at.STATE] = at.FULL if m[o + at.FILLED] == m[o + at.STEPS] else at.PARTIAL
     m[o + at.SINCE] = m[w + at.QUOTE_SEQ]
@@ -127,8 +154,12 @@ def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, caus
     log_fill(m, s, o, steps, price, slipped, profit, fee, cause, opened, closed)
 
 
-def charge_fee(m: Any, w: int, o: int, steps: int, price: int) -> int:
-    """Book what a fill costs; return that in minor units."""
+def fee_of(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> tuple[int, int]:
+    """Return what a fill costs before its order's minimum and what is charged, in millionths.
+
+    It is converted as the fill's gain is.
+    """
+    rate_num, rate_den = rate_of(m, w, gain)
     raw = raw_fee_micro(
         steps,
         price,
@@ -137,10 +168,16 @@ def charge_fee(m: Any, w: int, o: int, steps: int, price: int) -> int:
         m[w + at.FEE_NUM],
         m[w + at.FEE_DEN],
         m[w + at.FEE_PPM],
-        1,
-        1,
+        rate_num,
+        rate_den,
     )
-    micro = charged_fee_micro(raw, m[o + at.FILLED] > 0, m[o + at.RAW_FEE], m[w + at.FEE_LEAST])
+    least, before = m[w + at.FEE_LEAST], m[o + at.RAW_FEE]
+    return raw, charged_fee_micro(raw, m[o + at.FILLED] > 0, before, least)
+
+
+def charge_fee(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> int:
+    """Book what a fill costs; return that in minor units."""
+    raw, micro = fee_of(m, w, o, steps, price, gain)
     m[o + at.RAW_FEE] += raw
     if micro <= 0:
         return 0
@@ -179,6 +216,8 @@ def log_fill(
     m[f + at.F_CLOSED] = closed
     m[f + at.F_COST] = m[w + at.COST]
     m[f + at.F_LEFT] = m[o + at.STEPS] - m[o + at.FILLED]
+    if m[at.CONVERSIONS] != 0:
+        m[f + at.F_RATE_NUM], m[f + at.F_RATE_DEN] = rate_of(m, w, -1)
 
 
 def follow_fill(m: Any, s: int, o: int, steps: int) -> None:
@@ -247,44 +286,6 @@ def fill_order(
     if m[o + at.STATE] != at.GONE and m[o + at.TIME] >= at.IOC:
         m[at.WORKING] += 1 - kept
         drop(m, s, o, at.CANCELLED_STATE, at.NOT_FILLED)
-
-
-def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
-    """Hold a working order against the quote; say whether anything came of it.
-
-    judged says that the account has just let it pass; an exit is never refused.
-    """
-    w = symbol_at(m, s)
-    if m[o + at.STATE] < at.WORKS or not has_arrived(m, w, o):
-        return False
-    if is_armed(m, o):
-        if not is_reached(m, w, o):
-            return False
-        m[o + at.STATE] = at.TRIGGERED
-    planned = plan(m, s, o)
-    if planned[0] == PLANNED and not judged:
-        reason = refused_now(m, w, o)
-        if reason != at.NO_REASON:
-            drop(m, s, o, at.CANCELLED_STATE, reason)
-            return True
-    if planned[0] > PLANNED:
-        drop(m, s, o, at.CANCELLED_STATE, planned[0])
-        return True
-    fill_order(m, s, o, True, planned, cause)
-    return True
-
-
-def refused_now(m: Any, w: int, o: int) -> int:
-    """Return why an order whose turn has come may not fill any more; NO_REASON where it may."""
-    if m[at.STATUS] == at.LOCKED:
-        return at.ACCOUNT_LOCKED
-    if m[at.STATUS] == at.DISABLED:
-        return at.ACCOUNT_DISABLED
-    reduces = m[o + at.REDUCE] != 0
-    left = m[o + at.STEPS] - m[o + at.FILLED]
-    if reduces or left <= reducible(m, w, m[o + at.SIDE]):
-        return at.NO_REASON
-    return at.BLOCKED if is_blocked(m) else at.NO_REASON
 
 
 def is_blocked(m: Any) -> bool:

@@ -3,17 +3,11 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels.book import cancel_symbol, no_limit
+from quantlab.backtest.kernels.book import cancel_openers, cancel_symbol, no_limit
 from quantlab.backtest.kernels.fills import PLANNED, begin_command, fill_order, plan
-from quantlab.backtest.kernels.worth import (
-    equity_now,
-    is_fresh,
-    is_known,
-    is_news,
-    note_equity,
-    rule_floor,
-    symbol_at,
-)
+from quantlab.backtest.kernels.quotes import is_fresh, may_convert, symbol_at
+from quantlab.backtest.kernels.terms import asks_now, count_order, standing
+from quantlab.backtest.kernels.worth import equity_now, is_known, is_news, note_equity, rule_floor
 from quantlab.rules.scalars import is_under, next_mark
 
 
@@ -27,6 +21,8 @@ def enforce(m: Any) -> None:
         if not is_known(m, m[at.NOW]):
             m[at.FORCE] |= at.UNSURE
             m[at.MARK] = next_mark(m[at.BASIS], m[at.MARK], m[at.BALANCE], m[at.MARK], False)
+            if m[at.TERMS] != 0 and m[at.STATUS] != at.DISABLED:
+                act_on(m, standing(m))
             return
         m[at.FORCE] &= ~at.UNSURE
         equity = equity_now(m)
@@ -52,12 +48,32 @@ def enforce_at(m: Any, equity: int) -> bool:
         if is_under(m[r + at.RULE_COMPARATOR], floor, equity) and is_news(m, j, action):
             note_breach(m, j, equity, floor)
             gravest = max(gravest, action)
-    if gravest == at.DISABLE:
-        end_account(m, at.DISABLED, at.ACCOUNT_DISABLED)
-    elif gravest == at.LOCK_UNTIL_RESET:
-        end_account(m, at.LOCKED, at.ACCOUNT_LOCKED)
+    if m[at.TERMS] != 0:
+        gravest = max(gravest, standing(m))
+    act_on(m, gravest)
     closed_some: bool = m[at.FILLS] != fills
     return closed_some
+
+
+def act_on(m: Any, action: int) -> None:
+    """Do what breaking a rule leads to."""
+    if action == at.DISABLE:
+        end_account(m, at.DISABLED, at.ACCOUNT_DISABLED)
+    elif action == at.LOCK_UNTIL_RESET:
+        end_account(m, at.LOCKED, at.ACCOUNT_LOCKED)
+    elif action == at.FLATTEN_ALL:
+        cancel_openers(m, at.FLATTENED)
+        liquidate(m, at.BY_RULE)
+
+
+def overstay(m: Any) -> None:
+    """Judge what is held, or for how long nothing was done, before the quote reaches an order."""
+    if m[at.HELD] == 0 and m[at.WORKING] == 0:
+        return
+    if m[at.STATUS] != at.DISABLED and asks_now(m):
+        begin_command(m)
+        act_on(m, standing(m))
+        enforce(m)
 
 
 def note_breach(m: Any, j: int, equity: int, floor: int) -> None:
@@ -77,7 +93,7 @@ def end_account(m: Any, status: int, reason: int) -> None:
     """Lock or disable the account: its orders go, its positions are closed."""
     m[at.STATUS] = status
     cancel_everything(m, reason)
-    liquidate(m)
+    liquidate(m, at.BY_RULE)
 
 
 def cancel_everything(m: Any, reason: int) -> None:
@@ -86,12 +102,12 @@ def cancel_everything(m: Any, reason: int) -> None:
         cancel_symbol(m, s, reason)
 
 
-def liquidate(m: Any) -> None:
+def liquidate(m: Any, cause: int) -> None:
     """Close every position that has a good quote, as far as that goes."""
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         if m[w + at.SIZE] != 0 and is_fresh(m, w, m[at.NOW]):
-            close_now(m, s, abs(m[w + at.SIZE]), 0, at.BY_RULE)
+            close_now(m, s, abs(m[w + at.SIZE]), 0, cause)
 
 
 def close_now(m: Any, s: int, steps: int, owner: int, cause: int) -> int:
@@ -106,6 +122,8 @@ def close_now(m: Any, s: int, steps: int, owner: int, cause: int) -> int:
     if planned[0] > PLANNED:
         return planned[0]
     name(m, o)
+    if cause == at.BY_SIGNAL:
+        count_order(m)
     fill_order(m, s, o, False, planned, cause)
     return at.NO_REASON
 
@@ -152,8 +170,8 @@ def close_rest(m: Any) -> None:
     """Close what is left of the positions: once at each new quote of a symbol."""
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
-        fresh = m[w + at.QUOTE_SEQ] != m[w + at.LIQUIDATED]
-        if m[w + at.SIZE] != 0 and fresh and is_fresh(m, w, m[at.NOW]):
+        new = m[w + at.QUOTE_SEQ] != m[w + at.LIQUIDATED] and is_fresh(m, w, m[at.NOW])
+        if m[w + at.SIZE] != 0 and new and may_convert(m, w, m[at.NOW]):
             m[w + at.LIQUIDATED] = m[w + at.QUOTE_SEQ]
             begin_command(m)
             close_now(m, s, abs(m[w + at.SIZE]), 0, at.BY_RULE)

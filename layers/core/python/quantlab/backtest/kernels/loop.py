@@ -7,17 +7,14 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.attempts import attempt
 from quantlab.backtest.kernels.book import is_called, order_at, tidy, trail
-from quantlab.backtest.kernels.fills import attempt, begin_command
-from quantlab.backtest.kernels.judge import check_rules, enforce, enforce_at, mop_up
-from quantlab.backtest.kernels.worth import (
-    equity_now,
-    is_known,
-    note_equity,
-    note_worst,
-    symbol_at,
-    tune,
-)
+from quantlab.backtest.kernels.fills import begin_command
+from quantlab.backtest.kernels.judge import check_rules, enforce, enforce_at, mop_up, overstay
+from quantlab.backtest.kernels.margin import stop_out_below
+from quantlab.backtest.kernels.quotes import symbol_at
+from quantlab.backtest.kernels.stopping import stop_out
+from quantlab.backtest.kernels.worth import equity_now, is_known, note_equity, note_worst, tune
 from quantlab.rules.scalars import next_mark
 
 
@@ -27,9 +24,15 @@ def look(m: Any, s: int) -> None:
     if m[at.FORCE] & at.ROLLED != 0:
         begin_day(m)
     see_equity(m)
-    if not work(m, s):
+    if m[at.FORCE] & at.OVERSTAYING != 0:
+        overstay(m)
+    # Live a quote has an account judged that holds something; for patience alone a command does.
+    if not work(m, s) and (m[at.HELD] != 0 or m[at.TERMS] == 0):
         check_rules(m)
     mop_up(m)
+    if m[at.STOP_OUT] != 0:
+        stop_out(m)
+        m[at.STOP_BELOW] = stop_out_below(m)
     tune(m)
     for k in range(m[at.SYMBOLS]):
         tidy(m, k)

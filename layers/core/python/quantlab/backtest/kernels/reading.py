@@ -14,7 +14,8 @@ from quantlab.backtest.kernels.book import (
 )
 from quantlab.backtest.kernels.fills import reducible
 from quantlab.backtest.kernels.judge import blank
-from quantlab.backtest.kernels.worth import equity_now, is_fresh
+from quantlab.backtest.kernels.quotes import converted, is_fresh, may_convert, rate_of
+from quantlab.backtest.kernels.worth import equity_now
 from quantlab.backtest.words import double_of
 from quantlab.engine.fill_models import expected_ticks
 from quantlab.kernel.arith import muldiv
@@ -148,10 +149,12 @@ def size_of(m: Any, out: Any, r: int, w: int, entry: int) -> int:
         return steps
     if entry == NO_TICKS:
         return -at.NO_QUOTE
+    if not may_convert(m, w, m[at.NOW]):
+        return -at.NO_CONVERSION
     ppm = nearest(quantity * _PPM_PER_PERCENT)
     if out[r + UNIT] == 1:
         return size_of_risk(m, out, r, w, entry, ppm)
-    value = muldiv(entry, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN])
+    value = converted(m, w, muldiv(entry, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]))
     return max(equity_now(m) * ppm, 0) // max(value, 1)
 
 
@@ -162,6 +165,7 @@ def size_of_risk(m: Any, out: Any, r: int, w: int, entry: int, ppm: int) -> int:
     stop = ticks_of(m, w, double_of(out[r + STOP_LOSS]))
     if (entry - stop) * out[r + SIDE] <= 0:
         return -at.INVALID_STOP_LOSS
+    rate_num, rate_den = rate_of(m, w, -1)
     return risk_steps(
         m[at.BALANCE] * ppm,
         abs(entry - stop),
@@ -171,8 +175,8 @@ def size_of_risk(m: Any, out: Any, r: int, w: int, entry: int, ppm: int) -> int:
         m[w + at.FEE_NUM],
         m[w + at.FEE_DEN],
         m[w + at.FEE_PPM],
-        1,
-        1,
+        rate_num,
+        rate_den,
     )
 
 

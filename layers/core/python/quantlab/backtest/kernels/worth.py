@@ -8,6 +8,7 @@ use up an equal share of what is left, and is looked at exactly when it has.
 from typing import Any
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.quotes import converted, is_fresh, may_convert, symbol_at
 from quantlab.kernel.arith import MICRO
 from quantlab.ledger.scalars import closing_ticks, equity_of_open, open_gain
 from quantlab.rules.scalars import BASIS_EQUITY, breach_below, floor_of
@@ -16,15 +17,11 @@ _HALF = MICRO // 2
 NO_FALL = 1 << 62
 
 
-def symbol_at(m: Any, s: int) -> int:
-    """Return where a symbol's words begin."""
-    return m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
-
-
 def value_of(m: Any, w: int) -> int:
-    """Value a symbol's position at its closing side, in millionths of a minor unit."""
+    """Value a symbol's position at its closing side, in millionths of the account's minor unit."""
     price = closing_ticks(m[w + at.SIZE], m[w + at.BID], m[w + at.ASK])
-    return open_gain(m[w + at.SIZE], m[w + at.COST], price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN])
+    gain = open_gain(m[w + at.SIZE], m[w + at.COST], price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN])
+    return gain if m[w + at.CONVERTED_BY] == 0 else converted(m, w, gain)
 
 
 def open_value(m: Any) -> int:
@@ -44,18 +41,15 @@ def equity_now(m: Any) -> int:
     return equity_of_open(m[at.BALANCE], m[at.CARRY], open_value(m))
 
 
-def is_fresh(m: Any, w: int, moment: int) -> bool:
-    """Say whether a symbol has a quote that may be used."""
-    return m[w + at.TS] > 0 and moment - m[w + at.TS] <= m[w + at.MAX_AGE]
-
-
 def is_known(m: Any, moment: int) -> bool:
     """Say whether every quote the equity rests on may be used."""
     if m[at.HELD] == 0:
         return True
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
-        if m[w + at.SIZE] != 0 and not is_fresh(m, w, moment):
+        if m[w + at.SIZE] == 0:
+            continue
+        if not is_fresh(m, w, moment) or not may_convert(m, w, moment):
             return False
     return True
 
@@ -113,11 +107,16 @@ def scaled(value: int, num: int, den: int) -> int:
 
 
 def tune(m: Any) -> None:
-    """Set the levels of every open position from the present equity, mark and drawdown."""
+    """Set the levels of every open position from the present equity, mark and drawdown.
+
+    While one of them is converted, its worth moves with two prices: then every quote is looked at.
+    """
+    if m[at.CONVERSIONS] != 0 and holds_converted(m):
+        return
     if m[at.HELD] == 0:
         return
     total = open_value(m)
-    down, up = breach_level(m), m[at.PEAK]
+    down, up = max(breach_level(m), m[at.STOP_BELOW]), m[at.PEAK]
     if m[at.HELD] > 1:
         down = max(down, up - m[at.DRAWDOWN])
     if m[at.BASIS] == BASIS_EQUITY:
@@ -132,6 +131,17 @@ def tune(m: Any) -> None:
         if m[w + at.SIZE] != 0:
             m[w + at.VALUE] = value_of(m, w)
             set_levels(m, w, fall, m[w + at.VALUE] + rise)
+
+
+def holds_converted(m: Any) -> bool:
+    """Say whether a position is converted, and have every quote looked at while one is."""
+    m[at.FORCE] &= ~at.CONVERTING
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[w + at.SIZE] != 0 and m[w + at.CONVERTED_BY] != 0:
+            m[at.FORCE] |= at.CONVERTING
+            return True
+    return False
 
 
 def share(m: Any, room: int) -> int:
@@ -190,7 +200,7 @@ def note_worst(m: Any) -> None:
     Between two looks the peak stands still, and so do money and position: the worst price of the
     closing side was the lowest equity. With more positions each new depth is looked at itself.
     """
-    if m[at.HELD] != 1:
+    if m[at.HELD] != 1 or m[at.FORCE] & at.CONVERTING != 0:
         return
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)

@@ -15,7 +15,7 @@ from numba import types as numba_types
 from numba.core import config as numba_config
 
 from quantlab.backtest import words
-from quantlab.backtest.kernels import book, calls, clock, desk, loop, run, worth
+from quantlab.backtest.kernels import book, calls, clock, desk, loop, quotes, run, worth
 from quantlab.backtest.native.names import (
     ACT,
     ASK_EQUITY,
@@ -29,13 +29,20 @@ from quantlab.backtest.native.names import (
     TICK,
 )
 from quantlab.backtest.native.sources import KERNELS, SCALARS
-from quantlab.engine import fill_models
+from quantlab.engine import fill_models, margin
+from quantlab.ledger import swap
 
 _FILL_FUNCTIONS: Final = (
     fill_models.plan_fill, fill_models.slippage_ticks, fill_models.expected_ticks,
+    fill_models.next_draw,
 )  # fmt: skip
 # What numba says of its types is not what it takes.
 numba_: Any = numba
+_MARGIN_FUNCTIONS: Final = (
+    margin.margin_micro, margin.minor_above, margin.is_at_level, margin.needed_and_free,
+    margin._opening, margin.reserved_value,  # noqa: SLF001 - what reserved_value calls
+    swap.swap_micro,
+)  # fmt: skip
 types: Any = numba_types
 intrinsic: Any = extending.intrinsic
 overload: Any = extending.overload
@@ -110,10 +117,14 @@ def _register() -> None:
             register_jitable(**_INLINED)(function)
     for function in _FILL_FUNCTIONS:
         register_jitable(**_INLINED)(function)
+    for function in _MARGIN_FUNCTIONS:
+        register_jitable(**_OPTIONS)(function)
     inlined = {
         *_functions(worth),
         clock.add_to_bars,
         book.order_at,
+        quotes.symbol_at,
+        quotes.is_fresh,
         run.is_touched,
         run.take,
         run.has_ended,

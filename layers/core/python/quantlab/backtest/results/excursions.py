@@ -29,7 +29,7 @@ def excursions(run: Run, legs: Legs, first: Words) -> Excursions | None:
 
     A trade sees the quotes from that of its entry to that of its exit, both included.
     """
-    if not set(legs.symbol.tolist()) <= run.paths.keys():
+    if run.rates is not None or not set(legs.symbol.tolist()) <= run.paths.keys():
         return None
     starts = np.zeros(len(legs), np.int64)
     starts[first] = 1

@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.conditions import judged_rules
+from quantlab.backtest.results.goals import passing
 from quantlab.backtest.results.run import (
     NO_FLOOR,
     TRADING_DAYS,
@@ -63,6 +65,8 @@ def of_finished(
         days_per_year=days_per_year,
         paths=paths_of(taken, len(account.instruments)) if with_paths else {},
         orders=_columns(finished.orders, ORDER_COLUMNS),
+        rates=_rates(finished),
+        swap_minor=int(block[at.SWAPS]),
     )
 
 
@@ -79,7 +83,8 @@ def heading_of(
         trace_hash=finished.trace_hash(),
         source_hash=finished.program.source_hash,
         inputs=tuple(inputs),
-        rules=_rules(finished),
+        rules=(*_rules(finished), *_conditions(finished)),
+        passing=passing(finished),
         status=STATUSES[block[at.STATUS]],
         ticks=int(finished.taken),
         orders=int(block[at.PLACED]),
@@ -103,6 +108,17 @@ def _rules(finished: Any) -> tuple[RuleOutcome, ...]:
     return tuple(found)
 
 
+def _conditions(finished: Any) -> tuple[RuleOutcome, ...]:
+    """Read the rules that need no equity."""
+    block, found = finished.block, []
+    for number, rule in enumerate(judged_rules(finished.account.profile)):
+        begin = block[at.TERMS_AT] + number * at.TERM_WORDS
+        row = block[begin : begin + at.TERM_WORDS].tolist()
+        broken, first_ns = row[at.TERM_BROKEN], row[at.TERM_BROKEN_AT]
+        found.append(RuleOutcome(rule.slug, rule.rule_id, broken, first_ns))
+    return tuple(found)
+
+
 def paths_of(quotes: Any, symbols: int) -> dict[int, PricePath]:
     """Return the quotes of each symbol: their place in the data counts from 1."""
     paths = {}
@@ -114,6 +130,13 @@ def paths_of(quotes: Any, symbols: int) -> dict[int, PricePath]:
         bid, ask = own[:, at.Q_BID], own[:, at.Q_ASK]
         paths[index] = PricePath(words(rows + 1), own[:, at.Q_NS], bid, bid, ask, ask)
     return paths
+
+
+def _rates(finished: Any) -> tuple[Any, Any] | None:
+    if not finished.block[at.CONVERSIONS]:
+        return None
+    found = _columns(finished.fills, {"num": at.F_RATE_NUM, "den": at.F_RATE_DEN})
+    return found["num"], found["den"]
 
 
 def _scale(instrument: Any) -> Scale:

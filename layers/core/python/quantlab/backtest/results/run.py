@@ -119,7 +119,9 @@ class Run:
 
     max_drawdown_minor is the deepest fall of the equity on any quote where the run kept it;
     swap_minor is what swaps booked, below zero what they cost. paths has the quotes of symbols by
-    index: without them no excursions are known. orders are columns as the run has them.
+    index: without them no excursions are known. orders are columns as the run has them. rates are
+    numerators and denominators, by fill, from the quote currency to the account's for a loss; None
+    where nothing is converted. With them no excursions are known: they would need every rate.
     """
 
     currency: str
@@ -138,12 +140,17 @@ class Run:
     days_per_year: int = TRADING_DAYS
     paths: dict[int, PricePath] = field(default_factory=dict)
     orders: dict[str, Words] = field(default_factory=dict)
+    rates: tuple[Words, Words] | None = None
 
     def __post_init__(self) -> None:
         if self.initial_minor <= 0:
             raise NoResult(f"expected an initial balance above zero, was {self.initial_minor}")
         if self.last_ns < self.first_ns:
             raise NoResult(f"expected a last instant from {self.first_ns} on, was {self.last_ns}")
+
+    def rates_of(self, rows: Words) -> tuple[int | Words, int | Words]:
+        """Return the rates of fills by their rows."""
+        return (1, 1) if self.rates is None else (self.rates[0][rows], self.rates[1][rows])
 
 
 def words(values: Sequence[int] | Words) -> Words:

@@ -1,9 +1,10 @@
 """A run's results as one JSON document: keys in one order, money as decimal text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from quantlab.backtest.results.goals import Passing
 from quantlab.backtest.results.metrics.figures import Figures
 from quantlab.backtest.results.metrics.metric import Value
 from quantlab.backtest.results.metrics.table import METRICS, as_json, metrics_of
@@ -21,14 +22,14 @@ from quantlab.kernel.instants import format_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """A rule on equity: how often it was broken, and when, at what equity and floor, at first."""
+    """A rule: how often it was broken and when at first; one on equity at what equity and floor."""
 
     slug: str
     rule_id: str
     broken: int
     first_ns: int
-    equity_minor: int
-    floor_minor: int
+    equity_minor: int | None = None
+    floor_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Heading:
     source_hash: str = ""
     inputs: tuple[tuple[str, str], ...] = ()
     rules: tuple[RuleOutcome, ...] = ()
+    passing: Passing = field(default_factory=Passing)
     status: str = "active"
     ticks: int = 0
     orders: int = 0
@@ -79,6 +81,7 @@ def document(figures: Figures, heading: Heading) -> dict[str, object]:
         "daysPerYear": run.days_per_year,
         "metrics": metrics_json(run, metrics_of(figures)),
         "rules": [_rule(run, one) for one in heading.rules],
+        **_goals(heading),
         "months": months_json(run),
     }
 
@@ -90,8 +93,22 @@ def _rule(run: Run, one: RuleOutcome) -> dict[str, object]:
         "ruleId": one.rule_id,
         "broken": one.broken,
         "firstAt": format_rfc3339(one.first_ns) if broken else None,
-        "equity": money(run, one.equity_minor) if broken else None,
-        "floor": money(run, one.floor_minor) if broken else None,
+        "equity": _money(run, one.equity_minor) if broken else None,
+        "floor": _money(run, one.floor_minor) if broken else None,
+    }
+
+
+def _money(run: Run, minor: int | None) -> object:
+    return None if minor is None else money(run, minor)
+
+
+def _goals(heading: Heading) -> dict[str, object]:
+    """Write whether an evaluation was passed: null where the profile asks for nothing."""
+    passed_ns = heading.passing.passed_ns
+    return {
+        "passed": passed_ns is not None if heading.passing.goals else None,
+        "passedAt": None if passed_ns is None else format_rfc3339(passed_ns),
+        "goals": [goal.as_payload() for goal in heading.passing.goals],
     }
 
 

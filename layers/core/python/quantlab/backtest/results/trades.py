@@ -122,5 +122,6 @@ def _slippage(run: Run, legs: Legs, first: Words) -> Words:
     for index, scale in enumerate(run.scales):
         of_it = legs.symbol == index
         products = (legs.slippage * (legs.opened + legs.closed))[of_it]
-        paid[of_it] = in_minor(products, scale.unit_num, scale.unit_den)
+        rate = run.rates_of(legs.row[of_it])
+        paid[of_it] = in_minor(products, scale.unit_num, scale.unit_den, rate)
     return _sums(paid, first)

@@ -25,7 +25,8 @@ def _held(figures: Figures) -> tuple[Words, Words, Words]:
             continue
         place = np.searchsorted(rows, np.arange(len(fills)), side="right") - 1
         known = place >= 0
-        minor = in_minor(np.abs(fills.cost[rows]), scale.unit_num, scale.unit_den)
+        rate = run.rates_of(rows)
+        minor = in_minor(np.abs(fills.cost[rows]), scale.unit_num, scale.unit_den, rate)
         held += np.where(known, fills.position[rows][place] != 0, False)
         cost += np.where(known, minor[place], 0)
     return np.diff(np.append(fills.ts_ns, run.last_ns)), held, cost

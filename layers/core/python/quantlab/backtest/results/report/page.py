@@ -14,6 +14,7 @@ from quantlab.backtest.results.summary import Heading, RuleOutcome
 from quantlab.backtest.results.writing import trade_rows
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.rules.phase_goals import Goal
 
 TRADES_MOST: Final = 500
 LOG_MOST: Final = 1000
@@ -160,8 +161,16 @@ def span_text(seconds: float) -> str:
 
 def _rules(figures: Figures, heading: Heading) -> str:
     if not heading.rules:
-        return '<p class="note">No rule on equity held in this run.</p>'
-    return "".join(f'<p class="{_kept(one)}">{_outcome(figures, one)}</p>' for one in heading.rules)
+        return '<p class="note">No rule held in this run.</p>'
+    rules = "".join(
+        f'<p class="{_kept(one)}">{_outcome(figures, one)}</p>' for one in heading.rules
+    )
+    return rules + "".join(_goal(goal) for goal in heading.passing.goals)
+
+
+def _goal(goal: Goal) -> str:
+    words = escape(f"{goal.rule} ({goal.rule_id}): {goal.words}")
+    return f'<p class="{"up" if goal.met else "down"}">{words}</p>'
 
 
 def _kept(one: RuleOutcome) -> str:
@@ -173,11 +182,11 @@ def _outcome(figures: Figures, one: RuleOutcome) -> str:
     if one.broken == 0:
         return f"{name}: kept"
     times = "once" if one.broken == 1 else f"{one.broken:,} times, first"
-    return (
-        f"{name}: broken {times} at {_time(one.first_ns)} UTC, equity"
-        f" {_money(figures, one.equity_minor)} against a floor of"
-        f" {_money(figures, one.floor_minor)}"
-    )
+    broken = f"{name}: broken {times} at {_time(one.first_ns)} UTC"
+    if one.equity_minor is None or one.floor_minor is None:
+        return broken
+    equity, floor = _money(figures, one.equity_minor), _money(figures, one.floor_minor)
+    return f"{broken}, equity {equity} against a floor of {floor}"
 
 
 def _months(figures: Figures) -> str:

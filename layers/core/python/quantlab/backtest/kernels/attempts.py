@@ -1,0 +1,85 @@
+"""A working order whose turn has come: judged by the rules once more, then filled or dropped."""
+
+from typing import Any
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.book import drop, has_arrived, is_armed, is_reached
+from quantlab.backtest.kernels.fills import PLANNED, fill_order, is_blocked, plan, reducible
+from quantlab.backtest.kernels.judge import act_on
+from quantlab.backtest.kernels.quotes import symbol_at
+from quantlab.backtest.kernels.terms import refused_by_moment, refused_by_size, term_at
+
+
+def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
+    """Hold a working order against the quote; say whether anything came of it.
+
+    judged says that the account has just let it pass; what only waits for a rate stays.
+    """
+    w = symbol_at(m, s)
+    if m[o + at.STATE] < at.WORKS or not has_arrived(m, w, o):
+        return False
+    if is_armed(m, o):
+        if not is_reached(m, w, o):
+            return False
+        m[o + at.STATE] = at.TRIGGERED
+    planned = plan(m, s, o)
+    reason = planned[0] if planned[0] > PLANNED else at.NO_REASON
+    if planned[0] == PLANNED and not judged:
+        reason = refused_now(m, s, o)
+    if reason == at.NO_REASON:
+        fill_order(m, s, o, True, planned, cause)
+        return True
+    if reason in (at.NO_CONVERSION, at.NO_QUOTE):
+        return False
+    if m[o + at.STATE] != at.GONE:
+        drop(m, s, o, at.CANCELLED_STATE, reason)
+    return True
+
+
+def refused_now(m: Any, s: int, o: int) -> int:
+    """Return why an order whose turn has come may not fill any more; NO_REASON where it may.
+
+    An exit is never refused for its size.
+    """
+    if m[at.STATUS] == at.LOCKED:
+        return at.ACCOUNT_LOCKED
+    if m[at.STATUS] == at.DISABLED:
+        return at.ACCOUNT_DISABLED
+    left = m[o + at.STEPS] - m[o + at.FILLED]
+    reduces = m[o + at.REDUCE] != 0 or left <= reducible(m, symbol_at(m, s), m[o + at.SIDE])
+    if not reduces and is_blocked(m):
+        return at.BLOCKED
+    if m[at.TERMS] == 0:
+        return at.NO_REASON
+    reason = by_moment(m, s, reduces)
+    return reason if reduces or reason != at.NO_REASON else by_size(m, s, o, 0)
+
+
+def by_moment(m: Any, s: int, reducing: bool) -> int:
+    """Judge an order by its moment and instrument, act on what it breaks, and return why not."""
+    k = refused_by_moment(m, s, reducing)
+    return at.NO_REASON if k < 0 else broken(m, k)
+
+
+def by_size(m: Any, s: int, o: int, new: int) -> int:
+    """Judge an order whose size is known, act on what it breaks, and return why not."""
+    side, whole = m[o + at.SIDE], m[o + at.STEPS]
+    left = whole - m[o + at.FILLED]
+    if m[o + at.REDUCE] != 0:
+        left = min(left, reducible(m, symbol_at(m, s), side))
+        whole = left
+    return by_steps(m, s, side, left, whole, new)
+
+
+def by_steps(m: Any, s: int, side: int, left: int, whole: int, new: int) -> int:
+    """Judge an order of so many steps: see `terms.refused_by_size`."""
+    k = refused_by_size(m, s, side, left, whole, new)
+    return at.NO_REASON if k < 0 else broken(m, k)
+
+
+def broken(m: Any, k: int) -> int:
+    """Act on a rule that an order has broken, and return it as a reason."""
+    t = term_at(m, k)
+    act_on(m, m[t + at.TERM_ACTION])
+    reason: int = m[t + at.TERM_REASON]
+    return reason

@@ -1,0 +1,11 @@
+"""How much time a run covers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a block must know of the data: its first and last instant."""
+
+    first_ns: int
+    last_ns: int
