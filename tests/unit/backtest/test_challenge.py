@@ -164,7 +164,7 @@ def test_the_command_says_all_of_it(given: list[str], tmp_path: Path) -> None:
 def test_what_cannot_be_attempted_is_refused(given: list[str], tmp_path: Path) -> None:
     for profile_name, said in (
         ("blue-harbor/nothing", "expected an account type of"),
-        ("northwind-capital/evaluation-50k", "instrument_allowlist"),
+        ("northwind-capital/evaluation-50k", "expected goals or payouts"),
         ("nobody/type", "expected TENANT/TYPE"),
     ):
         code, shown = command("challenge", "run", *given, "--profile", profile_name)
