@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import io
+import os
 
 from quantlab_server.role_logs import GatheringStream
 
@@ -28,3 +30,17 @@ async def test_lines_of_a_moment_are_one_write_in_order() -> None:
     print("later", file=stream, flush=True)
     stream.release()
     assert writes == ["0\n1\n2\n", "later\n"]
+
+
+async def test_lines_that_nobody_reads_any_more_are_dropped_in_silence() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: faults.append(said))
+    with os.fdopen(writing, "w", buffering=1) as target:
+        stream = GatheringStream(target, moment_s=0.01)
+        print("nobody", file=stream, flush=True)
+        await asyncio.sleep(0.1)
+        assert faults == []
+        with contextlib.suppress(BrokenPipeError):
+            target.close()

@@ -241,3 +241,24 @@ async def test_large_turns_leave_one_lane_that_takes_all_who_wait(
     await asyncio.sleep(0.01)
     assert (sorted(seen), running) == (turns, 0)
     assert most == (1 if rows > 1 else 3)
+
+
+async def test_it_ends_where_a_cancellation_is_lost() -> None:
+    """As asyncio's own wait_for loses one on Python 3.11, when what it waits for ends just then."""
+    stop = asyncio.Event()
+
+    async def deaf() -> Sequence[str]:
+        try:
+            await asyncio.sleep(NEVER_S)
+        except asyncio.CancelledError:
+            return ()
+        return ()
+
+    async def drain(_: Sequence[str]) -> int:
+        return 0
+
+    runner = QueueRunner("orders", drain, deaf, 1, 10, 0.01)
+    running = asyncio.create_task(runner.run(Wakes(), stop))
+    await asyncio.sleep(0.05)
+    stop.set()
+    await asyncio.wait_for(running, 5)

@@ -8,6 +8,8 @@ from typing import Final
 from quantlab_manifest import Manifest, ManifestError, load_all
 from quantlab_server.refusal import Refusal
 
+# What a role has to finish in once it was asked to stop.
+ROLE_STOP_WAIT_S: Final = 15
 SERVER: Final = "server"
 SCHEDULER: Final = "scheduler"
 # What the server does the work of: also that of the gateway's authorizer.

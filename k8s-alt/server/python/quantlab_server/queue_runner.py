@@ -115,7 +115,7 @@ class QueueRunner:
             self._broken.set_exception(bug)
 
     async def _sweep(self) -> None:
-        while True:
+        while not self._stopping:  # a cancellation can be lost in what it waits for
             try:
                 for tenant_id in await self.waiting():
                     self.wake(tenant_id)
@@ -124,7 +124,7 @@ class QueueRunner:
             await asyncio.sleep(self.sweep_every_s)
 
     async def _listen(self, wakes: Wakes) -> None:
-        while True:
+        while not self._stopping:
             try:
                 async for tenant_id in wakes.listen(self.queue):
                     self.wake(tenant_id)

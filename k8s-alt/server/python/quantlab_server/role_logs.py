@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import contextlib
 import io
 import logging
 import sys
@@ -53,9 +54,11 @@ class GatheringStream(io.TextIOBase):
             self._timer = None
         text = "".join(self._lines)
         self._lines.clear()
-        if text:
-            self._stream.write(text)
-            self._stream.flush()
+        # Nobody reads any more where the supervisor is gone; to say so would be another such line.
+        with contextlib.suppress(BrokenPipeError):
+            if text:
+                self._stream.write(text)
+                self._stream.flush()
 
 
 class _IntoStructlog(logging.Handler):

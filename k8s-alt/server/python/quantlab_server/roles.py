@@ -214,8 +214,13 @@ def _settle_garbage() -> None:
 async def _live(role: str, make: Make, body: Body) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        signal.alarm(plan.ROLE_STOP_WAIT_S)  # where nobody is left to kill what does not end
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     ports = await make()
     _settle_garbage()
     board = None

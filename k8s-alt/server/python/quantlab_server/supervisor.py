@@ -19,7 +19,6 @@ from quantlab_server.supervision import Supervision
 
 HEALTH_WAIT_S: Final = 90.0
 HEALTH_ANSWER_S: Final = 5.0
-ROLE_STOP_WAIT_S: Final = 15.0
 Seed = Callable[[StoreUrls, Path], dict[str, Any]]
 Command = Callable[[plan.Role], tuple[str, ...]]
 
@@ -98,7 +97,7 @@ class Supervisor:
             argv=self._command(role),
             environment=environment,
             stop_signal=signal.SIGTERM,
-            stop_wait_s=ROLE_STOP_WAIT_S,
+            stop_wait_s=plan.ROLE_STOP_WAIT_S,
         )
 
 

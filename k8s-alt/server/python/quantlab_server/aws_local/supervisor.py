@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from quantlab_manifest import Manifest
 from quantlab_server import demo as demos
+from quantlab_server import plan
 from quantlab_server.addresses import port_is_free
 from quantlab_server.aws_local.cloud import Cloud, choose_cloud, cloud_variables, ministack
 from quantlab_server.aws_local.deploy import Cdk, Deployment
@@ -26,7 +27,6 @@ CLOUD_WAIT_S: Final = 60.0
 DEPLOY_WAIT_S: Final = 600.0
 PROGRAM_WAIT_S: Final = 120.0
 HEALTH_WAIT_S: Final = 90.0
-ROLE_STOP_WAIT_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,5 +167,5 @@ def _program(
         argv=(sys.executable, *arguments),
         environment={**variables, "QUANTLAB_FUNCTION": function},
         stop_signal=signal.SIGTERM,
-        stop_wait_s=ROLE_STOP_WAIT_S,
+        stop_wait_s=plan.ROLE_STOP_WAIT_S,
     )
