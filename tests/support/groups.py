@@ -1,4 +1,4 @@
-"""Which tests run one after another in one process: those that share a platform or a database."""
+"""Which tests run one after another in one process: those that share what is dear to make."""
 
 from pathlib import Path
 
@@ -14,12 +14,15 @@ LONGEST = (
     "stack/test_replay.py",
     "stack/test_supervisor_cli.py",
     "stack/test_supervisor.py",
+    "compiled backtests",
 )
 ENDS_THE_CLOUD = "test_aws_local"
 
 
 def group_of(item: pytest.Item) -> str:
-    """Name the platform a test shares, else the file whose fixtures it shares."""
+    """Name the platform or the compiled engine a test shares, else the file of its fixtures."""
+    if "engine" in getattr(item, "fixturenames", ()):
+        return "compiled backtests"
     folder, *_, name = item.path.relative_to(TESTS).parts
     if folder == "tenancy":
         return folder
