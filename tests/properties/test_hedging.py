@@ -30,7 +30,6 @@ from quantlab.engine.rejections import Rejection
 from quantlab.engine.watch import Watch
 from quantlab.kernel.arith import MICRO
 from quantlab.ledger.state import Account, Position
-from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.market.quote import Quote
 from quantlab.rules.terms import Profile
 
@@ -41,20 +40,7 @@ NOTHING_LEFT = ("not_filled", "no_displayed_size")
 class HedgedOrders(CostlyOrders):
     """The same sequences on an account of legs, with orders that name them."""
 
-    trading = read_trading_terms(
-        {
-            "positioning": "hedging",
-            "commissions": {
-                "EURUSD": {"commissionMinorPerLot": "277.7", "minimumMinorPerOrder": "33.3"},
-                "*": {"commissionMinorPerLot": "0.7", "commissionBasisPoints": "0.33"},
-            },
-            "swaps": {
-                "EURUSD": {"unit": "points", "long": "-6.35", "short": "1.07", "tripleDay": "wed"},
-                "*": {"unit": "points", "long": "0.333", "short": "-4.9"},
-            },
-            "margin": {"leverage": {"EURUSD": "30", "*": "7.5"}, "stopOutPercent": "101"},
-        }
-    )
+    trading = replace(CostlyOrders.trading, hedging=True)
 
     def __init__(self) -> None:
         self.net: Counter[str] = Counter()

@@ -9,9 +9,10 @@ from tests.support.engine_cases import BALANCE, profile
 from tests.support.rule_cases import instant, percent
 from tests.support.rule_cases import rule as made_rule
 
-from quantlab.backtest.block import Span, new_block
+from quantlab.backtest.block import new_block
 from quantlab.backtest.native.glue import Glue
 from quantlab.backtest.running import Run
+from quantlab.backtest.span import Span
 from quantlab.tenancy.programs import PayoutTerms
 from quantlab_edge.backtest import EngineFiles, KeptCode
 from quantlab_server.backtests.attempts import Attempt, attempt, day_places

@@ -105,20 +105,20 @@ def note_term(m: Any, k: int) -> None:
 
 
 def refused_by_moment(m: Any, s: int, reducing: bool) -> int:
-    """Return which rule lets no order of a symbol be now, as its number; below 0 for none.
-
-    A warning is noted once a day and refuses nothing.
-    """
+    """Return which rule lets no order of a symbol be now, as its number; below 0 for none."""
     for k in range(m[at.TERMS]):
         t = term_at(m, k)
-        if not keeps_out(m, t, s, reducing):
-            continue
-        if m[t + at.TERM_ACTION] != at.WARN:
-            note_term(m, k)
+        if keeps_out(m, t, s, reducing) and refuses(m, k, t):
             return k
-        if is_new(m, k, at.WARN):
-            note_term(m, k)
     return -1
+
+
+def refuses(m: Any, k: int, t: int) -> bool:
+    """Note a rule that an order breaks; a warning is noted once a day and refuses nothing."""
+    warns = m[t + at.TERM_ACTION] == at.WARN
+    if not warns or is_new(m, k, at.WARN):
+        note_term(m, k)
+    return not warns
 
 
 def keeps_out(m: Any, t: int, s: int, reducing: bool) -> bool:
@@ -142,13 +142,9 @@ def refused_by_size(m: Any, s: int, side: int, left: int, whole: int, new: int) 
         after, _, _, _, opened = netted(m[w + at.SIZE], m[w + at.COST], side, left, 0)
     for k in range(m[at.TERMS]):
         t = term_at(m, k)
-        if m[t + at.TERM_KIND] < at.NEWS or not asks_too_much(m, t, s, whole, after, opened, new):
-            continue
-        if m[t + at.TERM_ACTION] != at.WARN:
-            note_term(m, k)
+        late = m[t + at.TERM_KIND] >= at.NEWS
+        if late and asks_too_much(m, t, s, whole, after, opened, new) and refuses(m, k, t):
             return k
-        if is_new(m, k, at.WARN):
-            note_term(m, k)
     return -1
 
 
