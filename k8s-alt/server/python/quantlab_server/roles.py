@@ -1,12 +1,14 @@
 """What a child process of the group does: host the functions of its role until asked to stop."""
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -22,7 +24,7 @@ from quantlab_server.queue_runner import QueueRunner
 from quantlab_server.refusal import Refusal
 from quantlab_server.role_logs import configure_logs
 
-UNHURRIED: Final = 5
+UNHURRIED: Final = 10
 GARBAGE_THRESHOLD: Final = 20_000
 HOSTING: Final = frozenset({"metrics_board", "wakes"})
 Body = Callable[[Ports, asyncio.Event], Awaitable[None]]
@@ -72,10 +74,21 @@ def run_queue(settings: Settings, name: str) -> None:
         sweep_every_s = _constant(manifest, "SWEEP_EVERY_S", None)
         if sweep_every_s is not None:
             runner.sweep_every_s, runner.woken = sweep_every_s, False
-            os.nice(UNHURRIED)  # nobody waits for it, others may wait for the core
+            _yield_the_core()
         await runner.run(ports.wakes, stop)
 
     _run(settings, f"queue:{name}", (manifest,), body)
+
+
+def _yield_the_core() -> None:
+    """Let others run first: nobody waits for this role.
+
+    Linux weighs whole sessions against each other where it groups them, and a role leads its own.
+    """
+    os.nice(UNHURRIED)
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):  # not Linux, or without groups
+            Path("/proc/self/autogroup").write_text(str(UNHURRIED), encoding="ascii")
 
 
 def run_scheduler(settings: Settings) -> None:
@@ -90,6 +103,7 @@ def run_scheduler(settings: Settings) -> None:
     ]
 
     async def body(ports: Ports, stop: asyncio.Event) -> None:
+        _yield_the_core()
         jobs = tuple(
             Job(function.name, every_ms, _bound(function, handle, ports))
             for function, every_ms, handle in found
