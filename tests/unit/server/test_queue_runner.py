@@ -262,3 +262,15 @@ async def test_it_ends_where_a_cancellation_is_lost() -> None:
     await asyncio.sleep(0.05)
     stop.set()
     await asyncio.wait_for(running, 5)
+
+
+async def test_a_sweep_that_found_something_is_followed_by_a_longer_rest() -> None:
+    scene = Scene(sweep_every_s=0.001)
+    scene.runner.busy_sweep_every_s = NEVER_S
+    await until(lambda: scene.sweeps > 3)
+    scene.found = ["a"]
+    await until(lambda: scene.drained == ["a"])
+    sweeps = scene.sweeps
+    await asyncio.sleep(0.05)
+    assert (scene.sweeps, scene.drained) == (sweeps, ["a"])
+    await scene.finish()

@@ -35,6 +35,7 @@ class QueueRunner:
     average, one lane takes all who wait in one turn (tenants_a_turn at most, and where that is one,
     never): what comes meanwhile makes the next turn larger, and a row costs least in a large one.
     waiting names the tenants a sweep finds; a queue that is not woken lives from its sweeps alone.
+    Under load it may sweep less often (busy_sweep_every_s): its turns are larger then.
     """
 
     queue: str
@@ -43,6 +44,7 @@ class QueueRunner:
     lanes: int
     full_turn: int = 1
     sweep_every_s: float = SWEEP_EVERY_S
+    busy_sweep_every_s: float | None = None
     woken: bool = True
     tenants_a_turn: int = TENANTS_A_TURN
     _rows_a_turn: float = 0.0
@@ -116,12 +118,14 @@ class QueueRunner:
 
     async def _sweep(self) -> None:
         while not self._stopping:  # a cancellation can be lost in what it waits for
+            found: Sequence[str] = ()
             try:
-                for tenant_id in await self.waiting():
+                found = await self.waiting()
+                for tenant_id in found:
                     self.wake(tenant_id)
             except Fault as fault:
                 _log.warning("sweep failed", queue=self.queue, fault=type(fault).__name__)
-            await asyncio.sleep(self.sweep_every_s)
+            await asyncio.sleep((found and self.busy_sweep_every_s) or self.sweep_every_s)
 
     async def _listen(self, wakes: Wakes) -> None:
         while not self._stopping:

@@ -74,6 +74,7 @@ def run_queue(settings: Settings, name: str) -> None:
         sweep_every_s = _constant(manifest, "SWEEP_EVERY_S", None)
         if sweep_every_s is not None:
             runner.sweep_every_s, runner.woken = sweep_every_s, False
+            runner.busy_sweep_every_s = _constant(manifest, "BUSY_SWEEP_EVERY_S", None)
             _yield_the_core()
         await runner.run(ports.wakes, stop)
 
@@ -168,8 +169,8 @@ def _full_turn(manifest: Manifest) -> int:
 def _constant(manifest: Manifest, name: str, default: Any) -> Any:
     """Read what a queue function may say of itself.
 
-    SWEEP_EVERY_S is how often it looks for itself, where nothing wakes it. TENANTS_A_TURN is how
-    many tenants may share a turn.
+    SWEEP_EVERY_S is how often it looks for itself, where nothing wakes it, BUSY_SWEEP_EVERY_S how
+    long it waits after it found something. TENANTS_A_TURN is how many tenants may share a turn.
     """
     return getattr(importlib.import_module(manifest.module), name, default)
 

@@ -245,6 +245,10 @@ class AccountFeed:
         self.unread = False
         self.dropped = False
 
+    @property
+    def tenant_id(self) -> str:
+        return self.connection.holder.scope.tenant_id
+
     def offer(self, seq: int, text: str) -> bool:
         """Take a live event; True when events are missing before it and the log must be read."""
         self.seen = max(self.seen, seq)

@@ -80,7 +80,10 @@ class Fanout:
         self._feeds.setdefault(key, set()).add(feed)
         if progress.loose:
             feed.skip()
-        self._filler.fill(feed)
+        if feed.seen > feed.sent:
+            self._filler.fill(feed)
+        else:
+            self._filler.look(feed)
 
     def drop(self, connection: Connection, name: str) -> None:
         """End a channel of a connection, if it has it."""
@@ -97,7 +100,7 @@ class Fanout:
         """Read the log for every feed: the bus may have lost what was published meanwhile."""
         for feeds in self._feeds.values():
             for feed in feeds:
-                self._filler.fill(feed)
+                self._filler.look(feed)
         self._note_attached(self._attached)
         self._attached = True
 

@@ -32,6 +32,46 @@ class Filler:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._unsure: set[AccountFeed] = set()
+        self._looked_at: Sequence[AccountFeed] = ()
+        self._looking: asyncio.Task[None] | None = None
+
+    def look(self, feed: AccountFeed) -> None:
+        """Find out whether a feed has missed events; one read answers for all who ask at once.
+
+        Live events that follow without a gap are handed on meanwhile.
+        """
+        self._unsure.add(feed)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+            self._looking.add_done_callback(self._report_look)
+
+    async def _look(self) -> None:
+        while self._unsure:
+            tenant_id = next(iter(self._unsure)).tenant_id
+            self._looked_at = [feed for feed in self._unsure if feed.tenant_id == tenant_id]
+            self._unsure.difference_update(self._looked_at)
+            try:
+                heads = await self._heads(tenant_id, self._looked_at)
+            except StoreUnavailable:
+                self._unsure.update(self._looked_at)
+                await asyncio.sleep(RETRY_S)
+                continue
+            for feed in self._looked_at:
+                feed.seen = max(feed.seen, heads.get(feed.account_id, 0))
+                if feed.seen > feed.sent and not feed.dropped:
+                    self.fill(feed)
+
+    async def _heads(self, tenant_id: str, feeds: Sequence[AccountFeed]) -> dict[str, int]:
+        scope = system_scope(tenant_id, ACTOR, feeds[0].connection.holder.scope.correlation_id)
+        account_ids = sorted({feed.account_id for feed in feeds})
+        async with self._reads:
+            heads = await self._ports.event_log.heads(scope, account_ids)
+        return {account_id: head.seq for account_id, head in heads.items()}
+
+    def _report_look(self, task: asyncio.Task[None]) -> None:
+        for feed in self._looked_at:
+            _report(task, feed)
 
     def fill(self, feed: AccountFeed) -> None:
         """Read the log for a feed once more, whatever it is doing now."""
