@@ -1,12 +1,13 @@
-"""What if: who would break which rule of a profile, were it in force now."""
+"""What if: who would break which rule of a profile, were it in force now or from the start."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import Depends
 from pydantic import Field
 from starlette.requests import Request
 
+from quantlab.engine.other_rules import write_compared
 from quantlab.kernel.decimals import format_minor
 from quantlab.rules.reader import ProfileError
 from quantlab.tenancy.permissions import Permission
@@ -18,6 +19,7 @@ from quantlab_app.use_cases.what_if import (
     proposal_of_profile,
     proposal_of_version,
     what_if,
+    what_if_replayed,
 )
 from quantlab_edge.http import ApiModel, ports_of, principal
 from quantlab_edge.http import router as new_router
@@ -30,17 +32,58 @@ Manager = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_MANAGE))]
 Outcome = Literal["breach", "locked", "orders_refused", "warned", "fine", "unknown", "incompatible"]
 
 
+# Within the time of one call; `quantlab replay under` has no bound.
+REPLAYED_TICKS_MAX: Final = 50_000
+REPLAYED_ACCOUNTS_MAX: Final = 5
+
+
 class Question(ApiModel):
-    """The rules to judge by: a profile's document, or a recorded version of the configuration."""
+    """The rules to judge by: a profile's document, or a recorded version of the configuration.
+
+    replay judges by what would have come of them since each account's opening, a few accounts a
+    page, instead of by the present.
+    """
 
     profile: dict[str, Any] | None = None
     config_version: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    replay: bool = False
+
+
+class BrokenOut(ApiModel):
+    """A rule that would have been broken, when, and the arithmetic of its verdict."""
+
+    rule: str
+    action: str
+    at: str
+    arithmetic: str
+
+
+class RunOut(ApiModel):
+    """Where a replay ends: equity null where it cannot be known; rejected orders by reason."""
+
+    status: str
+    status_reason: str | None
+    balance: str
+    equity: str | None
+    high_water: str
+    broken: list[BrokenOut]
+    rejected: dict[str, int]
+
+
+class ReplayOut(ApiModel):
+    """Two replays of an account on its ticks: under its own rules, and under the others."""
+
+    ticks: int
+    commands: int
+    own: RunOut
+    other: RunOut
 
 
 class JudgedOut(ApiModel):
     """What would become of one account, with each verdict's figures and arithmetic.
 
     equity is null, with the reason in detail, where it cannot be known; outcome is unknown then.
+    Of a replay, equity and verdicts are those under the other rules.
     """
 
     account_id: str
@@ -53,6 +96,7 @@ class JudgedOut(ApiModel):
     high_water: str
     profile_version: str | None
     verdicts: list[dict[str, Any]]
+    replay: ReplayOut | None
 
 
 class Answer(ApiModel):
@@ -67,11 +111,18 @@ class Answer(ApiModel):
 async def post_what_if(
     request: Request, scope: Manager, question: Question, limit: Limit = 100, cursor: Cursor = None
 ) -> Answer:
-    """Judge live accounts as they are now; nothing of them is changed."""
+    """Judge live accounts by the present, or by a replay; nothing of them is changed."""
     ports = ports_of(request)
-    after = decode_cursor(cursor, UUID)
+    decoded = decode_cursor(cursor, UUID)
+    after = None if decoded is None else decoded[0]
     proposal = await _proposal(ports, scope, question)
-    judged, last = await what_if(ports, scope, proposal, None if after is None else after[0], limit)
+    if question.replay:
+        few = min(limit, REPLAYED_ACCOUNTS_MAX)
+        judged, last = await what_if_replayed(
+            ports, scope, proposal, after, few, REPLAYED_TICKS_MAX
+        )
+    else:
+        judged, last = await what_if(ports, scope, proposal, after, limit)
     counts: dict[Outcome, int] = {}
     items = [_shown(one) for one in judged]
     for item in items:
@@ -112,5 +163,6 @@ def _shown(judged: Judged) -> JudgedOut:
             "high_water": format_minor(account.high_water_minor, digits),
             "profile_version": judged.profile_version,
             "verdicts": list(judged.verdicts),
+            "replay": None if judged.replay is None else write_compared(judged.replay),
         }
     )

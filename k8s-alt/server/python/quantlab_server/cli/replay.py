@@ -10,11 +10,18 @@ import typer
 
 from quantlab.engine.bad_ticks import BadTicks
 from quantlab.engine.bad_ticks_document import write_difference
+from quantlab.engine.other_rules import write_compared
 from quantlab.engine.replay import Report, verify
 from quantlab.engine.replay_file import ReplayFileError, read_document
+from quantlab.rules.reader import ProfileError
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.replay import export_recording, what_if_without
+from quantlab_app.use_cases.what_if import (
+    judge_replayed,
+    proposal_of_profile,
+    proposal_of_version,
+)
 from quantlab_server.cli.connecting import State, every_tenant, operator, with_ports
 from quantlab_server.cli.printing import Json, print_facts, refuse
 from quantlab_server.refusal import Refusal
@@ -56,14 +63,9 @@ def export(
 def check(file: File, *, json: Json = False) -> None:
     """Replay a file, without any store; exit code 1 at the first difference."""
     try:
-        document = text.loads(file.read_text(encoding="utf-8"))
-        recording, written_hash = read_document(document)
-    except OSError as error:
-        refuse(f"{file}: {error.strerror}.")
+        recording, written_hash = read_document(_read_json(file))
     except ReplayFileError as error:
         refuse(f"{file}: {error}.")
-    except ValueError as error:
-        refuse(f"{file}: expected JSON: {error}.")
     report = verify(recording)
     facts = {"accountId": recording.opening.account_id, "writtenHash": written_hash}
     _tell(report, facts, as_json=json, same=written_hash == report.trace_hash)
@@ -91,6 +93,58 @@ def without(
         return write_difference(found, bad, (), ports.catalog)
 
     print_facts({"accountId": str(account), **with_ports(state, act)}, as_json=json)
+
+
+@app.command()
+def under(
+    account: Account,
+    profile: Annotated[
+        Path | None, typer.Option(help="A rule profile's JSON file, instead of the account's.")
+    ] = None,
+    config_version: Annotated[
+        str | None, typer.Option(help="A recorded version of the tenant's configuration.")
+    ] = None,
+    tenant: Tenant = None,
+    state: State = Path(".state"),
+    *,
+    json: Json = False,
+) -> None:
+    """Say what an account would have become under other rules; nothing is changed."""
+    if (profile is None) == (config_version is None):
+        refuse("expected either --profile or --config-version.")
+    document = None if profile is None else _read_json(profile)
+
+    async def act(ports: Ports) -> dict[str, Any]:
+        scope = await _scope_of(ports, tenant, str(account))
+        owned = await ports.accounts.find(scope, str(account))
+        if document is not None:
+            proposal = await proposal_of_profile(ports, scope, document)
+        else:
+            proposal = await proposal_of_version(ports, scope, config_version or "")
+        if owned is None:
+            raise Refusal(f"no account {account}.")
+        judged = await judge_replayed(ports, scope, owned, proposal, ticks_max=None)
+        replay = {} if judged.replay is None else write_compared(judged.replay)
+        return {"outcome": judged.outcome, "detail": judged.detail, **replay}
+
+    try:
+        facts = with_ports(state, act)
+    except ProfileError as error:
+        problem = error.problems[0]
+        refuse(f"{profile}{problem.pointer}: expected {problem.expected}, got {problem.got}.")
+    print_facts({"accountId": str(account), **facts}, as_json=json)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = text.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        refuse(f"{file}: {error.strerror}.")
+    except ValueError as error:
+        refuse(f"{file}: expected JSON: {error}.")
+    if not isinstance(found, dict):
+        refuse(f"{file}: expected an object.")
+    return found
 
 
 async def _scope_of(ports: Ports, tenant: str | None, account_id: str) -> Scope:

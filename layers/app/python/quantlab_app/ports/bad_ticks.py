@@ -59,8 +59,10 @@ class BadTickRanges(Protocol):
         """Return ranges, newest first, before one of that moment and id."""
         ...
 
-    async def standing_before(self, scope: Scope, marked: BadTickRange) -> Sequence[BadTickRange]:
-        """Return the ranges that were marked before this one and not withdrawn, oldest first."""
+    async def standing_before(
+        self, scope: Scope, marked: BadTickRange | None
+    ) -> Sequence[BadTickRange]:
+        """Return the ranges marked before this one, or all, and not withdrawn, oldest first."""
         ...
 
     async def withdraw(

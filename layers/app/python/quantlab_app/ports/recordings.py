@@ -63,3 +63,7 @@ class Recordings(Protocol):
     async def sealed_in(self, symbol: str, feed_seq: int) -> str | None:
         """Return the archive's key of the last sealed segment that begins up to a seq."""
         ...
+
+    async def sealed_from(self, symbol: str, feed_seq: int) -> str | None:
+        """Return the archive's key of the first sealed segment that ends at a seq or after it."""
+        ...

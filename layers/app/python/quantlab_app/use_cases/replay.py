@@ -1,12 +1,13 @@
 """Reading what was recorded of an account, whole, for a replay of it."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from quantlab.engine.bad_ticks import BadTicks, Undone, without
 from quantlab.engine.commands import MOVE_CONFIG
 from quantlab.engine.inputs import read_inputs
+from quantlab.engine.other_rules import Compared, first_seq, under
 from quantlab.engine.replay import (
     Decided,
     Recording,
@@ -31,7 +32,7 @@ from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.quote import Quote
-from quantlab.tenancy.config import TenantConfig
+from quantlab.tenancy.config import AccountType, TenantConfig
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Conflict, NotFound
@@ -41,6 +42,10 @@ from quantlab_app.ports.recordings import AccountRecord, WantedTick
 AHEAD_NS: Final = 86_400 * SECOND_NS
 PAGE: Final = 5000
 CREATED: Final = "account.created"
+
+Types = Mapping[str, AccountType]
+FillModels = Mapping[str, Mapping[str, Any]]
+TypesOf = Callable[[Types, FillModels], tuple[Types, FillModels]]
 
 
 async def read_recording(ports: Ports, scope: Scope, account_id: str) -> Recording:
@@ -88,9 +93,7 @@ async def recompute_without(
     Raises as what_if_without does.
     """
     recording = await read_recording(ports, scope, account_id)
-    report = verify(recording)
-    if report.difference is not None:
-        raise Conflict(f"account {account_id} does not follow from its record: {report.difference}")
+    _follows(verify(recording), account_id)
     symbols = {tick.symbol for tick in recording.ticks} | {one.symbol for one in (bad, *known)}
     from_seq = min(one.from_seq for one in (bad, *known))
     later = [tick for symbol in sorted(symbols) async for tick in _from(ports, symbol, from_seq)]
@@ -98,6 +101,41 @@ async def recompute_without(
         raise NotFound(f"a tick of {bad.symbol} from {bad.from_seq} to {bad.to_seq} in the log")
     whole = replace(recording, ticks=[*recording.ticks, *later])
     return without(whole, bad, known), recording.account
+
+
+async def recompute_under(
+    ports: Ports,
+    scope: Scope,
+    account_id: str,
+    types_of: TypesOf,
+    ticks_max: int | None = None,
+) -> Compared:
+    """Return how an account would differ under other rules from its opening on; nothing is changed.
+
+    types_of says what to compare with, given the types and fill models it was opened under.
+    NotFound where there is no such account; Conflict where the account was not recorded in full,
+    does not follow from its record, or has more ticks to go through than ticks_max.
+    """
+    recording = await read_recording(ports, scope, account_id)
+    _follows(verify(recording), account_id)
+    from_seq = first_seq(recording)
+    symbols = sorted({tick.symbol for tick in recording.ticks})
+    later: list[Quote] = []
+    for symbol in symbols if from_seq is not None else ():
+        async for tick in _from(ports, symbol, from_seq or 0):
+            later.append(tick)
+            if ticks_max is not None and len(later) > ticks_max:
+                raise Conflict(f"account {account_id} has more than {ticks_max} ticks to replay")
+    standing = await ports.bad_tick_ranges.standing_before(scope, None)
+    version = recording.opening.config_version
+    types, models = types_of(recording.types[version], recording.fill_models[version])
+    whole = replace(recording, ticks=[*recording.ticks, *later])
+    return under(whole, types, models, [one.bad for one in standing])
+
+
+def _follows(report: Report, account_id: str) -> None:
+    if report.difference is not None:
+        raise Conflict(f"account {account_id} does not follow from its record: {report.difference}")
 
 
 async def count_ticks(ports: Ports, bad: BadTicks) -> int:
@@ -111,8 +149,13 @@ async def count_ticks(ports: Ports, bad: BadTicks) -> int:
 
 
 async def _from(ports: Ports, symbol: str, from_seq: int) -> AsyncIterator[Quote]:
-    """Yield a symbol's ticks from a seq on."""
+    """Yield a symbol's ticks from a seq on: sealed ones from the archive, the rest of the log."""
     from_ts_ns, after_seq = 0, from_seq - 1
+    while key := await ports.recordings.sealed_from(symbol, after_seq + 1):
+        for tick in await ports.tick_archive.load(key):
+            if tick.seq > after_seq:
+                from_ts_ns, after_seq = tick.ts_ns, tick.seq
+                yield tick
     while page := await ports.tick_log.page(symbol, from_ts_ns, after_seq, PAGE):
         for tick in page:
             yield tick

@@ -1,7 +1,8 @@
 """Live accounts judged by rules that are not theirs, before anybody is put under them.
 
-Only the present counts: balance, equity at the latest quotes, days and high water as recorded. An
-equity that cannot be known is said to be unknown and never passes for fine.
+By the present: balance, equity at the latest quotes, days and high water as recorded. Or by a
+replay: all that was asked of an account since its opening, on the ticks of that time. What cannot
+be known is said to be unknown and never passes for fine.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from quantlab.engine.context import Market, equity_of
+from quantlab.engine.other_rules import Compared
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.canonical import Json
 from quantlab.rules import terms
 from quantlab.rules.day import is_day_over
-from quantlab.rules.evidence import gravest_action
+from quantlab.rules.evidence import gravest, gravest_action
 from quantlab.rules.profile import parse_profile
 from quantlab.rules.terms import Profile
 from quantlab.rules.verdicts import judge_equity
@@ -21,7 +23,9 @@ from quantlab.tenancy.config import TenantConfig
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.accounts import OwnedAccount
 from quantlab_app.ports.container import Ports
+from quantlab_app.ports.errors import Conflict
 from quantlab_app.use_cases.account_views import present_market
+from quantlab_app.use_cases.replay import FillModels, Types, recompute_under
 
 LIVE: Final = ("active", "locked")
 OUTCOMES: Final = {
@@ -55,6 +59,7 @@ class Judged:
     equity_minor: int | None
     profile_version: str | None
     verdicts: tuple[dict[str, Json], ...]
+    replay: Compared | None = None
 
 
 async def proposal_of_version(ports: Ports, scope: Scope, version: str) -> Proposal:
@@ -82,20 +87,76 @@ async def what_if(
 
     Accounts that are not live are passed over, so that a page may be short; None ends it.
     """
-    page = await ports.accounts.page(scope, user_id=None, after=after, limit=limit)
+    live, last = await _live(ports, scope, after, limit)
     market, now_ns = await present_market(ports), ports.clock.now_ns()
-    judged = [
-        _judge(owned, proposal, market, now_ns) for owned in page if owned.account.status in LIVE
-    ]
-    return judged, page[-1].account.account_id if len(page) == limit else None
+    return [_judge(owned, proposal, market, now_ns) for owned in live], last
+
+
+async def what_if_replayed(
+    ports: Ports,
+    scope: Scope,
+    proposal: Proposal,
+    after: str | None,
+    limit: int,
+    ticks_max: int | None = None,
+) -> tuple[Sequence[Judged], str | None]:
+    """Judge a page as what_if does, by a replay of each account since its opening.
+
+    An account with more ticks to go through than ticks_max is unknown, as is one whose record
+    cannot be decided again.
+    """
+    live, last = await _live(ports, scope, after, limit)
+    judged = [await judge_replayed(ports, scope, owned, proposal, ticks_max) for owned in live]
+    return judged, last
+
+
+async def judge_replayed(
+    ports: Ports, scope: Scope, owned: OwnedAccount, proposal: Proposal, ticks_max: int | None
+) -> Judged:
+    """Judge one account by the gravest thing that would have come of the rules since its opening.
+
+    equity_minor and verdicts are those of the replay under them.
+    """
+    profile = _profile_for(owned, proposal)
+    if profile is None:
+        return _incompatible(owned)
+    account_id, type_id = owned.account.account_id, owned.account.account_type
+
+    def types_of(types: Types, models: FillModels) -> tuple[Types, FillModels]:
+        if proposal.config is not None:
+            return proposal.config.account_types, proposal.config.fill_models
+        changed = replace(types[type_id], profile=proposal.profile or {})
+        return {**types, type_id: changed}, models
+
+    try:
+        compared = await recompute_under(ports, scope, account_id, types_of, ticks_max)
+    except Conflict as conflict:
+        return Judged(owned, "unknown", str(conflict), None, profile.version, ())
+    broken = [one.violation for one in compared.other.broken]
+    return Judged(
+        owned,
+        OUTCOMES[gravest(one.action for one in broken)],
+        None,
+        compared.other.equity_minor,
+        profile.version,
+        tuple(one.verdict for one in broken),
+        compared,
+    )
+
+
+async def _live(
+    ports: Ports, scope: Scope, after: str | None, limit: int
+) -> tuple[list[OwnedAccount], str | None]:
+    page = await ports.accounts.page(scope, user_id=None, after=after, limit=limit)
+    last = page[-1].account.account_id if len(page) == limit else None
+    return [owned for owned in page if owned.account.status in LIVE], last
 
 
 def _judge(owned: OwnedAccount, proposal: Proposal, market: Market, now_ns: int) -> Judged:
     account = owned.account
     profile = _profile_for(owned, proposal)
     if profile is None:
-        words = f"no account type {account.account_type} in {account.currency}"
-        return Judged(owned, "incompatible", words, None, None, ())
+        return _incompatible(owned)
     version = profile.version
     if is_day_over(account, now_ns):
         words = "its trading day is over and not rolled yet"
@@ -108,6 +169,11 @@ def _judge(owned: OwnedAccount, proposal: Proposal, market: Market, now_ns: int)
     outcome = OUTCOMES[gravest_action(verdicts)]
     payloads = tuple(verdict.as_payload() for verdict in verdicts)
     return Judged(owned, outcome, None, equity, version, payloads)
+
+
+def _incompatible(owned: OwnedAccount) -> Judged:
+    words = f"no account type {owned.account.account_type} in {owned.account.currency}"
+    return Judged(owned, "incompatible", words, None, None, ())
 
 
 def _profile_for(owned: OwnedAccount, proposal: Proposal) -> Profile | None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from quantlab.engine.batch import BatchRun, given_commands, surroundings_seen
+from quantlab.engine.batch import run_again
 from quantlab.engine.commands import CORRECT, Fill, Outcome, Violation
 from quantlab.engine.context import Market, equity_of, symbols_of
 from quantlab.engine.rejections import Rejection
@@ -114,9 +114,10 @@ def without(recording: Recording, bad: BadTicks, known: Sequence[BadTicks] = ())
     believed = [tick for tick in recording.ticks if not any(one.holds(tick) for one in known)]
     good = [tick for tick in believed if not bad.holds(tick)]
     asked = [one for one in recording.decided[cut:] if one.command.name != CORRECT]
-    after = replace(recording, decided=asked, opening=state)
-    here, led_to = _run(after, believed, from_seq - 1)
-    there, would_lead_to = _run(after, good, from_seq - 1)
+    after = replace(recording, decided=asked)
+    rules = rules_for(after, state)
+    here, led_to = run_again(after, state, rules, believed, from_seq - 1)
+    there, would_lead_to = run_again(after, state, rules, good, from_seq - 1)
     fills, others = _fills(led_to), _fills(would_lead_to)
     last = Tape(good).latest(max((tick.seq for tick in good), default=0))
     market = Market(recording.catalog, last, 0)
@@ -149,19 +150,6 @@ def _booked(led_to: Iterable[Outcome]) -> Counter[str]:
         for booking in outcome.life.bookings if outcome.life is not None else ():
             booked[booking.entry.kind] += booking.entry.amount_minor
     return booked
-
-
-def _run(
-    recording: Recording, ticks: Sequence[Quote], after_seq: int
-) -> tuple[Account, list[Outcome]]:
-    rules = rules_for(recording, recording.opening)
-    keeps_hours = any(one.inputs.keeps_hours for one in recording.decided)
-    opening, catalog = recording.opening, recording.catalog
-    seen = surroundings_seen(recording.decided)
-    halts = recording.halts
-    run = BatchRun(opening, catalog, rules, ticks, after_seq, keeps_hours, seen, halts)
-    led_to = list(run.run(given_commands(recording.decided)))
-    return run.account, led_to
 
 
 def _fills(led_to: Iterable[Outcome]) -> list[Fill]:

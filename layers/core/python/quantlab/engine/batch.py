@@ -16,7 +16,7 @@ from quantlab.engine.commands import Command, Outcome
 from quantlab.engine.context import Context, Market
 from quantlab.engine.execute import execute
 from quantlab.engine.opening import Rules
-from quantlab.engine.replay import Decided, context_of
+from quantlab.engine.replay import Decided, Recording, context_of
 from quantlab.engine.tape import Tape
 from quantlab.engine.trace import TraceHash
 from quantlab.engine.watch import Watch
@@ -210,6 +210,21 @@ class BatchRun:
                 *(0, signal_id, account_id, source_kind, account_id, name, payload, self._now_ns)
             )
         ]
+
+
+def run_again(
+    recording: Recording, opening: Account, rules: Rules, ticks: Sequence[Quote], after_seq: int
+) -> tuple[Account, list[Outcome]]:
+    """Run a recorded account on ticks alone: from an opening, under rules, with its commands.
+
+    Returns what it is in the end, and what was decided.
+    """
+    decided, halts = recording.decided, recording.halts
+    keeps_hours = any(one.inputs.keeps_hours for one in decided)
+    seen = surroundings_seen(decided)
+    run = BatchRun(opening, recording.catalog, rules, ticks, after_seq, keeps_hours, seen, halts)
+    led_to = list(run.run(given_commands(decided)))
+    return run.account, led_to
 
 
 def _moment(seen: tuple[int, Surroundings]) -> int:

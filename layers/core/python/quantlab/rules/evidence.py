@@ -158,8 +158,13 @@ def amount_text(amount_minor: int | None, digits: int) -> str | None:
 
 def gravest_action(verdicts: Iterable[Verdict]) -> str | None:
     """Return the action that goes furthest among the verdicts, None without any."""
-    actions = {verdict.action for verdict in verdicts}
-    return next((action for action in _ACTIONS_BY_GRAVITY if action in actions), None)
+    return gravest(verdict.action for verdict in verdicts)
+
+
+def gravest(actions: Iterable[str]) -> str | None:
+    """Return the action that goes furthest, None without any."""
+    taken = set(actions)
+    return next((action for action in _ACTIONS_BY_GRAVITY if action in taken), None)
 
 
 def raised_after(account: Account, verdicts: Iterable[Verdict]) -> tuple[str, ...]:

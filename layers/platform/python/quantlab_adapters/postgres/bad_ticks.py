@@ -104,12 +104,18 @@ class PostgresBadTickRanges:
             {"moment": moment, "last": last_id, "limit": limit},
         )
 
-    async def standing_before(self, scope: Scope, marked: BadTickRange) -> Sequence[BadTickRange]:
+    async def standing_before(
+        self, scope: Scope, marked: BadTickRange | None
+    ) -> Sequence[BadTickRange]:
         return await self._ranges(
             scope,
-            " and (marked_ns, range_id) < (%(moment)s, %(range)s::uuid) and withdrawn_ns is null"
-            " order by marked_ns, range_id",
-            {"moment": marked.marked_ns, "range": marked.range_id},
+            " and (%(range)s::uuid is null"
+            " or (marked_ns, range_id) < (%(moment)s::bigint, %(range)s::uuid))"
+            " and withdrawn_ns is null order by marked_ns, range_id",
+            {
+                "moment": None if marked is None else marked.marked_ns,
+                "range": None if marked is None else marked.range_id,
+            },
         )
 
     async def withdraw(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from quantlab.engine.commands import Command, Event, Fill, Violation
 from quantlab.ledger.fills import LedgerEntry
@@ -49,6 +49,9 @@ _SEALED = """
 select object_key from tick_segment where symbol = %s and from_seq <= %s
 order by from_seq desc limit 1
 """
+_SEALED_FROM = """
+select object_key from tick_segment where symbol = %s and to_seq >= %s order by from_seq limit 1
+"""
 
 
 class PostgresRecordings:
@@ -74,8 +77,14 @@ class PostgresRecordings:
         return [Quote(**row) for row in rows]
 
     async def sealed_in(self, symbol: str, feed_seq: int) -> str | None:
+        return await self._key(_SEALED, symbol, feed_seq)
+
+    async def sealed_from(self, symbol: str, feed_seq: int) -> str | None:
+        return await self._key(_SEALED_FROM, symbol, feed_seq)
+
+    async def _key(self, statement: LiteralString, symbol: str, feed_seq: int) -> str | None:
         async with self._database.plain() as connection:
-            row = await (await connection.execute(_SEALED, (symbol, feed_seq))).fetchone()
+            row = await (await connection.execute(statement, (symbol, feed_seq))).fetchone()
         return None if row is None else str(row["object_key"])
 
 
