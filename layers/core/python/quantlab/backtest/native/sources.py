@@ -1,12 +1,10 @@
-"""What the compiled engine is made of: the kernels, and the scalar functions live trading runs."""
+"""What is compiled whole: the kernels, and modules of the scalar functions live trading runs."""
 
 from typing import Final
 
-from quantlab.backtest import layout, words
 from quantlab.backtest.kernels import (
     attempts,
     book,
-    calls,
     clock,
     desk,
     fills,
@@ -22,11 +20,9 @@ from quantlab.backtest.kernels import (
     terms,
     worth,
 )
-from quantlab.backtest.native import names
-from quantlab.engine import fill_models, pricing
-from quantlab.engine import margin as live_margin
+from quantlab.engine import pricing
 from quantlab.kernel import arith
-from quantlab.ledger import fees, swap
+from quantlab.ledger import fees
 from quantlab.ledger import scalars as ledger_scalars
 from quantlab.market import rates
 from quantlab.rules import scalars as rules_scalars
@@ -36,6 +32,3 @@ KERNELS: Final = (
     *(reading, gathering, desk, loop, run),
 )
 SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)
-SOURCES: Final = (
-    *(*KERNELS, *SCALARS, calls, words, layout, fill_models, names, live_margin, swap),
-)
