@@ -200,7 +200,10 @@ class _Writer:
             (
                 f"{side}({x})", f"{side}({x}, limit={y})",
                 f"{side}(risk=1.0, sl={y}, tp={x})",
-                f'{side}(1.0, stop={x}, oco="a")', f"{side}(2.0, trail={x})", "flatten()",
+                f'{side}(1.0, stop={x}, oco="a")', f'{side}({x}, limit={y}, ouo="a")',
+                f"{side}(2.0, trail={x})", "flatten()",
+                f"modify({self.whole(1)}, lots={x}, limit={y}, sl={y})",
+                f"modify({self.whole(1)}, {rng.choice(_CHANGED)}={x})",
                 f"cancel({self.whole(1)})", "close_position()", f'plot("p", {x})',
                 f'log("x {{}} {{}}", {self.whole(1)}, {self.test(1)})',
             )
@@ -209,6 +212,7 @@ class _Writer:
 
 
 _INDICATORS = _indicators()
+_CHANGED = ("lots", "limit", "stop", "touch", "trail", "trail_percent", "sl", "tp", "exit_trail")
 _WITHOUT_PAST = ("equity", "position", "fill_price", 'floor_distance("daily_loss")')
 _BAR_WORDS = (
     "open", "high", "low", "close", "volume", "hl2", "hlc3", "ohlc4", "tr()", "true_range", "atr(",

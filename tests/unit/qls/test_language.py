@@ -173,6 +173,37 @@ def test_ids_groups_and_verbs() -> None:
     assert (rest[1].args["quantity"], rest[3].spec.symbol) == (0.5, 1)
 
 
+MODIFIED = {
+    "modify(a, limit=1.5)": ({"price": 1.5}, 0),
+    "modify(a, lots=2, stop=1.25)": ({"quantity": 2.0, "trigger": 1.25}, 0),
+    "modify(order=a, touch=1.25, limit=1.5)": ({"price": 1.5, "trigger": 1.25}, 0),
+    "modify(a, trail_percent=0.5)": ({"trail": 0.5}, ir.TRAIL_PERCENT),
+    "modify(a, exit_trail=0.25, tp=9)": ({"trail": 0.25, "take_profit": 9.0}, ir.EXIT_TRAIL),
+    "modify(a, sl=1.5, expire=time + 1m)": ({"stop_loss": 1.5, "expire_ns": 60 * 10**9}, 0),
+}
+
+
+@pytest.mark.parametrize("call", MODIFIED)
+def test_modify_carries_what_it_changes_and_nothing_else(call: str) -> None:
+    wanted, flags = MODIFIED[call]
+    body = f"on bar(1m)\n    a = buy(1, limit=close)\n    {call}\n"
+    _, changed = _effects(body, 1)[0].orders
+    assert ir.ORDER_VERBS[changed.spec.verb] == "modify"
+    assert changed.spec.flags == flags
+    given = {k: v for k, v in changed.args.items() if v and not isnan(v)}
+    assert given == {"order": 1, **wanted}
+
+
+def test_orders_of_one_name_are_two_groups_where_one_is_oco_and_one_ouo() -> None:
+    body = (
+        'on bar(1m)\n    buy(1, limit=close, oco="a")\n    sell(1, limit=close, ouo="a")\n'
+        '    sell(2, stop=close, ouo="a")\n'
+    )
+    one, other, third = _effects(body, 1)[0].orders
+    assert (one.spec.group, other.spec.group, third.spec.group) == (1, 2, 2)
+    assert (one.spec.flags, other.spec.flags, third.spec.flags) == (0, ir.OUO_GROUP, ir.OUO_GROUP)
+
+
 class _Market:
     """Gives each read by its symbol, stream and field."""
 

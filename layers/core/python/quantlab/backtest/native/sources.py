@@ -5,6 +5,7 @@ from typing import Final
 from quantlab.backtest.kernels import (
     attempts,
     book,
+    changing,
     clock,
     desk,
     fills,
@@ -15,6 +16,7 @@ from quantlab.backtest.kernels import (
     overnight,
     quotes,
     reading,
+    refusals,
     run,
     stopping,
     terms,
@@ -29,6 +31,6 @@ from quantlab.rules import scalars as rules_scalars
 
 KERNELS: Final = (
     *(quotes, worth, book, margin, terms, fills, judge, attempts, stopping, overnight, clock),
-    *(reading, gathering, desk, loop, run),
+    *(reading, gathering, refusals, changing, desk, loop, run),
 )
 SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)
