@@ -7,6 +7,7 @@ import pytest
 from tests.support.qls_bars import BarHost, compiled, series
 
 from quantlab.qls import ir
+from quantlab.qls.compiler import compile_source
 from quantlab.qls.interpreter import Effects, Interpreter
 
 CLOSES = {"close": [1.0, 2.0, 4.0, 8.0, 16.0]}
@@ -47,6 +48,44 @@ def _plots(body: str, inputs: dict[str, Any] | None = None) -> list[float]:
 )  # fmt: skip
 def test_expressions(expression: str, values: list[float]) -> None:
     assert _values(expression) == values
+
+
+SWITCHED = {
+    "switch int(close)\n        1 => 10.0\n        4 => 40\n        => -close": [
+        10, -2, 40, -8, -16,
+    ],
+    "switch\n        close > 3 => 1.0\n        close > 7 => 2.0\n        => 0.0": [0, 0, 1, 1, 1],
+    "switch close > 3\n        true => 1.0\n        false => 2.0": [2, 2, 1, 1, 1],
+    'switch mode\n        "a" => 1.0\n        "b" => close': CLOSES["close"],
+    'switch mode\n        "a" => 1\n        "b" => 2': [2] * 5,
+    "switch\n        close > 3 => cum(close)\n        => 0.0": [0, 0, 7, 15, 31],
+    "switch\n        close > 100 => 1.0": [float("nan")] * 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", SWITCHED)
+def test_a_switch_gives_the_value_of_the_first_arm_that_fits(value: str) -> None:
+    body = f'input mode = choice("b", ["a", "b"])\non bar(1m)\n    x = {value}\n    plot("p", x)\n'
+    assert str(_plots(body)) == str([float(one) for one in SWITCHED[value]])
+
+
+def test_only_the_first_arm_that_fits_is_carried_out() -> None:
+    body = (
+        "var n = 0\non bar(1m)\n    switch int(close)\n        2 =>\n            n += 1\n"
+        "            n += 1\n        4 => n := 40\n        16 =>\n            switch\n"
+        "                n > 39 => n += 5\n                => n := 0\n        => n += 100\n"
+        '    plot("p", n)\n'
+    )
+    assert _plots(body) == [100.0, 102.0, 40.0, 140.0, 145.0]
+
+
+def test_a_switch_has_its_cost_and_its_limit() -> None:
+    arms = [f'        {k} => log("x")\n' for k in range(64)]
+    body = 'on bar(1m)\n    switch int(close)\n{}        => log("y")\n'
+    few, many = (compile_source(body.format("".join(arms[:part]))) for part in (60, len(arms)))
+    assert few.program is not None
+    assert many.program is None
+    assert [one.code for one in many.diagnostics] == ["limit:ARMS_MAX"]
 
 
 def test_a_name_keeps_its_last_value_of_each_event() -> None:

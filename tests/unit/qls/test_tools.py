@@ -33,6 +33,11 @@ on bar( 1m )
   else   if x==1
       buy( 1,
         limit=x )
+  switch   x
+      1=>flatten( )
+      2   =>
+        x:=3
+      =>buy( 1 )
   for i in 0 .. 3
         log( "{}",i )
 """
@@ -48,6 +53,8 @@ def test_the_formatter_writes_one_form() -> None:
         'strategy "x"(timezone="UTC")\n\ninput n = int(3, min=1, max=9)  // note\non bar(1m)\n'
         "    // why\n    x = close[1] * -n + (2 - 1)\n    if x > 3 and not (x < 2)\n"
         "        flatten()\n    else if x == 1\n        buy(1,\n            limit=x)\n"
+        "    switch x\n        1 => flatten()\n        2 =>\n            x := 3\n"
+        "        => buy(1)\n"
         '    for i in 0..3\n        log("{}", i)\n'
     ).replace('"x"(', '"x" (')
 

@@ -182,6 +182,8 @@ def _declared(body: tuple[tree.Statement, ...], found: dict[str, Item]) -> None:
             waiting += [*reversed(statement.other), *reversed(statement.then)]
         elif isinstance(statement, tree.For):
             waiting += reversed(statement.body)
+        elif isinstance(statement, tree.Switch):
+            waiting += [one for arm in reversed(statement.arms) for one in reversed(arm.body)]
 
 
 def _input(source: str, item: tree.InputItem) -> Item:
