@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import backtest_cases as cases
-from tests.support.backtest_cases import Asked, History
+from tests.support.backtest_cases import NO_EXITS, Asked, History
 from tests.support.engine_cases import NOW, profile
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
@@ -228,23 +228,54 @@ def order(draw: st.DrawFn, after: int, tick: Quote, kinds: tuple[str, ...] = KIN
 
 
 @st.composite
-def command(draw: st.DrawFn, after: int, tick: Quote, given_: int) -> Asked:
-    choice = draw(st.integers(0, 11))
+def command(draw: st.DrawFn, after: int, tick: Quote, placed: list[Asked]) -> Asked:
+    choice = draw(st.integers(0, 13))
     if choice == 0:
         verb = draw(st.sampled_from(("close", "reverse", "cancel_all", "flatten")))
         return Asked(after, verb, tick.symbol)
-    if choice == 1 and given_:
-        return Asked(after, "cancel", tick.symbol, order=draw(st.integers(1, given_)))
+    if placed and choice in (1, 12, 13):
+        cancels = Asked(after, "cancel", tick.symbol, order=draw(st.integers(1, len(placed))))
+        return cancels if choice == 1 else draw(change(after, placed))
     one = draw(order(after, tick))
     if choice < 6 and not one.reduce:
         return replace(one, exits=draw(exits(one, tick)))
     if choice == 6 and one.kind != "market" and one.time not in ("ioc", "fok"):
         other = replace(draw(order(after, tick, KINDS[1:])), time="gtc", steps=one.steps)
-        return replace(one, oco=(other,))
+        return replace(one, oco=(other,), ouo=draw(st.booleans()))
     if choice == 7:
         child = replace(draw(order(after, tick, KINDS[1:])), time="gtc", reduce=False)
         return replace(one, children=(child,))
     return one
+
+
+@st.composite
+def change(draw: st.DrawFn, after: int, placed: list[Asked]) -> Asked:
+    """Change a term that an order has, or has not; one of the newest of those that may wait."""
+    numbers = [
+        n for n, one in enumerate(placed, 1) if one.kind != "market" or one.exits != NO_EXITS
+    ]
+    number = draw(st.sampled_from(numbers[-3:] or [len(placed)]))
+    one = placed[number - 1]
+    asked = Asked(after, "modify", one.symbol, steps=0, order=number)
+    moved = {
+        name: ticks + draw(st.integers(-60, 60))
+        for name, ticks in (("limit", one.limit), ("trigger", one.trigger))
+        if ticks is not None
+    }
+    near = (one.limit or one.trigger or SYMBOLS[one.symbol]) + draw(st.integers(-90, 90))
+    what = draw(st.sampled_from(("own", "own", "steps", "trail", "exits", "exits", "other")))
+    if what == "own" and moved:
+        return replace(asked, **moved)
+    if what == "exits" and one.exits != NO_EXITS:
+        stop, trail, target = one.exits
+        wanted = [(near if stop else None, None, None), (None, trail and draw(off), None)]
+        wanted.append((None, None, target and target + draw(st.integers(-60, 60))))
+        return replace(asked, exits=draw(st.sampled_from([w for w in wanted if w != NO_EXITS])))
+    if what == "trail" or one.trail is not None:
+        return replace(asked, trail=draw(off))
+    if what == "other":
+        return replace(asked, trigger=near)
+    return replace(asked, steps=draw(size))
 
 
 @st.composite
@@ -262,11 +293,11 @@ def histories(draw: st.DrawFn) -> History:
     symbols, currency = draw(st.sampled_from(WORLDS))
     made = draw(ticks(symbols, draw(st.integers(5, 40))))
     asked: list[Asked] = []
-    placed = 0
+    placed: list[Asked] = []
     for after in range(len(made)):
         for _ in range(draw(st.sampled_from((0, 0, 0, 1, 1, 2)))):
             one = draw(command(after, made[after], placed))
-            placed += 1 + len(one.oco) + len(one.children)
+            placed += (one, *one.oco, *one.children)
             asked.append(one)
     return History(
         draw(st.sampled_from(draw(st.sampled_from((PROFILES, CONDITIONS))))),

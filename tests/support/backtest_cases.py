@@ -1,6 +1,6 @@
 """One history for both: the live engine in a batch run, and the kernels of a backtest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from quantlab.backtest.plain import PlainBlock, run_plain
 from quantlab.backtest.span import Span
 from quantlab.backtest.words import word_of
 from quantlab.engine.batch import BatchRun
-from quantlab.engine.commands import Command, Fill
+from quantlab.engine.commands import Command, Fill, Outcome
 from quantlab.engine.draft import Draft
 from quantlab.engine.fill_models import first_draw, next_draw
 from quantlab.engine.inputs import Inputs
@@ -35,12 +35,17 @@ from quantlab.rules.terms import Profile
 from tests.support.engine_cases import ACCOUNT_ID, BALANCE, catalog
 
 NAN = float("nan")
+NO_EXITS = (None, None, None)
 NUMBERS = {"limit": "price", "trigger": "triggerPrice", "trail": "trailDistance"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A command behind a tick; prices in ticks, size in steps. exits are (stop, trail, target)."""
+    """A command behind a tick; prices in ticks, size in steps. exits are (stop, trail, target).
+
+    ouo says that the orders of oco make each other smaller instead. modify changes what is given of
+    the order of a number (steps of 0 are not), or one of its exits.
+    """
 
     after: int
     verb: str
@@ -54,8 +59,9 @@ class Asked:
     trail: int | None = None
     reduce: bool = False
     post: bool = False
-    exits: tuple[int | None, int | None, int | None] = (None, None, None)
+    exits: tuple[int | None, int | None, int | None] = NO_EXITS
     oco: tuple["Asked", ...] = ()
+    ouo: bool = False
     children: tuple["Asked", ...] = ()
     order: int = 0
 
@@ -110,6 +116,38 @@ class Filled(NamedTuple):
     carry_micro: int
 
 
+class Live(BatchRun):
+    """Names the exits of orders by identifiers, which are known once there are any."""
+
+    def __post_init__(self) -> None:
+        BatchRun.__post_init__(self)
+        self.known: dict[str, str] = {}
+        self.wanted: dict[str, tuple[str, bool]] = {}
+
+    def note(self, ended: Sequence[Order]) -> None:
+        """Keep the identifiers of the orders that there are."""
+        for order in (*ended, *self.account.working.values()):
+            if order.client_id is not None:
+                self.known.setdefault(order.client_id, order.order_id)
+
+    def _give(self, decided: Decided) -> Iterator[Outcome]:
+        wanted = self.wanted.get(decided.command.signal_id)
+        if wanted is not None:
+            decided.command.payload["orderId"] = self._exit_of(*wanted)
+        yield from BatchRun._give(self, decided)
+
+    def _exit_of(self, client_id: str, is_target: bool) -> str:
+        parent = self.known.get(client_id, "")
+        exits = (
+            order.order_id
+            for order in self.account.working.values()
+            if order.terms.parent_id == parent
+            and order.client_id is None
+            and (order.order_type == "limit") == is_target
+        )
+        return next(exits, "none")
+
+
 def live(history: History) -> tuple[BatchRun, list[Filled]]:
     """Let the live engine decide a history."""
     rules = Rules(
@@ -120,7 +158,7 @@ def live(history: History) -> tuple[BatchRun, list[Filled]]:
         history.trading,
     )
     around = Surroundings(None if history.news is None else history.news.events, ())
-    run = BatchRun(history.opening(), history.catalog, rules, history.ticks, seen=[(0, around)])
+    run = Live(history.opening(), history.catalog, rules, history.ticks, seen=[(0, around)])
     missing = frozenset(history.catalog.instruments) - frozenset(history.symbols)
     given, placed = [], 0
     for number, one in enumerate(history.asked):
@@ -128,6 +166,8 @@ def live(history: History) -> tuple[BatchRun, list[Filled]]:
         placed += 1
         body = _payload(history, one, placed)
         placed += len(one.oco) + len(one.children)
+        if one.verb == "modify" and one.exits != NO_EXITS:
+            run.wanted[f"s{number}"] = f"c{one.order}", one.exits[2] is not None
         command = Command(
             number, f"s{number}", ACCOUNT_ID, "user", "user", "trade", body, tick.ts_ns
         )
@@ -144,6 +184,7 @@ def live(history: History) -> tuple[BatchRun, list[Filled]]:
         mock.patch("quantlab.engine.fill_models.draw_of", draws.of_seed),
     ):
         for outcome in run.run(given):
+            run.note(outcome.orders)
             # Swap is booked as a day rolls, before anything is filled.
             for booked in () if outcome.life is None else outcome.life.bookings:
                 money = booked.entry.balance_minor, booked.entry.carry_micro
@@ -178,6 +219,8 @@ def _as_given(held: tuple[str, Order]) -> int:
 def _payload(history: History, one: Asked, number: int) -> dict[str, Any]:
     if one.verb in ("close", "reverse"):
         return {"action": one.verb, "symbol": one.symbol}
+    if one.verb == "modify":
+        return _changes(history, one)
     if one.verb == "cancel":
         return {"action": "cancel", "clientId": f"c{one.order}"}
     if one.verb == "cancel_all":
@@ -193,13 +236,29 @@ def _payload(history: History, one: Asked, number: int) -> dict[str, Any]:
     }
     if bracket:
         body["bracket"] = bracket
-    kind, legs = ("oco", one.oco) if one.oco else ("oto", one.children)
+    kind = "ouo" if one.ouo else "oco"
+    kind, legs = (kind, one.oco) if one.oco else ("oto", one.children)
     if legs:
         orders = [
             {**_terms(history, leg), "clientId": f"c{number + place}"}
             for place, leg in enumerate(legs, 1)
         ]
         body["links"] = {"type": kind, "orders": orders}
+    return body
+
+
+def _changes(history: History, one: Asked) -> dict[str, Any]:
+    instrument = history.catalog.instruments[one.symbol]
+    body: dict[str, Any] = {"action": "modify"}
+    for name, ticks in zip(("triggerPrice", "trailDistance", "price"), one.exits, strict=True):
+        if ticks is not None:
+            return {**body, name: _price(history, one, ticks)}
+    body["clientId"] = f"c{one.order}"
+    if one.steps:
+        body["quantity"] = format_units(one.steps, instrument.size_step)
+    for number, name in NUMBERS.items():
+        if getattr(one, number) is not None:
+            body[name] = _price(history, one, getattr(one, number))
     return body
 
 
@@ -248,28 +307,38 @@ class Script:
 
     def _write(self, out: list[int], count: int, one: Asked) -> int:
         group = count + 1 if one.oco else 0
-        self._record(out, count, one, group, 0)
+        self._record(out, count, one, group, 0, ouo=one.ouo)
         parent = self.placed
         count += 1
         for leg in one.oco:
-            self._record(out, count, leg, group, 0)
+            self._record(out, count, leg, group, 0, ouo=one.ouo)
             count += 1
         for child in one.children:
             self._record(out, count, child, 0, parent)
             count += 1
         return count
 
-    def _record(self, out: list[int], count: int, one: Asked, group: int, parent: int) -> None:
+    def _record(
+        self,
+        out: list[int],
+        count: int,
+        one: Asked,
+        group: int,
+        parent: int,
+        *,
+        ouo: bool = False,
+    ) -> None:
         self.placed += 1
         instrument = self.history.catalog.instruments[one.symbol]
         stop, trail, target = one.exits
         flags = ir.REDUCE_ONLY * one.reduce + ir.POST_ONLY * one.post
-        flags += ir.EXIT_TRAIL * (trail is not None)
+        flags += ir.EXIT_TRAIL * (trail is not None) + ir.OUO_GROUP * ouo
 
         def price(ticks: int | None) -> int:
             return word_of(NAN if ticks is None else float(Decimal(ticks) * instrument.tick))
 
         verb = "place" if one.verb == "place" else one.verb
+        has_size = verb == "place" or (verb == "modify" and one.steps > 0)
         words = [
             ir.ORDER_VERBS.index(verb),
             self.symbols.index(one.symbol),
@@ -283,7 +352,7 @@ class Script:
             one.order,
             parent,
             0,
-            word_of(float(one.steps * instrument.size_step) if verb == "place" else NAN),
+            word_of(float(one.steps * instrument.size_step) if has_size else NAN),
             price(one.limit),
             price(one.trigger),
             price(one.trail if trail is None else trail),

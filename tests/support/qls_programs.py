@@ -131,7 +131,7 @@ class _Writer:
 
     def statement(self, depth: int, level: int) -> None:  # noqa: C901 - one branch for each form
         rng = self.rng
-        kind = rng.randrange(12)
+        kind = rng.randrange(14)
         if kind < 3 and level == 1:
             self.new_float(level, self.indicator())
         elif kind < 5:
@@ -153,6 +153,10 @@ class _Writer:
             self.loop(depth, level)
         elif kind == 10:
             self.change(depth, level)
+        elif kind == 12 and depth > 0:
+            self.switch(depth, level)
+        elif kind == 13:
+            self.switched_float(depth, level)
         else:
             self.effect(depth, level)
 
@@ -173,6 +177,42 @@ class _Writer:
         if self.rng.random() < 0.5:
             self.line(level, "else")
             self.nested(depth, level)
+
+    def switch(self, depth: int, level: int) -> None:
+        labels = self.labels(depth)
+        self.line(level, f"switch {labels[0]}".rstrip())
+        for label in labels[1:]:
+            if self.rng.random() < 0.4:
+                self.line(level + 1, f"{label} =>")
+                self.nested(depth, level + 1)
+            else:
+                self.arm(label, level + 1)
+        if self.rng.random() < 0.5:
+            self.arm("", level + 1)
+
+    def labels(self, depth: int) -> list[str]:
+        """Return what a switch looks at, "" for conditions, then what its arms begin with."""
+        count = self.rng.randint(1, 3)
+        if self.rng.random() < 0.5:
+            return ["", *(self.test(depth - 1) for _ in range(count))]
+        if self.rng.random() < 0.3:
+            return ["mode", *self.rng.sample(('"a"', '"b"', '"c"'), k=count)]
+        return [self.whole(depth - 1), *(self.whole(0) for _ in range(count))]
+
+    def arm(self, label: str, level: int) -> None:
+        name = self.rng.choice(self.changing["f"])
+        what = self.rng.choice((f"{name} := {self.number(1)}", f'plot("s", {self.number(1)})'))
+        self.line(level, f"{label} => {what}".lstrip())
+
+    def switched_float(self, depth: int, level: int) -> None:
+        labels = self.labels(depth)
+        name = self.name()
+        self.line(level, f"{name} = switch {labels[0]}".rstrip())
+        for label in labels[1:]:
+            self.line(level + 1, f"{label} => {self.number(depth - 1)}")
+        if self.rng.random() < 0.7:
+            self.line(level + 1, f"=> {self.rng.choice((self.number(1), self.whole(0)))}")
+        self.floats.append(name)
 
     def loop(self, depth: int, level: int) -> None:
         name = self.name()
@@ -200,7 +240,10 @@ class _Writer:
             (
                 f"{side}({x})", f"{side}({x}, limit={y})",
                 f"{side}(risk=1.0, sl={y}, tp={x})",
-                f'{side}(1.0, stop={x}, oco="a")', f"{side}(2.0, trail={x})", "flatten()",
+                f'{side}(1.0, stop={x}, oco="a")', f'{side}({x}, limit={y}, ouo="a")',
+                f"{side}(2.0, trail={x})", "flatten()",
+                f"modify({self.whole(1)}, lots={x}, limit={y}, sl={y})",
+                f"modify({self.whole(1)}, {rng.choice(_CHANGED)}={x})",
                 f"cancel({self.whole(1)})", "close_position()", f'plot("p", {x})',
                 f'log("x {{}} {{}}", {self.whole(1)}, {self.test(1)})',
             )
@@ -209,6 +252,7 @@ class _Writer:
 
 
 _INDICATORS = _indicators()
+_CHANGED = ("lots", "limit", "stop", "touch", "trail", "trail_percent", "sl", "tp", "exit_trail")
 _WITHOUT_PAST = ("equity", "position", "fill_price", 'floor_distance("daily_loss")')
 _BAR_WORDS = (
     "open", "high", "low", "close", "volume", "hl2", "hlc3", "ohlc4", "tr()", "true_range", "atr(",
@@ -221,6 +265,7 @@ def program_source(seed: int) -> str:
     w = _Writer(seed)
     w.line(0, f'strategy "random {seed}"')
     w.line(0, "input n = int(4, min=1, max=9)")
+    w.line(0, 'input mode = choice("b", ["a", "b", "c"])')
     w.line(0, "input level = float(1.5, min=-100.0, max=100.0)")
     w.line(0, "var g1 = 0.0\nvar g2 = na\nvar g3 = 0\nvar g4 = false")
     w.changing = {"f": ["g1", "g2"], "i": ["g3"], "b": ["g4"]}

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from quantlab.market.catalog import parse_catalog
+from quantlab_adapters.backtest_data.known import SETTLED_NS, known_digest
 from quantlab_adapters.backtest_data.records import Source, load
 from quantlab_adapters.backtest_data.sources import UnreadableQuotes
 
@@ -96,3 +98,45 @@ def test_what_holds_no_quotes_is_named(tmp_path: Path, text: str, said: str) -> 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnreadableQuotes, match="expected a file of quotes"):
         load({"EURUSD": Source(tmp_path / "no")}, CATALOG.instruments, tmp_path / "kept")
+
+
+def settle(folder: Path) -> None:
+    """Let time pass: make every note of a digest as young as one that may be believed."""
+    for note in folder.glob("*.digest"):
+        later = note.stat().st_mtime_ns + 2 * SETTLED_NS
+        os.utime(note, ns=(later, later))
+
+
+def not_read() -> str:
+    raise AssertionError("the file was read again")
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("one")
+    assert known_digest(tmp_path, "as said", [file], lambda: "first") == "first"
+    settle(tmp_path)
+    assert known_digest(tmp_path, "as said", [file], not_read) == "first"
+    assert known_digest(tmp_path, "otherwise", [file], lambda: "second") == "second"
+
+
+def test_a_file_just_written_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("one")
+    assert known_digest(tmp_path, "", [file], lambda: "first") == "first"
+    assert known_digest(tmp_path, "", [file], lambda: "again") == "again"
+
+
+def test_other_content_of_the_same_size_and_time_is_seen(tmp_path: Path) -> None:
+    text = "ts_ms,bid,ask\n1000,1.10000,1.10002\n"
+    source = Source(tmp_path / "a.csv")
+    source.path.write_text(text)
+    kept = tmp_path / "kept"
+    first = load({"EURUSD": source}, CATALOG.instruments, kept)
+    settle(kept)
+    stood = source.path.stat()
+    source.path.write_text(text.replace("1.10000", "1.10001"))
+    os.utime(source.path, ns=(stood.st_atime_ns, stood.st_mtime_ns))
+    other = load({"EURUSD": source}, CATALOG.instruments, kept)
+    assert other.words[0, 1] == first.words[0, 1] + 1
+    assert other.digest != first.digest

@@ -84,6 +84,64 @@ def test_two_runs_have_one_hash_and_another_tick_another(engine: EngineFiles) ->
     assert runs.finished(engine, runs.program("sma_cross"), moved).trace_hash() != first
 
 
+BY_HAND = """
+strategy "by hand"
+var id = 0
+var best = 0.0
+on tick
+    if position == 0
+        id := buy(1, sl=bid - 0.0001)
+        best := bid
+    else if bid > best
+        best := bid
+        modify(id, sl=best - 0.0001)
+"""
+TRAILING = """
+strategy "trailing"
+on tick
+    if position == 0
+        buy(1, exit_trail=0.0001)
+"""
+
+
+def test_a_stop_that_is_moved_by_hand_does_what_a_trailing_exit_does(engine: EngineFiles) -> None:
+    quotes = runs.walk(20_000)
+    by_hand = runs.finished(engine, runs.source_program(BY_HAND), quotes)
+    trailing = runs.finished(engine, runs.source_program(TRAILING), quotes)
+    told = [at.F_NS, at.F_SIDE, at.F_STEPS, at.F_TICKS, at.F_BALANCE]
+    assert len(by_hand.fills) > 100
+    assert np.array_equal(by_hand.fills[:, told], trailing.fills[:, told])
+
+
+def test_a_change_that_cannot_be_is_recorded_and_changes_nothing(engine: EngineFiles) -> None:
+    source = """
+strategy "changes"
+var id = 0
+var seen = 0
+on tick
+    seen += 1
+    if seen == 1
+        id := buy(1, limit=bid - 1.0)
+    else if seen == 2
+        modify(id, lots=0.0000001)
+    else if seen == 3
+        modify(id, stop=1.5)
+    else if seen == 4
+        modify(id, lots=2, limit=bid - 0.5)
+    else if seen == 5
+        modify(999, lots=2)
+    else if seen == 6
+        cancel_all()
+"""
+    quotes = runs.walk(10)
+    run = runs.finished(engine, runs.source_program(source), quotes)
+    reasons = [at.REASONS[reason] for reason in run.orders[:, at.E_REASON].tolist()]
+    assert reasons == ["quantity_off_step", "not_of_order_type", "requested"]
+    step = float(run.account.instruments[0].size_step)
+    assert run.orders[-1, at.E_STEPS] * step == 2
+    assert run.orders[-1, at.E_LIMIT] == quotes[3, 1] - 50_000
+
+
 def test_a_broken_floor_ends_the_run_and_closes_all(engine: EngineFiles) -> None:
     rules = profile(
         made_rule("max_drawdown", mode="static", loss=percent("1"), comparator="lt"),

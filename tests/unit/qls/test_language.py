@@ -7,6 +7,7 @@ import pytest
 from tests.support.qls_bars import BarHost, compiled, series
 
 from quantlab.qls import ir
+from quantlab.qls.compiler import compile_source
 from quantlab.qls.interpreter import Effects, Interpreter
 
 CLOSES = {"close": [1.0, 2.0, 4.0, 8.0, 16.0]}
@@ -47,6 +48,44 @@ def _plots(body: str, inputs: dict[str, Any] | None = None) -> list[float]:
 )  # fmt: skip
 def test_expressions(expression: str, values: list[float]) -> None:
     assert _values(expression) == values
+
+
+SWITCHED = {
+    "switch int(close)\n        1 => 10.0\n        4 => 40\n        => -close": [
+        10, -2, 40, -8, -16,
+    ],
+    "switch\n        close > 3 => 1.0\n        close > 7 => 2.0\n        => 0.0": [0, 0, 1, 1, 1],
+    "switch close > 3\n        true => 1.0\n        false => 2.0": [2, 2, 1, 1, 1],
+    'switch mode\n        "a" => 1.0\n        "b" => close': CLOSES["close"],
+    'switch mode\n        "a" => 1\n        "b" => 2': [2] * 5,
+    "switch\n        close > 3 => cum(close)\n        => 0.0": [0, 0, 7, 15, 31],
+    "switch\n        close > 100 => 1.0": [float("nan")] * 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", SWITCHED)
+def test_a_switch_gives_the_value_of_the_first_arm_that_fits(value: str) -> None:
+    body = f'input mode = choice("b", ["a", "b"])\non bar(1m)\n    x = {value}\n    plot("p", x)\n'
+    assert str(_plots(body)) == str([float(one) for one in SWITCHED[value]])
+
+
+def test_only_the_first_arm_that_fits_is_carried_out() -> None:
+    body = (
+        "var n = 0\non bar(1m)\n    switch int(close)\n        2 =>\n            n += 1\n"
+        "            n += 1\n        4 => n := 40\n        16 =>\n            switch\n"
+        "                n > 39 => n += 5\n                => n := 0\n        => n += 100\n"
+        '    plot("p", n)\n'
+    )
+    assert _plots(body) == [100.0, 102.0, 40.0, 140.0, 145.0]
+
+
+def test_a_switch_has_its_cost_and_its_limit() -> None:
+    arms = [f'        {k} => log("x")\n' for k in range(64)]
+    body = 'on bar(1m)\n    switch int(close)\n{}        => log("y")\n'
+    few, many = (compile_source(body.format("".join(arms[:part]))) for part in (60, len(arms)))
+    assert few.program is not None
+    assert many.program is None
+    assert [one.code for one in many.diagnostics] == ["limit:ARMS_MAX"]
 
 
 def test_a_name_keeps_its_last_value_of_each_event() -> None:
@@ -171,6 +210,37 @@ def test_ids_groups_and_verbs() -> None:
         "cancel_all", "close", "flatten", "reverse",
     ]  # fmt: skip
     assert (rest[1].args["quantity"], rest[3].spec.symbol) == (0.5, 1)
+
+
+MODIFIED = {
+    "modify(a, limit=1.5)": ({"price": 1.5}, 0),
+    "modify(a, lots=2, stop=1.25)": ({"quantity": 2.0, "trigger": 1.25}, 0),
+    "modify(order=a, touch=1.25, limit=1.5)": ({"price": 1.5, "trigger": 1.25}, 0),
+    "modify(a, trail_percent=0.5)": ({"trail": 0.5}, ir.TRAIL_PERCENT),
+    "modify(a, exit_trail=0.25, tp=9)": ({"trail": 0.25, "take_profit": 9.0}, ir.EXIT_TRAIL),
+    "modify(a, sl=1.5, expire=time + 1m)": ({"stop_loss": 1.5, "expire_ns": 60 * 10**9}, 0),
+}
+
+
+@pytest.mark.parametrize("call", MODIFIED)
+def test_modify_carries_what_it_changes_and_nothing_else(call: str) -> None:
+    wanted, flags = MODIFIED[call]
+    body = f"on bar(1m)\n    a = buy(1, limit=close)\n    {call}\n"
+    _, changed = _effects(body, 1)[0].orders
+    assert ir.ORDER_VERBS[changed.spec.verb] == "modify"
+    assert changed.spec.flags == flags
+    given = {k: v for k, v in changed.args.items() if v and not isnan(v)}
+    assert given == {"order": 1, **wanted}
+
+
+def test_orders_of_one_name_are_two_groups_where_one_is_oco_and_one_ouo() -> None:
+    body = (
+        'on bar(1m)\n    buy(1, limit=close, oco="a")\n    sell(1, limit=close, ouo="a")\n'
+        '    sell(2, stop=close, ouo="a")\n'
+    )
+    one, other, third = _effects(body, 1)[0].orders
+    assert (one.spec.group, other.spec.group, third.spec.group) == (1, 2, 2)
+    assert (one.spec.flags, other.spec.flags, third.spec.flags) == (0, ir.OUO_GROUP, ir.OUO_GROUP)
 
 
 class _Market:

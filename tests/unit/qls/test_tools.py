@@ -33,6 +33,11 @@ on bar( 1m )
   else   if x==1
       buy( 1,
         limit=x )
+  switch   x
+      1=>flatten( )
+      2   =>
+        x:=3
+      =>buy( 1 )
   for i in 0 .. 3
         log( "{}",i )
 """
@@ -48,6 +53,8 @@ def test_the_formatter_writes_one_form() -> None:
         'strategy "x"(timezone="UTC")\n\ninput n = int(3, min=1, max=9)  // note\non bar(1m)\n'
         "    // why\n    x = close[1] * -n + (2 - 1)\n    if x > 3 and not (x < 2)\n"
         "        flatten()\n    else if x == 1\n        buy(1,\n            limit=x)\n"
+        "    switch x\n        1 => flatten()\n        2 =>\n            x := 3\n"
+        "        => buy(1)\n"
         '    for i in 0..3\n        log("{}", i)\n'
     ).replace('"x"(', '"x" (')
 
@@ -171,10 +178,100 @@ def test_rename_changes_a_name_everywhere_and_nothing_else() -> None:
         rename(SOURCE, SOURCE.index("sma"), "quick")
 
 
+def renamed(source: str, place: str, name: str) -> str:
+    """Rename what stands where | does."""
+    offset = place.index("|")
+    assert place.replace("|", "") == source
+    for edit in reversed(rename(source, offset, name)):
+        source = source[: edit.start] + edit.text + source[edit.end :]
+    return source
+
+
 def test_a_settings_name_is_not_renamed() -> None:
     source = "on tick\n    limit = bid\n    buy(1, limit=limit)\n"
-    starts = [edit.start for edit in rename(source, source.index("limit"), "price")]
-    assert starts == [source.index("limit = "), source.index("limit)")]
+    place = source.replace("limit = bid", "|limit = bid")
+    changed = renamed(source, place, "price")
+    assert changed == "on tick\n    price = bid\n    buy(1, limit=price)\n"
+
+
+SCOPED = """\
+input n = int(3, min=1, max=9)
+def twice(n2, by = 2)
+    half = n2 * by
+    return half / by
+on tick
+    half = twice(bid, by=3) + n
+    if half > 1
+        more = half
+        log("half {}", more) // half
+    else
+        more = 2
+        half := more
+    for i in 1..n
+        plot("p", half[i])
+on fill
+    half = switch n
+        1 => twice(n2=ask)
+        => 2.0
+    plot("half", half)
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "name", "lines"),
+    [
+        # The half of `on tick` alone, also where it is changed and its past is read.
+        ("    half = twice(bid, by=3)", "whole", {6, 7, 8, 12, 14}),
+        ("    half = n2", "whole", {3, 4}),
+        ("    half = switch", "whole", {16, 19}),
+        ("        more = half", "less", {8, 9}),
+        ("        more = 2", "less", {11, 12}),
+        ("input n ", "count", {1, 6, 13, 16}),
+        ("def twice", "double", {2, 6, 17}),
+        ("n2 * by", "x", {2, 3, 17}),
+        ("by=3", "factor", {2, 3, 4, 6}),
+        ("i in 1", "k", {13, 14}),
+    ],
+)
+def test_rename_follows_what_a_name_means(at: str, name: str, lines: set[int]) -> None:
+    offset = SCOPED.index(at) + len(at) - len(at.lstrip())
+    offset += {"input n ": 6, "def twice": 4}.get(at, 0)
+    edits = rename(SCOPED, offset, name)
+    assert {SCOPED.count("\n", 0, edit.start) + 1 for edit in edits} == lines
+    changed = SCOPED
+    for edit in reversed(edits):
+        changed = changed[: edit.start] + edit.text + changed[edit.end :]
+    before, after = compile_source(SCOPED), compile_source(changed)
+    assert before.program is not None
+    assert after.program is not None
+    assert after.program.handlers == before.program.handlers
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("more", "line 8 has that name"), ("n", "line 1 has that name"), ("i", "line 13"),
+        ("twice", "line 2 has that name"), ("close", "a name of the language"),
+        ("sma", "a name of the language"), ("true", "a name of the language"),
+        ("switch", "a word of the language"), ("and", "a word of the language"),
+        ("two words", "letters, digits and _"), ("9a", "letters, digits and _"),
+        ("a" * 65, "64 characters"), ("ha\u200blf", "letters, digits and _"),
+    ],
+)  # fmt: skip
+def test_rename_refuses_a_name_that_is_taken(name: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        rename(SCOPED, SCOPED.index("half = twice"), name)
+
+
+def test_names_of_other_blocks_are_free() -> None:
+    assert rename(SCOPED, SCOPED.index("more = half"), "i")
+    assert rename(SCOPED, SCOPED.index("half = n2"), "more")
+
+
+def test_rename_needs_a_source_that_can_be_read() -> None:
+    broken = SCOPED + "on tick\n    half = = 2\n"
+    with pytest.raises(ValueError, match="without syntax errors"):
+        rename(broken, broken.index("half = twice"), "whole")
 
 
 def test_the_reference_is_current() -> None:

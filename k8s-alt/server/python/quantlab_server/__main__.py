@@ -1,5 +1,5 @@
 """Run `quantlab` as a module, the way the supervisor starts its children."""
 
-from quantlab_server.cli.main import app
+from quantlab_server.cli.entry import main
 
-app()
+main()

@@ -5,11 +5,12 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from quantlab.backtest.native.sources import SOURCES
+import quantlab
+from quantlab.backtest.native.parts import MODULES
 from quantlab.market.instrument import Instrument
 from quantlab.qls.native.machine import cpu
 from quantlab_adapters.backtest_data.records import Records, Source, load
@@ -96,12 +97,10 @@ def _compiled(kept: KeptCode, key: str, say: Callable[[str], None]) -> EngineFil
 
 def sources_hash() -> str:
     """Return the hash of the engine's sources: what its results depend on, on any machine."""
-    native = util.find_spec("quantlab.backtest.native")
-    own = [] if native is None or native.origin is None else [Path(native.origin).parent]
-    files = [Path(str(module.__file__)) for module in SOURCES]
+    core = Path(str(quantlab.__file__)).parent
     digest = hashlib.sha256()
-    for file in (*files, *(one / "engine.py" for one in own)):
-        digest.update(file.read_bytes())
+    for module in MODULES:
+        digest.update((core / f"{module.replace('.', '/')}.py").read_bytes())
     return digest.hexdigest()[:_DIGEST_LENGTH]
 
 
@@ -113,10 +112,12 @@ def _engine_key() -> str:
 
 
 def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+    """Return what is installed, by the name of its folder: `metadata` is slow to import."""
+    found = util.find_spec(package)
+    if found is None or found.origin is None:
         return "none"
+    installed = Path(found.origin).parents[1].glob(f"{package}-*.dist-info")
+    return "".join(sorted(f"{one.stem.partition('-')[2]} " for one in installed)).strip()
 
 
 def quotes(

@@ -1,21 +1,24 @@
 """The account of a backtest: that of a tenant's account type, or one without rules."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from quantlab.backtest.account import BacktestAccount, NotRun, free_profile
-from quantlab.engine.opening import start_of
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms, read_trading_terms
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.fill_model import FillModel, chosen_model, parse_fill_models
 from quantlab.market.instrument import Instrument
 from quantlab.rules.terms import Profile
-from quantlab.tenancy.config import AccountType
 from quantlab_server.backtests.reading import read_object
 from quantlab_server.refusal import Refusal
+
+if TYPE_CHECKING:
+    from quantlab.tenancy.config import AccountType
 
 FREE_MINOR: Final = 10_000_000
 DIGITS: Final = 2
@@ -84,6 +87,8 @@ def _of_type(folder: Path, profile: str, symbols: Iterable[str]) -> Configured:
 
 
 def _terms(kind: AccountType) -> tuple[str, int, int, Profile]:
+    from quantlab.engine.opening import start_of
+
     start = start_of(kind, kind.initial_balance_minor)
     return kind.currency, kind.currency_digits, kind.initial_balance_minor, start.profile
 

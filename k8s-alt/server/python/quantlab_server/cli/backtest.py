@@ -1,33 +1,15 @@
 """`quantlab backtest`: run a strategy over files of quotes or bars."""
 
-import json as json_text
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from quantlab.backtest.account import NotRun
-from quantlab.backtest.results.finished import heading_of, of_finished
-from quantlab.backtest.results.metrics.figures import Figures, figures
-from quantlab.backtest.results.summary import Heading, document
-from quantlab.backtest.results.summary import details as long_lists
-from quantlab.backtest.running import Finished, Run
 from quantlab.kernel.instants import format_rfc3339
-from quantlab.qls.ir import Program
-from quantlab_edge import backtest as machine
 from quantlab_server.backtests import options
-from quantlab_server.backtests.accounts import Configured, account_for
-from quantlab_server.backtests.given import (
-    CONFIGS,
-    bench_of,
-    fixed_of,
-    inputs_of,
-    native_folder,
-    program_of,
-    say,
-    sources_of,
-)
+from quantlab_server.backtests.given import CONFIGS, bench_of, fixed_of
+from quantlab_server.backtests.single import Asked, carry_out
 from quantlab_server.refusal import Refusal
 
 app = typer.Typer(no_args_is_help=True, help="Run strategies over recorded quotes.")
@@ -62,16 +44,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a strategy from the first quote to the last, or to the rule it breaks."""
-    try:
-        sources = sources_of(ticks, bars)
-        program = program_of(strategy)
-        configured = account_for(configs, profile, sources, seed)
-        finished, quotes, timings = _finished(program, configured, sources, set_ or [])
-    except (NotRun, ModuleNotFoundError, machine.UnreadableQuotes) as error:
-        raise Refusal(str(error)) from error
-    results = figures(of_finished(finished, quotes))
-    heading = heading_of(finished, profile or "", _given(set_ or []), strategy.stem)
-    _write(results, heading, timings, json, report, details=details)
+    carry_out(Asked(strategy, ticks, bars, profile, set_, seed, json, report, configs, details))
 
 
 @app.command()
@@ -109,80 +82,3 @@ def lookahead(
         f"{bench.program.name or strategy.stem}: at {tried} cuts no order, fill, output or state"
         f" depends on later quotes (seed {seed})"
     )
-
-
-def _finished(
-    program: Program, configured: Configured, sources: dict[str, machine.Source], given: list[str]
-) -> tuple[Finished, Any, dict[str, float]]:
-    folder = native_folder()
-    started = time.perf_counter()
-    engine = machine.engine(folder, say)
-    built = time.perf_counter()
-    records = machine.quotes(sources, configured.instruments, folder / "quotes")
-    if records.refused:
-        say(f"{records.refused} quotes were left out: no gate would have believed them")
-    loaded = time.perf_counter()
-    try:
-        made = Run(
-            program,
-            configured.account,
-            records.words,
-            engine,
-            inputs_of(program, given),
-            machine.KeptCode(folder),
-        )
-    except NotRun:
-        raise
-    except ValueError as error:
-        raise Refusal(f"--set: {error}") from error
-    compiled = time.perf_counter()
-    finished = made.finish()
-    ended = time.perf_counter()
-    timings = {
-        "load": loaded - built,
-        "compile": built - started + compiled - loaded,
-        "run": ended - compiled,
-    }
-    return finished, records.words, timings
-
-
-def _given(settings: list[str]) -> list[tuple[str, str]]:
-    return [(name, value) for name, _, value in (text.partition("=") for text in settings)]
-
-
-def _write(
-    results: Figures,
-    heading: Heading,
-    timings: dict[str, float],
-    json: Path | None,
-    report: Path | None,
-    *,
-    details: bool,
-) -> None:
-    written = document(results, heading)
-    written["timings"] = {name: round(seconds, 6) for name, seconds in timings.items()}
-    if json is not None:
-        whole = {**written, **long_lists(results)} if details else written
-        json.write_text(json_text.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    if report is not None:
-        from quantlab.backtest.results.report.page import html_page
-
-        report.write_text(html_page(results, heading), encoding="utf-8")
-    _print(written)
-
-
-def _print(document: dict[str, Any]) -> None:
-    counts = ", ".join(
-        f"{document[name]:,} {name}" for name in ("ticks", "orders", "fills", "trades")
-    )
-    seconds = ", ".join(
-        f"{name} {value * 1e3:.1f} ms" for name, value in document["timings"].items()
-    )
-    account, metrics = document["account"], document["metrics"]
-    typer.echo(f"{document['strategy']}: {counts}; ended by {document['end']}")
-    typer.echo(
-        f"equity {account['equity']} {account['currency']}, net profit {metrics['netProfit']},"
-        f" max drawdown {metrics['maxDrawdown']}, profit factor {metrics['profitFactor']}"
-    )
-    typer.echo(f"trace {document['traceHash']}")
-    typer.echo(seconds)

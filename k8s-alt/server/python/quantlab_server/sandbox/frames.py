@@ -13,7 +13,7 @@ _RESULT: Final = struct.Struct("<qq")
 _WORD: Final = 8
 SPEC_ENDS: Final = (
     len(ir.ORDER_VERBS), limits.SYMBOLS_MAX, len(ir.ORDER_TYPES), len(ir.TIMES),
-    len(ir.SIZE_UNITS), 2 * ir.EXIT_TRAIL, limits.INSTRUCTIONS_MAX, limits.INSTRUCTIONS_MAX,
+    len(ir.SIZE_UNITS), 2 * ir.OUO_GROUP, limits.INSTRUCTIONS_MAX, limits.INSTRUCTIONS_MAX,
 )  # fmt: skip
 
 

@@ -49,8 +49,8 @@ from typing import Final
 (
     ID, OWNER, TYPE, SIDE, STATE, STEPS, FILLED, LIMIT, TRIGGER, TRAIL, TRAIL_PPM, PEAK_TICKS,
     TRAILS, TIME, EXPIRES, REDUCE, POST, SINCE, ACTIVE, GROUP, GROUP_KIND, PARENT, RAW_FEE, CREATED,
-    DUE, CALLED, REASON, TAG, ORDER_WORDS,
-) = range(29)
+    DUE, CALLED, REASON, TAG, PARENT_STEPS, ORDER_WORDS,
+) = range(30)
 
 # One equity rule: what `rules.floors.rule_row` gives, what it does, and when it broke.
 (
@@ -173,7 +173,7 @@ REASONS: Final = (
     "daily_loss", "expired_already", "unknown_parent", "group_refused", "run_ended",
     "no_conversion_quote", "margin_insufficient", "margin_stop_out", "trading_hours", "flat_by",
     "weekend_holding", "inactivity", "news_window", "order_limits", "scaling_plan",
-    "position_size",
+    "position_size", "not_of_order_type", "already_triggered", "order_pending",
 )  # fmt: skip
 (
     NO_REASON, NOT_FILLED, BY_OCO, BY_OUO, EXIT_FILLED, PARENT_ENDED, POSITION_CLOSED, REQUESTED,
@@ -183,8 +183,8 @@ REASONS: Final = (
     TOO_MANY_ORDERS, NO_QUOTE, INSTRUMENT_ALLOWLIST, BLOCKED, EXPIRED_ALREADY, UNKNOWN_PARENT,
     GROUP_REFUSED, RUN_ENDED, NO_CONVERSION, MARGIN_INSUFFICIENT, MARGIN_STOP_OUT,
     TRADING_HOURS, FLAT_BY, WEEKEND_HOLDING, INACTIVITY, NEWS_WINDOW, ORDER_LIMITS, SCALING_PLAN,
-    POSITION_SIZE,
-) = range(43)  # fmt: skip
+    POSITION_SIZE, NOT_OF_ORDER_TYPE, ALREADY_TRIGGERED, ORDER_PENDING,
+) = range(46)  # fmt: skip
 
 # Why a fill came about.
 CAUSES: Final = ("signal", "working", "rule", "margin_stop_out")

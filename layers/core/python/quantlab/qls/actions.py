@@ -182,6 +182,45 @@ def _if(parts: Parts, _: Findings) -> tree.If:
     return tree.If(parts[0][2], parts[1], parts[2], parts[3])
 
 
+def _switch(parts: Parts, findings: Findings) -> tree.Switch:
+    return _switched(parts[0], parts[1], parts[4], findings)
+
+
+def _switch_tests(parts: Parts, findings: Findings) -> tree.Switch:
+    return _switched(parts[0], None, parts[3], findings)
+
+
+def _switched(
+    word: Token, subject: tree.Expr | None, arms: list[tree.Arm], findings: Findings
+) -> tree.Switch:
+    if len(arms) > limits.ARMS_MAX:
+        raise LimitReached(
+            arms[limits.ARMS_MAX].at, "ARMS_MAX",
+            f"A switch has more than {limits.ARMS_MAX} arms.",
+        )  # fmt: skip
+    for arm in arms[:-1]:
+        if arm.test is None:
+            findings.error(
+                arm.at, "arm", "What stands below this default arm is never looked at.",
+                "The default arm is the last.", 2,
+            )  # fmt: skip
+    return tree.Switch(word[2], subject, tuple(arms))
+
+
+def _arm(parts: Parts, _: Findings) -> tree.Arm:
+    value, body = parts[2]
+    return tree.Arm(parts[1][2], parts[0], value, body)
+
+
+def _default_arm(parts: Parts, _: Findings) -> tree.Arm:
+    value, body = parts[1]
+    return tree.Arm(parts[0][2], None, value, body)
+
+
+def _arm_assign(parts: Parts, findings: Findings) -> tuple[None, tuple[tree.Statement, ...]]:
+    return None, (ACTIONS["assign"](parts, findings),)
+
+
 ACTIONS: Final[dict[str, Action]] = {
     "empty": lambda _p, _f: (),
     "append": _append,
@@ -200,6 +239,12 @@ ACTIONS: Final[dict[str, Action]] = {
     "else": lambda p, _: p[1],
     "else_if": lambda p, _: (tree.If(p[1][2], p[2], p[3], p[4]),),
     "for": lambda p, _: tree.For(p[0][2], _name(p[1]), p[3], p[5], p[6]),
+    "switch": _switch,
+    "switch_tests": _switch_tests,
+    "arm": _arm,
+    "default_arm": _default_arm,
+    "arm_value": lambda p, _: (p[0], (tree.Do(p[0].at, p[0]),)),
+    "arm_assign": _arm_assign,
     "return": lambda p, _: tree.Return(p[0][2], p[1]),
     "expression": lambda p, _: tree.Do(p[0].at, p[0]),
     "choice": _expr,
@@ -220,6 +265,7 @@ OF_ONE: Final[dict[str, ActionOfOne]] = {
     "float": _float,
     "string": lambda p, _: tree.Text(p[2], _text(p)),
     "duration": _duration,
+    "arm_block": lambda p, _: (None, p),
     "operation": lambda p, _: p if p.__class__ is not list else _climb(p),
     "argument": lambda p, _: tree.Arg(p.at, "", p),
     "param": lambda p, _: tree.Param(p[2], "", _name(p).name, None),

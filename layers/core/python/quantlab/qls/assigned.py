@@ -19,4 +19,7 @@ def assigned_in(body: Iterable[tree.Statement]) -> frozenset[str]:
             waiting += statement.other
         elif isinstance(statement, tree.For):
             waiting += statement.body
+        elif isinstance(statement, tree.Switch):
+            for arm in statement.arms:
+                waiting += arm.body
     return frozenset(found)

@@ -34,7 +34,7 @@ class Image:
     histories: list[History] = field(default_factory=list)
     market: dict[tuple[str, int], dict[ir.Read, History]] = field(default_factory=dict)
     indicators: dict[str, None] = field(default_factory=dict)
-    groups: dict[str, int] = field(default_factory=dict)
+    groups: dict[tuple[str, str], int] = field(default_factory=dict)
     instructions: int = 0
     inlined: int = 0
     at: int = 0

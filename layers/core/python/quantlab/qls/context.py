@@ -7,6 +7,7 @@ from typing import Any
 from quantlab.qls import limits, tree
 from quantlab.qls.builder import Code, History, Image
 from quantlab.qls.diagnostics import Findings, LimitReached
+from quantlab.qls.ir import Ins
 from quantlab.qls.values import BOOL, CHOICE, ERROR, FLOAT, INT, SPOKEN, WRONG, Value
 
 
@@ -93,6 +94,18 @@ class Context:
                 self.called_at if self.trusted else at, "NESTING_MAX",
                 f"Expressions and blocks are nested deeper than {limits.NESTING_MAX} levels.",
             )  # fmt: skip
+
+    def block(self, statements: tuple[tree.Statement, ...], at: int) -> list[Ins]:
+        """Lower statements into a block with a scope of its own."""
+        outer, self.scope = self.scope, Scope(self.scope)
+        self.deeper(at)
+        try:
+            with self.code.inside() as block:
+                self.body(self, statements)
+        finally:
+            self.depth -= 1
+            self.scope = outer
+        return block
 
     def convert(self, value: Value, type_: str, at: int, what: str) -> Value:
         """Return a value as a type; an int widens to a float, anything else is an error."""

@@ -12,6 +12,7 @@ from quantlab.qls.names import READABLES
 from quantlab.qls.operators import combine, select
 from quantlab.qls.reads import read_value
 from quantlab.qls.semantics import NA
+from quantlab.qls.switches import value_of
 from quantlab.qls.values import (
     BOOL,
     ERROR,
@@ -55,9 +56,9 @@ def _compound(ctx: Context, node: tree.Expr) -> Value:  # noqa: PLR0911 - one fo
         return _choice(ctx, node)
     if isinstance(node, tree.Tuple):
         return Value(TUPLE, items=tuple([lower(ctx, item) for item in node.items]))
-    if isinstance(node, tree.Text):
-        return constant(node.value)
-    return constant(NA)
+    if isinstance(node, tree.Switch):
+        return value_of(ctx, node)
+    return constant(node.value if isinstance(node, tree.Text) else NA)
 
 
 def _name(ctx: Context, node: tree.Name) -> Value:

@@ -70,7 +70,7 @@ from typing import Any, Final, NamedTuple
 
 CANONICAL_NAN_BITS: Final = 0x7FF8000000000000
 
-ORDER_VERBS: Final = ("place", "cancel", "cancel_all", "close", "flatten", "reverse")
+ORDER_VERBS: Final = ("place", "cancel", "cancel_all", "close", "flatten", "reverse", "modify")
 ORDER_TYPES: Final = (
     "market", "limit", "stop", "stop_limit", "trailing_stop", "market_if_touched",
     "limit_if_touched",
@@ -89,6 +89,8 @@ POST_ONLY: Final = 2
 TRAIL_PERCENT: Final = 4
 EXIT_TRAIL: Final = 8
 """`trail` is the distance of a bracket's trailing exit, not of the order itself."""
+OUO_GROUP: Final = 16
+"""What fills makes the others of the group smaller by as much (OUO), rather than cancel them."""
 
 ORDER_WORDS: Final = 18
 """Words of a command in the native buffer: verb, symbol, type, time, size unit, flags, group, tag
@@ -117,8 +119,12 @@ class OrderSpec(NamedTuple):
 
     verb, order_type, time and size_unit index ORDER_VERBS, ORDER_TYPES, TIMES and SIZE_UNITS;
     symbol indexes Program.symbols; flags are a sum of REDUCE_ONLY, POST_ONLY, TRAIL_PERCENT,
-    EXIT_TRAIL; orders of one event with the same group above 0 cancel each other (OCO); tag is an
-    index into Program.strings, -1 for none.
+    EXIT_TRAIL, OUO_GROUP; orders of one event with the same group above 0 cancel each other (OCO),
+    or make each other smaller (OUO_GROUP); tag is an index into Program.strings, -1 for none.
+
+    `modify` changes the order whose id is the argument order: those of quantity (lots), price,
+    trigger, trail and expire_ns that are given; stop_loss is the new trigger of its bracket's stop,
+    take_profit the new price of its target. Each of the three is changed whole or not at all.
     """
 
     verb: int

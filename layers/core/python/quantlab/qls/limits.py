@@ -10,6 +10,7 @@ NUMBER_LENGTH_MAX: Final = 32
 TEXT_LENGTH_MAX: Final = 200
 BRACKETS_MAX: Final = 32
 BLOCKS_MAX: Final = 24
+ARMS_MAX: Final = 64
 NESTING_MAX: Final = 100
 """Levels of expressions, blocks and inlined calls within one another."""
 

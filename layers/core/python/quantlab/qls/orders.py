@@ -15,9 +15,11 @@ _NUMBERS: Final = {
 }  # fmt: skip
 _SIZES: Final = {"lots": 0, "risk": 1, "equity_percent": 2}
 _FLAGS: Final = {"reduce_only": ir.REDUCE_ONLY, "post_only": ir.POST_ONLY}
+_GROUPS: Final = {"oco": 0, "ouo": ir.OUO_GROUP}
 _ENTRY: Final = (
-    *_SIZES, *_NUMBERS, *_FLAGS, "tif", "expire", "oco", "parent", "symbol", "tag",
+    *_SIZES, *_NUMBERS, *_FLAGS, "tif", "expire", *_GROUPS, "parent", "symbol", "tag",
 )  # fmt: skip
+_CHANGES: Final = ("order", "lots", *_NUMBERS, "expire")
 _AT_ONCE: Final = ("ioc", "fok")
 _WAITING: Final = ("gtc", "day", "gtd")
 
@@ -95,8 +97,8 @@ def _place(side: int) -> Callable[[Context, tree.Call], Value]:
         _check_terms(given, order_type, time)
         numbers = _numbers(given)
         flags = sum(bit for name, bit in _FLAGS.items() if given.flag(name))
-        flags |= ir.TRAIL_PERCENT if "trail_percent" in given.args else 0
-        flags |= ir.EXIT_TRAIL if "exit_trail" in given.args else 0
+        flags |= _trail_flags(given)
+        group, kind = _group(given)
         args = {
             **numbers,
             "side": constant(side),
@@ -104,20 +106,38 @@ def _place(side: int) -> Callable[[Context, tree.Call], Value]:
             "expire_ns": given.number("expire", INT, constant(0)),
             "quantity": given.number(unit, FLOAT, constant(NA)),
         }
-        oco, tag = given.text("oco"), given.text("tag")
+        tag = given.text("tag")
         spec = ir.OrderSpec(
             verb=ir.ORDER_VERBS.index("place"),
             symbol=given.symbol(),
             order_type=ir.ORDER_TYPES.index(order_type),
             time=ir.TIMES.index(time),
             size_unit=_SIZES[unit],
-            flags=flags,
-            group=ctx.image.groups.setdefault(oco, len(ctx.image.groups) + 1) if oco else 0,
+            flags=flags | kind,
+            group=group,
             tag=ctx.image.string(tag) if tag else -1,
         )
         return _emit(ctx, spec, args) if given.good else ERROR
 
     return lowered
+
+
+def _trail_flags(given: _Given) -> int:
+    percent = ir.TRAIL_PERCENT if "trail_percent" in given.args else 0
+    return percent | (ir.EXIT_TRAIL if "exit_trail" in given.args else 0)
+
+
+def _group(given: _Given) -> tuple[int, int]:
+    """Return the number of the group that an order is placed in, 0 for none, and its flag."""
+    named = [name for name in _GROUPS if name in given.args]
+    if len(named) > 1:
+        given.fail(given.args["ouo"].at, "An order is in one group: oco or ouo.")
+    if not named:
+        return 0, 0
+    groups, name = given.ctx.image.groups, given.text(named[0])
+    if not name and given.good:
+        given.fail(given.args[named[0]].at, "A group has a name that is not empty.")
+    return groups.setdefault((named[0], name), len(groups) + 1), _GROUPS[named[0]]
 
 
 def _numbers(given: _Given) -> dict[str, Value]:
@@ -191,8 +211,9 @@ def _check_terms(given: _Given, order_type: str, time: str) -> None:
     if ("expire" in has) != (time == "gtd"):
         at = has["expire"].at if "expire" in has else has["tif"].at
         given.fail(at, 'expire and tif="gtd" belong together.')
-    if "oco" in has and (order_type == "market" or time in _AT_ONCE):
-        given.fail(has["oco"].at, "oco links orders that wait; a market order does not.")
+    for group in _GROUPS:
+        if group in has and (order_type == "market" or time in _AT_ONCE):
+            given.fail(has[group].at, f"{group} links orders that wait; a market order does not.")
 
 
 def _emit(ctx: Context, spec: ir.OrderSpec, args: dict[str, Value]) -> Value:
@@ -214,6 +235,33 @@ def _cancel(ctx: Context, node: tree.Call) -> Value:
     return _emit(ctx, _spec("cancel", 0), {"order": order}) if given.good else ERROR
 
 
+def _modify(ctx: Context, node: tree.Call) -> Value:
+    """Lower a change of what an order that works already was placed with."""
+    given = _Given(ctx, node, _CHANGES, "order")
+    has = given.args
+    if "order" not in has or len(has) < 2:
+        given.fail(
+            node.at, "modify needs the id of an order and what of it changes.",
+            "Write modify(id, limit=x).",
+        )  # fmt: skip
+    for names in (
+        ("stop", "touch"),
+        ("trail", "trail_percent", "exit_trail"),
+        ("sl", "exit_trail"),
+    ):
+        both = [name for name in names if name in has]
+        if len(both) > 1:
+            given.fail(has[both[1]].at, f"An order has no {' and '.join(both)} together.")
+    args = {
+        **_numbers(given),
+        "order": given.number("order", INT, constant(0)),
+        "expire_ns": given.number("expire", INT, constant(0)),
+        "quantity": given.number("lots", FLOAT, constant(NA)),
+    }
+    spec = _spec("modify", 0)._replace(flags=_trail_flags(given))
+    return _emit(ctx, spec, args) if given.good else ERROR
+
+
 def _whole(verb: str, names: tuple[str, ...]) -> Callable[[Context, tree.Call], Value]:
     """Make the lowering of a verb for a whole position or all of something; it may take lots."""
 
@@ -231,6 +279,7 @@ def _whole(verb: str, names: tuple[str, ...]) -> Callable[[Context, tree.Call], 
 VERBS: Final[dict[str, Callable[[Context, tree.Call], Value]]] = {
     "buy": _place(1),
     "sell": _place(-1),
+    "modify": _modify,
     "cancel": _cancel,
     "cancel_all": _whole("cancel_all", ("symbol",)),
     "close_position": _whole("close", ("lots", "symbol")),
@@ -238,12 +287,17 @@ VERBS: Final[dict[str, Callable[[Context, tree.Call], Value]]] = {
     "reverse": _whole("reverse", ("symbol",)),
 }
 _TERMS: Final = ", ".join(name for name in _ENTRY if name not in _SIZES)
+_CHANGE_DOC: Final = (
+    f"Change an order that works, by its id: {', '.join(_CHANGES[1:])}. na changes nothing; sl, tp "
+    "and exit_trail move the exits of its bracket."
+)
 VERB_DOCS: Final = {
     "buy": (
         "buy(lots, ...)",
         f"Place a buy order and return its id. Sizes: {', '.join(_SIZES)}. Terms: {_TERMS}.",
     ),
     "sell": ("sell(lots, ...)", "Place a sell order and return its id; it takes what buy takes."),
+    "modify": ("modify(order, ...)", _CHANGE_DOC),
     "cancel": (
         "cancel(order)",
         "Cancel an order by its id; nothing happens if it works no longer.",

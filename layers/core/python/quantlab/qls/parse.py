@@ -14,6 +14,7 @@ _SPOKEN: Final = {
     END: "the end of the source", "NAME": "a name", "INT": "a number", "STRING": "a text",
     "LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "COMMA": ",", "ASSIGN": "=",
     "REASSIGN": ":=", "BINARY": "an operator", "QUESTION": "?", "COLON": ":", "RANGE": "..",
+    "ARROW": "=>",
 }  # fmt: skip
 _VALUES: Final = frozenset(
     ("INT", "FLOAT", "STRING", "DURATION", "NAME", "LPAR", "LSQB", "NOT", "MINUS")
@@ -21,8 +22,9 @@ _VALUES: Final = frozenset(
 _CONTINUED: Final = frozenset(("BINARY", "MINUS", "QUESTION", "LSQB"))
 
 _HINTS: Final = {
-    "INDENT": "Only the lines under `on`, `def`, `if`, `else` and `for` are indented.",
+    "INDENT": "Only the lines under `on`, `def`, `if`, `else`, `for` and `switch` are indented.",
     "COLON": "A block begins on the next line, without a colon.",
+    "case": "Write the arms of a switch as value => what, the default as => what.",
     "while": "Loops have fixed bounds: for i in 0..9.",
     "to": "Write the bounds of a loop as low..high.",
     "elif": "Write `else if`.",
@@ -56,7 +58,9 @@ def _tables() -> tuple[list[dict[str, int]], list[tuple[str, int, Any]], list[st
 _STATES, _RULES, _SYMBOLS = _tables()
 # Where a statement may begin: after those of its block, or after its opening.
 _RESUMED: Final = frozenset(
-    place for place, symbol in enumerate(_SYMBOLS) if symbol in {"items", "statements", "INDENT"}
+    place
+    for place, symbol in enumerate(_SYMBOLS)
+    if symbol in {"items", "statements", "arms", "INDENT"}
 )
 
 
@@ -114,8 +118,20 @@ def _recover(
         if len(states) == 1 or _SYMBOLS[top] == "items":
             place += 1
         else:
+            if _SYMBOLS[top] == "INDENT":
+                place = _after_rest(tokens, place)
             states.pop()
             values.pop()
+    return place
+
+
+def _after_rest(tokens: list[Token], place: int) -> int:
+    """Return where a block has ended of which nothing could be read."""
+    depth = 1
+    while depth > 0 and place < len(tokens) - 1:
+        kind = tokens[place][0]
+        depth += (kind == "INDENT") - (kind == "DEDENT")
+        place += 1
     return place
 
 
@@ -166,7 +182,7 @@ def _expected(names: Iterable[str]) -> str:
     spoken: list[str] = []
     if wanted >= _VALUES:
         wanted -= _VALUES
-        wanted -= {"IF", "FOR", "RETURN", "RING", "VAR", "INPUT", "DEF", "ON", "STRATEGY"}
+        wanted -= {"IF", "FOR", "SWITCH", "RETURN", "RING", "VAR", "INPUT", "DEF", "ON", "STRATEGY"}
         spoken.append("a value")
     elif len(wanted - _CONTINUED) > 0:
         wanted -= _CONTINUED

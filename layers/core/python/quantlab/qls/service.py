@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from quantlab.qls import tree
+from quantlab.qls.bindings import Bound, bindings
 from quantlab.qls.compiler import compile_source
-from quantlab.qls.diagnostics import Diagnostic, Findings, LimitReached
+from quantlab.qls.diagnostics import Diagnostic, Findings, LimitReached, TooMany, place
 from quantlab.qls.formatter import format_source
 from quantlab.qls.intrinsics import INTRINSIC_DOCS
 from quantlab.qls.lexer import WORDS, Token, check_text, tokens_of
 from quantlab.qls.library import LIBRARY, is_derived, is_public
+from quantlab.qls.limits import NAME_LENGTH_MAX
 from quantlab.qls.names import EVENTS, READABLES
 from quantlab.qls.orders import VERB_DOCS
 from quantlab.qls.outputs import OUTPUT_DOCS
 from quantlab.qls.parse import parse
 
+_CONSTANTS: Final = ("true", "false")
+_WORDS_OF_OPERATORS: Final = ("and", "or")
 _INPUT_KINDS: Final = ("int", "float", "bool", "choice", "string")
 
 
@@ -83,19 +87,50 @@ def hover(source: str, offset: int) -> Item | None:
 
 
 def rename(source: str, offset: int, name: str) -> list[Edit]:
-    """Return the edits that rename a name of the strategy; raises ValueError if they cannot be."""
-    word = _word_at(source, offset)
-    if word is None or word[1] not in {item.name for item in _own_names(source)}:
+    """Return the edits that rename a name of the strategy where it means what it means at offset.
+
+    Raises ValueError where the source has syntax errors, where no name of the strategy stands
+    there, and where the new name is none, is one of the language's, or is another one's already.
+    """
+    found = _bound_at(source, offset)
+    meant = [one for one in found if any(at <= offset <= at + len(one.name) for at in one.uses)]
+    if not meant:
         raise ValueError("expected a name of the strategy at the cursor")
-    taken = {item.name for item in _own_names(source)} | set(vocabulary()) | set(WORDS)
-    if not name.isascii() or not name.isidentifier() or name in taken:
-        raise ValueError(f"expected a new name of letters, digits and _, was {name!r}")
-    tokens = _tokens(source)
-    edits = []
-    for place, (kind, text, at) in enumerate(tokens):
-        if kind == "NAME" and text == word[1] and not _is_setting(tokens, place):
-            edits.append(Edit(at, at + len(text), name))
-    return edits
+    problem = _problem(source, name, meant[0], found)
+    if problem:
+        raise ValueError(f"expected a new name, was {name!r}: {problem}")
+    length = len(meant[0].name)
+    return [Edit(at, at + length, name) for at in sorted(set(meant[0].uses))]
+
+
+def _bound_at(source: str, offset: int) -> list[Bound]:
+    if _word_at(source, offset) is None:
+        return []
+    findings = Findings(source)
+    try:
+        check_text(source)
+        items = parse(tokens_of(source, findings), findings)
+    except (LimitReached, TooMany):
+        items = ()
+    if findings.failed or not items:
+        raise ValueError("expected a source without syntax errors: not all names could be found")
+    return bindings(items)
+
+
+def _problem(source: str, name: str, meant: Bound, found: list[Bound]) -> str:
+    """Say why a name cannot be the new one, "" where it can."""
+    if not name.isascii() or not name.isidentifier():
+        return "a name has letters, digits and _, and begins with no digit"
+    if len(name) > NAME_LENGTH_MAX:
+        return f"a name has {NAME_LENGTH_MAX} characters at most"
+    if name in WORDS or name in _WORDS_OF_OPERATORS:
+        return "it is a word of the language"
+    if name in vocabulary() or name in _CONSTANTS:
+        return "it is a name of the language"
+    for other in found:
+        if other.name == name and (other.meets(meant) or other.is_function != meant.is_function):
+            return f"line {place(source, other.at)[0]} has that name already"
+    return ""
 
 
 def vocabulary() -> dict[str, Item]:
@@ -130,16 +165,6 @@ def _word_at(source: str, offset: int) -> tuple[int, str] | None:
         if kind == "NAME" and at <= offset <= at + len(text):
             return at, text
     return None
-
-
-def _is_setting(tokens: list[Token], place: int) -> bool:
-    """Say whether a name is that of an argument: name=value inside brackets."""
-    depth = 0
-    for kind, _, _ in reversed(tokens[:place]):
-        if kind == "NL":
-            break
-        depth += (kind in {"LPAR", "LSQB"}) - (kind in {"RPAR", "RSQB"})
-    return depth > 0 and tokens[place + 1][0] == "ASSIGN"
 
 
 def _own_names(source: str) -> list[Item]:
@@ -182,6 +207,8 @@ def _declared(body: tuple[tree.Statement, ...], found: dict[str, Item]) -> None:
             waiting += [*reversed(statement.other), *reversed(statement.then)]
         elif isinstance(statement, tree.For):
             waiting += reversed(statement.body)
+        elif isinstance(statement, tree.Switch):
+            waiting += [one for arm in reversed(statement.arms) for one in reversed(arm.body)]
 
 
 def _input(source: str, item: tree.InputItem) -> Item:

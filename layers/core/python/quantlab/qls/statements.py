@@ -1,14 +1,15 @@
 """Statements to instructions: names, branches, bounded loops."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from quantlab.qls import limits, tree
 from quantlab.qls.context import Binding, Context, Scope, at_of
 from quantlab.qls.diagnostics import did_you_mean
-from quantlab.qls.ir import Ins
 from quantlab.qls.library import is_derived
 from quantlab.qls.names import READABLES
 from quantlab.qls.operators import combine
+from quantlab.qls.switches import carry_out
 from quantlab.qls.values import (
     BOOL,
     ERROR,
@@ -36,7 +37,7 @@ def body(ctx: Context, statements: tuple[tree.Statement, ...]) -> Value:
             if place != last or not ctx.calls:
                 ctx.error(statement.at, "return", "return is the last line of a function.")
             continue
-        _statement(ctx, statement)
+        _LOWERED[statement.__class__](ctx, statement)
     close_scope(ctx, ctx.scope)
     return result
 
@@ -54,23 +55,6 @@ def close_scope(ctx: Context, scope: Scope) -> None:
                 binding.at, "unused", f"{binding.name} is never read.",
                 "Delete it, or begin its name with _.",
             )  # fmt: skip
-
-
-def _statement(ctx: Context, node: tree.Statement) -> None:
-    if isinstance(node, tree.Let):
-        _let(ctx, node)
-    elif isinstance(node, tree.Assign):
-        _assign(ctx, node)
-    elif isinstance(node, tree.If):
-        _if(ctx, node)
-    elif isinstance(node, tree.Do):
-        _do(ctx, node)
-    elif isinstance(node, tree.For):
-        _for(ctx, node)
-    elif isinstance(node, tree.Var):
-        _var(ctx, node)
-    elif isinstance(node, tree.Ring):
-        _ring(ctx, node)
 
 
 def _do(ctx: Context, node: tree.Do) -> None:
@@ -245,32 +229,11 @@ def _if(ctx: Context, node: tree.If) -> None:
     code = ctx.code
     test = _condition(ctx, node.test)
     ctx.conditional += 1
-    then = _block(ctx, node.then)
-    with code.inside() as other:
-        if node.other:
-            inner = Scope(ctx.scope)
-            outer, ctx.scope = ctx.scope, inner
-            ctx.deeper(node.at)
-            try:
-                body(ctx, node.other)
-            finally:
-                ctx.depth -= 1
-                ctx.scope = outer
+    then = ctx.block(node.then, node.then[0].at)
+    other = ctx.block(node.other, node.at) if node.other else []
     ctx.conditional -= 1
     if test.type == BOOL:
         code.emit("if", "", (code.reg(test),), (then, other))
-
-
-def _block(ctx: Context, statements: tuple[tree.Statement, ...]) -> list[Ins]:
-    outer, ctx.scope = ctx.scope, Scope(ctx.scope)
-    ctx.deeper(statements[0].at)
-    try:
-        with ctx.code.inside() as block:
-            body(ctx, statements)
-    finally:
-        ctx.depth -= 1
-        ctx.scope = outer
-    return block
 
 
 def _for(ctx: Context, node: tree.For) -> None:
@@ -327,3 +290,15 @@ def _turns(ctx: Context, node: tree.For, low: Value, high: Value) -> int:
             node.at, "always-false", "This loop never runs: its low bound is above its high bound."
         )
     return max(turns, 1)
+
+
+_LOWERED: Final[dict[type, Callable[[Context, Any], None]]] = {
+    tree.Let: _let,
+    tree.Assign: _assign,
+    tree.If: _if,
+    tree.Do: _do,
+    tree.For: _for,
+    tree.Var: _var,
+    tree.Switch: carry_out,
+    tree.Ring: _ring,
+}

@@ -72,7 +72,27 @@ class Tuple(NamedTuple):
     items: tuple["Expr", ...]
 
 
-Expr: TypeAlias = Name | Number | Text | Unary | Binary | Choice | Call | History | Tuple
+class Arm(NamedTuple):
+    """`test => value` or a block: test is None for the default, value where there are statements.
+
+    A value is a statement too where nobody takes it.
+    """
+
+    at: int
+    test: "Expr | None"
+    value: "Expr | None"
+    body: tuple["Statement", ...]
+
+
+class Switch(NamedTuple):
+    """`switch subject` with an arm for each value, or without one, with conditions."""
+
+    at: int
+    subject: "Expr | None"
+    arms: tuple[Arm, ...]
+
+
+Expr: TypeAlias = Name | Number | Text | Unary | Binary | Choice | Call | History | Tuple | Switch
 
 
 class Let(NamedTuple):
@@ -132,7 +152,7 @@ class Do(NamedTuple):
     value: Expr
 
 
-Statement: TypeAlias = Let | Assign | Var | Ring | If | For | Return | Do
+Statement: TypeAlias = Let | Assign | Var | Ring | If | For | Return | Do | Switch
 
 
 class Strategy(NamedTuple):

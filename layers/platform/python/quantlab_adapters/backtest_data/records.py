@@ -6,7 +6,7 @@ as records under the digest of their content, and read from there by mapping.
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +15,14 @@ import numpy as np
 
 from quantlab.market.instrument import Instrument
 from quantlab_adapters.backtest_data.bars import read_path
+from quantlab_adapters.backtest_data.known import known_digest
 from quantlab_adapters.backtest_data.sources import Columns, UnreadableQuotes, read_columns
 
 FORMAT: Final = "1"
 WORDS: Final = 6
 _OFF_TICK: Final = 1e-3
 _CHUNK: Final = 1 << 22
+_COLUMNS: Final = ("ts", "bid", "ask", "bid_size", "ask_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def load(
     kept.mkdir(parents=True, exist_ok=True)
     parts, refused, names = [], 0, []
     for s, symbol in enumerate(sorted(sources)):
-        digest = _digest(sources[symbol], instruments[symbol])
+        digest = _digest(sources[symbol], instruments[symbol], kept)
         names.append(digest)
         words, dropped = _kept(kept / f"{digest}.quotes", sources[symbol], instruments[symbol])
         refused += dropped
@@ -133,20 +135,24 @@ def _believed(words: Any, instrument: Instrument, columns: Columns) -> Any:
     return good & (ts_ns >= latest)
 
 
-def _digest(source: Source, instrument: Instrument) -> str:
+def _digest(source: Source, instrument: Instrument, kept: Path) -> str:
     """Return the hash of a file's content and of all that records of it depend on."""
     limits = instrument.gate
-    said = (
+    said = repr((
         FORMAT, source.is_bars, instrument.symbol, instrument.tick, instrument.size_step,
         instrument.contract_size, limits.max_spread_ticks, limits.max_locked_ns,
-    )  # fmt: skip
-    digest = hashlib.sha256(repr(said).encode())
+    ))  # fmt: skip
     path = source.path
     if not path.exists():
         raise UnreadableQuotes(f"{path}: expected a file of quotes, or a folder of .npy columns")
-    for file in sorted(path.glob("*.npy")) if path.is_dir() else [path]:
-        if path.is_dir() and file.stem not in ("ts", "bid", "ask", "bid_size", "ask_size"):
-            continue
+    found = sorted(path.glob("*.npy")) if path.is_dir() else [path]
+    files = [file for file in found if not path.is_dir() or file.stem in _COLUMNS]
+    return known_digest(kept, said, files, lambda: _read_digest(said, path, files))
+
+
+def _read_digest(said: str, path: Path, files: Sequence[Path]) -> str:
+    digest = hashlib.sha256(said.encode())
+    for file in files:
         digest.update(file.name.encode() if path.is_dir() else file.suffix.encode())
         with file.open("rb") as content:
             while chunk := content.read(_CHUNK):

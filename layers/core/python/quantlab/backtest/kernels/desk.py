@@ -3,13 +3,13 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels.attempts import attempt, by_moment, by_size, by_steps
-from quantlab.backtest.kernels.book import cancel_symbol, drop, end_order, order_at, tidy
+from quantlab.backtest.kernels.attempts import attempt, by_size, by_steps
+from quantlab.backtest.kernels.book import cancel_symbol, drop, order_at, tidy
+from quantlab.backtest.kernels.changing import modify
 from quantlab.backtest.kernels.fills import (
     PLANNED,
     begin_command,
     fill_order,
-    is_blocked,
     plan,
 )
 from quantlab.backtest.kernels.gathering import ON_SCRATCH, PLACE, TAKEN_UP, any_waits, gather
@@ -22,8 +22,8 @@ from quantlab.backtest.kernels.judge import (
     mop_up,
     name,
 )
+from quantlab.backtest.kernels.margin import NO_ORDER, refused_orders, stop_out_below
 from quantlab.backtest.kernels.margin import is_waiting as waits
-from quantlab.backtest.kernels.margin import refused_orders, stop_out_below
 from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
     COMMAND_WORDS,
@@ -38,11 +38,12 @@ from quantlab.backtest.kernels.reading import (
     given,
     nearest,
 )
+from quantlab.backtest.kernels.refusals import guarded, refuse
 from quantlab.backtest.kernels.stopping import stop_out
 from quantlab.backtest.kernels.worth import note_worst, tune
 from quantlab.backtest.words import double_of
 
-(CANCEL, CANCEL_ALL, CLOSE, FLATTEN, REVERSE) = range(1, 6)
+(CANCEL, CANCEL_ALL, CLOSE, FLATTEN, REVERSE, MODIFY) = range(1, 7)
 
 
 def act(m: Any, out: Any) -> None:
@@ -58,18 +59,26 @@ def act(m: Any, out: Any) -> None:
         begin_command(m)
         if verb == PLACE:
             place(m, out, i, count, first)
-        elif verb == CANCEL:
-            cancel(m, out[r + ORDER])
-        elif verb == CANCEL_ALL:
-            cancel_symbol(m, m[m[at.MAP_AT] + out[r + SYMBOL]], at.REQUESTED)
-        elif verb == FLATTEN:
-            flatten(m)
         else:
-            close(m, out, r, first + i)
+            manage(m, out, r, verb, first + i)
         mop_up(m)
         if m[at.STOP_OUT] != 0:
             stop_out(m)
     settle_books(m)
+
+
+def manage(m: Any, out: Any, r: int, verb: int, owner: int) -> None:
+    """Change or end what is there already."""
+    if verb == CANCEL:
+        cancel(m, out[r + ORDER])
+    elif verb == CANCEL_ALL:
+        cancel_symbol(m, m[m[at.MAP_AT] + out[r + SYMBOL]], at.REQUESTED)
+    elif verb == FLATTEN:
+        flatten(m)
+    elif verb == MODIFY:
+        modify(m, out, r, owner)
+    else:
+        close(m, out, r, owner)
 
 
 def settle_books(m: Any) -> None:
@@ -79,31 +88,6 @@ def settle_books(m: Any) -> None:
     tune(m)
     for s in range(m[at.SYMBOLS]):
         tidy(m, s)
-
-
-def refuse(m: Any, s: int, o: int, owner: int, reason: int) -> None:
-    """Record an order that was not taken."""
-    m[at.REJECTED] += 1
-    m[at.LAST_REASON] = reason
-    m[at.NEXT_ORDER] += 1
-    m[o + at.ID] = m[at.NEXT_ORDER]
-    m[o + at.OWNER] = owner
-    m[o + at.PARENT] = 0
-    end_order(m, s, o, at.REFUSED, reason)
-
-
-def guarded(m: Any, s: int, reducing: bool, closing: bool) -> int:
-    """Say why nothing may be traded now; NO_REASON where it may."""
-    w = symbol_at(m, s)
-    if m[at.STATUS] == at.DISABLED:
-        return at.ACCOUNT_DISABLED
-    if m[at.STATUS] == at.LOCKED and not closing:
-        return at.ACCOUNT_LOCKED
-    if m[w + at.OFFERED] == 0 and not reducing:
-        return at.INSTRUMENT_ALLOWLIST
-    if not reducing and is_blocked(m):
-        return at.BLOCKED
-    return at.NO_REASON if m[at.TERMS] == 0 else by_moment(m, s, reducing)
 
 
 def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
@@ -127,7 +111,7 @@ def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
         planned = plan(m, s, o)
         reason = planned[0] if planned[0] > PLANNED else reason
     if reason == at.NO_REASON and m[w + at.LEVERAGE_NUM] != 0 and any_waits(m):
-        reason = refused_orders(m, s, ON_SCRATCH)
+        reason = refused_orders(m, s, ON_SCRATCH, NO_ORDER)
     if reason != at.NO_REASON:
         turn_down(m, out, i, count, first, reason)
         return

@@ -258,11 +258,13 @@ def shrink_group(m: Any, s: int, o: int, steps: int) -> None:
             drop(m, s, p, at.CANCELLED_STATE, at.BY_OUO)
         else:
             m[p + at.STEPS] = left
+            m[p + at.PARENT_STEPS] -= steps if m[p + at.PARENT] != 0 else 0
 
 
 def enlarge(m: Any, w: int, c: int, steps: int) -> None:
     """Let a child work for what its parent has filled; from its first fill it is looked at."""
     m[c + at.STEPS] += steps
+    m[c + at.PARENT_STEPS] += steps
     if m[c + at.STATE] != at.PENDING_PARENT:
         return
     m[c + at.STATE] = at.WORKS

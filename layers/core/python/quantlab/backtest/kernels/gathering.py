@@ -11,6 +11,7 @@ from quantlab.backtest.kernels.reading import (
     EXIT_TRAIL,
     FLAGS,
     GROUP,
+    OUO_GROUP,
     PARENT,
     STOP_LOSS,
     SYMBOL,
@@ -60,7 +61,7 @@ def add_member(m: Any, out: Any, q: int, owner: int, group: int) -> int:
     m[o + at.OWNER] = owner
     if group > 0:
         m[o + at.GROUP] = 1
-        m[o + at.GROUP_KIND] = at.OCO
+        m[o + at.GROUP_KIND] = at.OUO if out[q + FLAGS] & OUO_GROUP != 0 else at.OCO
     # The place of its command is kept until its children are read.
     m[o + at.CALLED] = q
     return read_order(m, out, q, symbol_at(m, m[m[at.MAP_AT] + out[q + SYMBOL]]), o)

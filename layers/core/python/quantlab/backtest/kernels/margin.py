@@ -108,8 +108,9 @@ def asked_for(m: Any, w: int, side: int, new: int) -> tuple[int, int, bool]:
         price = opening_ticks(m, w, o)
         if price == at.NEVER_LOW:
             return 0, 0, False
-        value += abs(price) * m[o + at.STEPS]
-        steps += m[o + at.STEPS]
+        wanted = m[o + at.STEPS] - m[o + at.FILLED]
+        value += abs(price) * wanted
+        steps += wanted
     return value, steps, True
 
 
@@ -149,11 +150,14 @@ def refused_fill(m: Any, s: int, o: int, size: int, cost: int, steps: int, fee_m
     return refused(m, before, used(m, s, cost), after, fee)
 
 
-def refused_orders(m: Any, s: int, new: int) -> int:
-    """Refuse the waiting orders of a command that there is no free margin to reserve for."""
+def refused_orders(m: Any, s: int, new: int, instead_of: int) -> int:
+    """Refuse the waiting orders of a command that there is no free margin to reserve for.
+
+    One on the scratch may stand there instead of an order of the book; NO_ORDER where none does.
+    """
     w = symbol_at(m, s)
     before = reserved(m, NO_SYMBOL, 0, NO_ORDER, 0, 0)
-    after = reserved(m, s, m[w + at.SIZE], NO_ORDER, 0, new)
+    after = reserved(m, s, m[w + at.SIZE], instead_of, 0, new)
     return refused(m, before, used(m, NO_SYMBOL, 0), after, 0)
 
 

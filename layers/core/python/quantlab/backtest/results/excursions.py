@@ -42,51 +42,53 @@ def excursions(run: Run, legs: Legs, first: Words) -> Excursions | None:
         here = np.flatnonzero(legs.symbol == index)
         if len(here) == 0:
             continue
-        until = _until(legs, trade, here, path)
-        worst, best = _extremes(legs, here, until, path)
+        begin = np.searchsorted(path.seq, legs.seq[here])
+        until = _until(legs, trade, here, begin, len(path) - 1)
+        worst, best = _extremes(legs, here, np.minimum(begin, len(path) - 1), until, path)
         scale = run.scales[index]
         held = legs.position[here] != 0
         for into, open_result in ((low, worst), (high, best)):
             minor = in_minor(np.where(held, open_result, 0), scale.unit_num, scale.unit_den)
             into[here] += minor
-        begin = np.searchsorted(path.seq, legs.seq[here])
         np.add.at(quotes, trade[here], np.where(held, until - begin, 0))
     mae = np.minimum(np.minimum.reduceat(low, first), 0)
     mfe = np.maximum(np.maximum.reduceat(high, first), 0)
     return Excursions(quotes=quotes + 1, mae=mae, mfe=mfe)
 
 
-def _until(legs: Legs, trade: Words, here: Words, path: PricePath) -> Words:
+def _until(legs: Legs, trade: Words, here: Words, begin: Words, last: int) -> Words:
     """Return the row of the path at which each leg's position is no more what it was, 0 if flat."""
-    until = np.full(len(here), len(path) - 1, np.int64)
+    until = np.full(len(here), last, np.int64)
     same = trade[here][1:] == trade[here][:-1]
-    following = np.searchsorted(path.seq, legs.seq[here][1:])
-    until[:-1] = np.where(same, following, until[:-1])
-    return np.where(legs.position[here] == 0, 0, np.minimum(until, len(path) - 1))
+    until[:-1] = np.where(same, begin[1:], until[:-1])
+    return np.where(legs.position[here] == 0, 0, np.minimum(until, last))
 
 
-def _extremes(legs: Legs, here: Words, until: Words, path: PricePath) -> tuple[Words, Words]:
+def _extremes(
+    legs: Legs, here: Words, begin: Words, until: Words, path: PricePath
+) -> tuple[Words, Words]:
     """Return the least and the most open gain of each leg's position, in ticks times steps."""
-    begin = np.minimum(np.searchsorted(path.seq, legs.seq[here]), len(path) - 1)
     position, cost = legs.position[here], legs.cost[here]
+    low, high = np.empty_like(position), np.empty_like(position)
     is_long = position > 0
-    low = np.where(is_long, *(_over(c, begin, until, np.minimum) for c in _lows(path)))
-    high = np.where(is_long, *(_over(c, begin, until, np.maximum) for c in _highs(path)))
+    for rows, lows, highs in (
+        (is_long, path.low_bid, path.high_bid),
+        (~is_long, path.low_ask, path.high_ask),
+    ):
+        low[rows] = _over(lows, begin[rows], until[rows], np.minimum)
+        high[rows] = _over(highs, begin[rows], until[rows], np.maximum)
     at_low, at_high = position * low - cost, position * high - cost
     return np.minimum(at_low, at_high), np.maximum(at_low, at_high)
 
 
-def _lows(path: PricePath) -> tuple[Words, Words]:
-    return path.low_bid, path.low_ask
-
-
-def _highs(path: PricePath) -> tuple[Words, Words]:
-    return path.high_bid, path.high_ask
-
-
 def _over(column: Words, begin: Words, until: Words, least: np.ufunc) -> Words:
-    """Reduce a column over rows [begin, until], both included, for each pair."""
-    padded = np.append(column, column[-1])
-    pairs = np.column_stack((begin, np.maximum(until, begin) + 1)).ravel()
-    reduced: Words = least.reduceat(padded, pairs)[::2]
+    """Reduce a column over rows [begin, until], both included, for each pair; begin alone at least.
+
+    The last row is taken for itself: where reduceat ends has to lie in the column.
+    """
+    if len(begin) == 0:
+        return begin
+    last = np.maximum(until, begin)
+    before: Words = least.reduceat(column, np.column_stack((begin, last)).ravel())[::2]
+    reduced: Words = least(before, column[last])
     return reduced

@@ -123,7 +123,8 @@ def paths_of(quotes: Any, symbols: int) -> dict[int, PricePath]:
     """Return the quotes of each symbol: their place in the data counts from 1."""
     paths = {}
     for index in range(symbols):
-        rows = np.flatnonzero(quotes[:, at.Q_SYMBOL] == index)
+        every = np.arange(len(quotes))
+        rows = every if symbols == 1 else np.flatnonzero(quotes[:, at.Q_SYMBOL] == index)
         if len(rows) == 0:
             continue
         own = quotes if len(rows) == len(quotes) else quotes[rows]

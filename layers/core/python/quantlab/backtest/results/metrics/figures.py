@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from quantlab.backtest.results.money import in_minor
 from quantlab.backtest.results.run import Curve, Run, Words
 from quantlab.backtest.results.trades import Trades, round_trips
 
@@ -77,6 +78,11 @@ class Figures:
         """Return the drawdowns of the sampled equity."""
         return falls_of(whole_curve(self.run))
 
+    @cached_property
+    def held(self) -> tuple[Words, Words, Words]:
+        """Return after each fill: how long it is the last, positions held, their cost in money."""
+        return held_of(self.run)
+
     @property
     def net_profit(self) -> int:
         """Return what the run has booked, costs included."""
@@ -98,6 +104,23 @@ def returns_of(closes: Sequence[int]) -> tuple[float, ...] | None:
     if any(close <= 0 for close in closes[:-1]):
         return None
     return tuple(b / a - 1 for a, b in itertools.pairwise(closes))
+
+
+def held_of(run: Run) -> tuple[Words, Words, Words]:
+    """Return after each fill: for how long it is the last, positions held, their cost in money."""
+    fills = run.fills
+    held, cost = np.zeros(len(fills), np.int64), np.zeros(len(fills), np.int64)
+    for index, scale in enumerate(run.scales):
+        rows = np.flatnonzero(fills.symbol == index)
+        if len(rows) == 0:
+            continue
+        place = np.searchsorted(rows, np.arange(len(fills)), side="right") - 1
+        known = place >= 0
+        rate = run.rates_of(rows)
+        minor = in_minor(np.abs(fills.cost[rows]), scale.unit_num, scale.unit_den, rate)
+        held += np.where(known, fills.position[rows][place] != 0, False)
+        cost += np.where(known, minor[place], 0)
+    return np.diff(np.append(fills.ts_ns, run.last_ns)), held, cost
 
 
 def whole_curve(run: Run) -> Curve:

@@ -32,7 +32,7 @@ def deviation(values: Sequence[float]) -> float | None:
 def spread(values: Sequence[float]) -> float | None:
     """Return the sample standard deviation; None where it is zero but for rounding."""
     found = deviation(values)
-    if found is None or found <= _FLAT * max(abs(one) for one in values):
+    if found is None or found <= _FLAT * max(map(abs, values)):
         return None
     return found
 

@@ -34,9 +34,11 @@ def streak(profits: Sequence[int], sign: int) -> int:
     """Return the longest run of profits of a sign; a zero ends it."""
     longest = current = 0
     for profit in profits:
-        current = current + 1 if profit * sign > 0 else 0
-        longest = max(longest, current)
-    return longest
+        if profit * sign > 0:
+            current += 1
+        elif current:
+            longest, current = max(longest, current), 0
+    return max(longest, current)
 
 
 def _win_rate(figures: Figures) -> Fraction | None:
