@@ -17,6 +17,7 @@ READ = (
     "s.qls --ticks EURUSD=a.csv.gz",
     "--ticks EURUSD=a --ticks GBPUSD=b s.qls --bars X=c --seed 7",
     "s.qls --ticks=EURUSD=a --json out.json --report=out.html --profile demo/type",
+    "s.qls --news n.json --ticks E=f",
     "s.qls --set fast=3 --set slow=20 --ticks E=f --configs there --details",
     "s.qls --ticks E=f --details --no-details --seed 1 --seed 2",
 )

@@ -13,6 +13,8 @@ from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.fill_model import FillModel, chosen_model, parse_fill_models
 from quantlab.market.instrument import Instrument
+from quantlab.rules.reader import ProfileError
+from quantlab.rules.surroundings import NewsCalendar, parse_news_calendar
 from quantlab.rules.terms import Profile
 from quantlab_server.backtests.reading import read_object
 from quantlab_server.refusal import Refusal
@@ -36,14 +38,28 @@ class Configured(NamedTuple):
 
 
 def account_for(
-    folder: Path, profile: str | None, symbols: Iterable[str], seed: int = 0
+    folder: Path,
+    profile: str | None,
+    symbols: Iterable[str],
+    seed: int = 0,
+    news: Path | None = None,
 ) -> Configured:
     """Return the account of TENANT/TYPE, or one of 100,000 without rules; or raise Refusal.
 
-    What fill models draw by chance is drawn from seed.
+    What fill models draw by chance is drawn from seed. news is the file of a calendar of releases.
     """
     found = _account_for(folder, profile, symbols)
-    return found._replace(account=replace(found.account, seed=seed))
+    releases = None if news is None else _releases(news)
+    return found._replace(account=replace(found.account, seed=seed, news=releases))
+
+
+def _releases(file: Path) -> NewsCalendar:
+    try:
+        return parse_news_calendar(read_object(file))
+    except ProfileError as refused:
+        one = refused.problems[0]
+        pointer = one.pointer or "/"
+        raise Refusal(f"{file}: {pointer}: expected {one.expected}, got {one.got}") from refused
 
 
 def _account_for(folder: Path, profile: str | None, symbols: Iterable[str]) -> Configured:

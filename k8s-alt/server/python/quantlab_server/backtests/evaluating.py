@@ -51,10 +51,11 @@ class Setup(NamedTuple):
     configs: Path
     metric: str
     traced: bool = False
+    news: Path | None = None
 
     def bench(self) -> Bench:
         """Read it."""
-        return bench_of(self.strategy, self.ticks, self.bars, self.profile, self.configs)
+        return bench_of(self.strategy, self.ticks, self.bars, self.profile, self.configs, self.news)
 
 
 class Job(NamedTuple):

@@ -144,12 +144,13 @@ def bench_of(
     bars: Sequence[str] | None,
     profile: str | None,
     configs: Path,
+    news: Path | None = None,
 ) -> Bench:
     """Read all that runs of a strategy need, or raise Refusal."""
     try:
         sources = sources_of(ticks, bars)
         program = program_of(strategy)
-        configured = account_for(configs, profile, sources)
+        configured = account_for(configs, profile, sources, news=news)
         configured.account.check()
         folder = native_folder()
         engine = machine.engine(folder, say)

@@ -14,6 +14,9 @@ Bars = Annotated[
     list[str] | None, typer.Option(help="SYMBOL=FILE: bars, walked through in four quotes.")
 ]
 Rules = Annotated[str | None, typer.Option(help="TENANT/TYPE: the account type whose rules hold.")]
+News = Annotated[
+    Path | None, typer.Option(help="A JSON file of releases, as `quantlab tenant news` takes.")
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="input=value")]
 Axes = Annotated[
     list[str], typer.Option(help="input=5..20:5, input=30,50,70, or input for all its values.")

@@ -42,6 +42,7 @@ class Asked:
     report: Path | None = None
     configs: Path = CONFIGS
     details: bool = False
+    news: Path | None = None
 
 
 def carry_out(asked: Asked) -> None:
@@ -50,7 +51,7 @@ def carry_out(asked: Asked) -> None:
     try:
         sources = sources_of(asked.ticks, asked.bars)
         program = program_of(asked.strategy)
-        configured = account_for(asked.configs, asked.profile, sources, asked.seed)
+        configured = account_for(asked.configs, asked.profile, sources, asked.seed, asked.news)
         finished, quotes, timings = _finished(program, configured, sources, given)
     except (NotRun, ModuleNotFoundError, machine.UnreadableQuotes) as error:
         raise Refusal(str(error)) from error

@@ -33,7 +33,7 @@ def manifest_of(bench: Bench, setup: Mapping[str, Any]) -> dict[str, Any]:
     account = bench.account
     terms = (
         account.currency, account.initial_minor, account.profile.version, account.instruments,
-        sorted(account.models.items()), account.trading, sorted(account.offered),
+        sorted(account.models.items()), account.trading, sorted(account.offered), account.news,
     )  # fmt: skip
     return {
         "format": 1,

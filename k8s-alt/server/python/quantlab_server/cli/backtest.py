@@ -42,9 +42,12 @@ def run(
     details: Annotated[
         bool, typer.Option(help="Put all trades, fills, orders and days into JSON.")
     ] = False,
+    news: options.News = None,
 ) -> None:
     """Run a strategy from the first quote to the last, or to the rule it breaks."""
-    carry_out(Asked(strategy, ticks, bars, profile, set_, seed, json, report, configs, details))
+    carry_out(
+        Asked(strategy, ticks, bars, profile, set_, seed, json, report, configs, details, news)
+    )
 
 
 @app.command()
@@ -57,12 +60,13 @@ def lookahead(
     cuts: Annotated[int, typer.Option(help="How many cuts to try.", min=1)] = 10,
     seed: options.Seed = 1,
     configs: options.Configs = CONFIGS,
+    news: options.News = None,
 ) -> None:
     """Change the quotes behind each cut: nothing before it may change, not by a bit."""
     from quantlab_server.backtests.lookahead import first_difference
     from quantlab_server.backtests.progress import bar
 
-    bench = bench_of(strategy, ticks, bars, profile, configs)
+    bench = bench_of(strategy, ticks, bars, profile, configs, news)
     inputs, made = fixed_of(bench.program, set_), bench.runner()
     try:
         with bar("cuts") as progress:

@@ -37,9 +37,10 @@ def run(
     seed: options.Seed = 1,
     json: options.Json = None,
     configs: options.Configs = CONFIGS,
+    news: options.News = None,
 ) -> None:
     """Attempt an account type from every day of the data on, and on paths of drawn days."""
-    bench = bench_of(strategy, ticks, bars, profile, configs)
+    bench = bench_of(strategy, ticks, bars, profile, configs, news)
     inputs = fixed_of(bench.program, set_)
     try:
         with bar("attempts") as progress:

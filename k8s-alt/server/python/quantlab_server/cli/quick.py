@@ -11,6 +11,7 @@ from typing import Any, Final
 COMMAND: Final = ("backtest", "run")
 ONCE: Final[dict[str, Callable[[str], Any]]] = {
     "--profile": str, "--seed": int, "--json": Path, "--report": Path, "--configs": Path,
+    "--news": Path,
 }  # fmt: skip
 REPEATED: Final = ("--ticks", "--bars", "--set")
 FLAGS: Final = {"--details": True, "--no-details": False}

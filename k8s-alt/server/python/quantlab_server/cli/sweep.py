@@ -50,6 +50,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The folder of results, to resume.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write all results, the best first.")] = None,
     configs: options.Configs = CONFIGS,
+    news: options.News = None,
     *,
     lowest: options.Lowest = False,
     trace: Annotated[bool, typer.Option(help="Add the trace hash of each run.")] = False,
@@ -59,7 +60,14 @@ def run(
         raise Refusal("expected --random or --optuna, was both")
     metric_named(metric)
     setup = Setup(
-        strategy, tuple(ticks or ()), tuple(bars or ()), profile, configs, metric, traced=trace
+        strategy,
+        tuple(ticks or ()),
+        tuple(bars or ()),
+        profile,
+        configs,
+        metric,
+        traced=trace,
+        news=news,
     )
     bench = setup.bench()
     fixed = fixed_of(bench.program, set_)

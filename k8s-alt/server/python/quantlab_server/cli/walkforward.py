@@ -40,6 +40,7 @@ def run(
     jobs: options.Jobs = 0,
     json: options.Json = None,
     configs: options.Configs = CONFIGS,
+    news: options.News = None,
     *,
     lowest: options.Lowest = False,
     anchored: Annotated[
@@ -49,7 +50,9 @@ def run(
     """Choose the best inputs of each window of days, and run them on the next days."""
     metric_named(metric)
     train_days, test_days = _days(train, "--train"), _days(test, "--test")
-    setup = Setup(strategy, tuple(ticks or ()), tuple(bars or ()), profile, configs, metric)
+    setup = Setup(
+        strategy, tuple(ticks or ()), tuple(bars or ()), profile, configs, metric, news=news
+    )
     bench = setup.bench()
     fixed = fixed_of(bench.program, set_)
     combinations = list(grid(axes_of(bench.program, axis, fixed)))
