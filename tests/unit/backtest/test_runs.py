@@ -3,12 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from tests.support import backtest_runs as runs
 from tests.support.engine_cases import profile
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
 from quantlab.backtest import layout as at
+from quantlab.backtest import running
 from quantlab.backtest.results.finished import heading_of
 from quantlab_edge.backtest import EngineFiles
 
@@ -140,6 +142,59 @@ on tick
     step = float(run.account.instruments[0].size_step)
     assert run.orders[-1, at.E_STEPS] * step == 2
     assert run.orders[-1, at.E_LIMIT] == quotes[3, 1] - 50_000
+
+
+FLOOD = """
+strategy "flood"
+on tick
+    cancel_all()
+    for i in 1..15
+        buy(1, limit=bid - 0.5)
+"""
+
+
+def test_a_flood_of_orders_ends_the_run_before_memory_does(
+    engine: EngineFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "ROWS_PER_RUN_MAX", 100_000)
+    program = runs.source_program(FLOOD)
+    ended = [runs.finished(engine, program, runs.walk(TICKS)) for _ in range(2)]
+    assert {run.end for run in ended} == {"trap"}
+    assert {run.trap for run in ended} == {"rows_limit"}
+    assert 100_000 < len(ended[0].orders) < 120_000
+    assert ended[0].trace_hash() == ended[1].trace_hash()
+
+
+def test_numbers_without_sense_place_and_change_nothing(engine: EngineFiles) -> None:
+    source = """
+strategy "senseless"
+on tick
+    n = bid[5000]
+    i = bid * 1e308 * 1e308
+    buy(n)
+    buy(1, limit=n)
+    buy(i, limit=-i)
+    sell(1e300, limit=1e300, sl=-i, tp=i)
+    buy(risk=n, sl=n)
+    buy(equity_percent=i)
+    modify(1, lots=i, stop=-i)
+    modify(-9223372036854775807, sl=1)
+    cancel(9223372036854775807)
+    close_position(i)
+    buy(1, limit=bid, expire=-9223372036854775807)
+    buy(1, limit=bid, parent=9223372036854775807)
+    log("{} {}", n, i)
+"""
+    run = runs.finished(engine, runs.source_program(source), runs.walk(300))
+    assert (len(run.fills), run.end) == (0, "end_of_data")
+    assert run.block[at.EQUITY] == runs.INITIAL
+    assert set(run.orders[:, at.E_STATE].tolist()) == {at.REFUSED}
+
+
+@pytest.mark.parametrize("event", ["bar(9000000000000000000ns)", "timer(9000000000000000000ns)"])
+def test_an_event_that_never_comes_is_waited_for(engine: EngineFiles, event: str) -> None:
+    run = runs.finished(engine, runs.source_program(f"on {event}\n    buy(1)\n"), runs.walk(500))
+    assert (len(run.fills), run.end) == (0, "end_of_data")
 
 
 def test_a_broken_floor_ends_the_run_and_closes_all(engine: EngineFiles) -> None:

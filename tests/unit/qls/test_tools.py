@@ -17,7 +17,9 @@ from quantlab.qls.lexer import tokens_of
 from quantlab.qls.reference import with_reference
 from quantlab.qls.service import completion, hover, rename
 from quantlab_server import qls_tables
+from quantlab_server.backtests.given import program_of
 from quantlab_server.cli.main import app
+from quantlab_server.refusal import Refusal
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.qls"))
@@ -313,3 +315,17 @@ def test_the_command_line(tmp_path: Path) -> None:
     facts = json.loads(run(app, ["qls", "explain", str(good), "--json"]).stdout)
     assert facts["orders"] == ["place market"]
     assert run(app, ["qls", "check", str(tmp_path / "none.qls")]).exit_code == 1
+
+
+def test_a_source_that_is_too_long_is_refused_and_never_cut(tmp_path: Path) -> None:
+    file = tmp_path / "long.qls"
+    source = "on tick\n  flatten( )\n" + "// \u00e9\n" * 300_000
+    file.write_text(source, encoding="utf-8")
+    for command in (["check"], ["explain"], ["fmt"], ["fmt", "--check"], ["run", "--ticks", "no"]):
+        result = CliRunner().invoke(app, ["qls", *command, str(file)])
+        said = result.output + str(result.exception)
+        assert result.exit_code == 1, command
+        assert "SOURCE_BYTES_MAX" in said, command
+    assert file.read_text(encoding="utf-8") == source
+    with pytest.raises(Refusal, match="SOURCE_BYTES_MAX"):
+        program_of(file)

@@ -55,7 +55,8 @@ def sources_of(
 def program_of(file: Path) -> Program:
     """Compile the source of a strategy."""
     try:
-        source = file.read_bytes()[: SOURCE_BYTES_MAX + 1].decode("utf-8")
+        with file.open(encoding="utf-8", newline="") as opened:
+            source = opened.read(SOURCE_BYTES_MAX + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise Refusal(f"{file} cannot be read: {error}") from error
     compiled = compile_source(source)

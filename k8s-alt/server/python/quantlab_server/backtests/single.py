@@ -123,12 +123,14 @@ def _print(document: dict[str, Any]) -> None:
         f"{name} {value * 1e3:.1f} ms" for name, value in document["timings"].items()
     )
     account, metrics = document["account"], document["metrics"]
+    trap = document["trap"]
+    end = document["end"] if trap is None else f"{document['end']} {trap}"
     made = (
         f"equity {account['equity']} {account['currency']}, net profit {metrics['netProfit']},"
         f" max drawdown {metrics['maxDrawdown']}, profit factor {metrics['profitFactor']}"
     )
     lines = (
-        f"{document['strategy']}: {counts}; ended by {document['end']}",
+        f"{document['strategy']}: {counts}; ended by {end}",
         made,
         f"trace {document['traceHash']}",
         seconds,

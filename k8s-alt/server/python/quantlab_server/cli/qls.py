@@ -51,6 +51,8 @@ def fmt(
     changed = []
     for file in files:
         source = _read(file)
+        if len(source) > SOURCE_BYTES_MAX:
+            refuse(f"{file}: longer than SOURCE_BYTES_MAX, {SOURCE_BYTES_MAX} characters.")
         formatted = format_source(source)
         if formatted != source:
             changed.append(str(file))

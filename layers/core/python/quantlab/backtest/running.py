@@ -21,6 +21,7 @@ from quantlab.backtest.native.joining import (
 )
 from quantlab.backtest.span import Span
 from quantlab.qls.ir import Program
+from quantlab.qls.limits import ROWS_PER_RUN_MAX
 from quantlab.qls.native import abi
 from quantlab.qls.native.machine import ObjectCache
 
@@ -131,6 +132,8 @@ class Run:
             self.taken = self._call(self.taken, end)
             if m[at.FILLS_SEEN] == m[at.FILLS]:
                 self._empty()
+            if m[at.FILLS_TOTAL] + m[at.ENDS_TOTAL] > ROWS_PER_RUN_MAX and not self.is_over:
+                m[at.END], m[at.TRAP] = at.TRAPPED, abi.TRAPS.index("rows_limit")
 
     def fills(self, begin: int = 0) -> Any:
         """Return the fills so far, from one of them on."""

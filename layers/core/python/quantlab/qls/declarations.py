@@ -1,6 +1,8 @@
 """The top of a strategy: its name, its inputs, its constants and persistent state."""
 
+from math import isfinite
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from quantlab.qls import ir, limits, tree
 from quantlab.qls.context import Context, at_of
@@ -136,6 +138,11 @@ def _out_of_range(kind: str, default: Any, given: dict[str, Any]) -> str:
     for key in ("min", "max", "step"):
         if key in given and not _is_of(kind, given[key]):
             return f"{key} must be {SPOKEN[_TYPES[kind]]}."
+    numbers = [given[key] for key in ("default", "min", "max", "step") if key in given]
+    if kind == "float" and not all(isfinite(number) for number in numbers):
+        return "The default, min, max and step are numbers, neither na nor infinite."
+    if not given.get("step", 1) > 0:
+        return "step must be above 0."
     low, high = given.get("min", default), given.get("max", default)
     if kind in {"int", "float"} and not low <= default <= high:
         return f"The default {default} does not lie in {low}..{high}."
@@ -149,9 +156,22 @@ def read_strategy(ctx: Context, item: tree.Strategy) -> tuple[str, str]:
         value = ctx.expression(ctx, arg.value)
         if arg.name != "timezone" or value.type != TEXT:
             ctx.error(arg.at, "strategy", 'A strategy has one setting: timezone="Europe/Berlin".')
+        elif not _is_zone(value.const):
+            ctx.error(
+                at_of(arg.value), "timezone", f"There is no time zone {value.const!r}.",
+                'It is a name of the tz database, such as "America/New_York".',
+            )  # fmt: skip
         else:
             zone = value.const
     return item.name, zone
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
 
 
 def read_var(ctx: Context, item: tree.Var) -> None:

@@ -1,14 +1,25 @@
 """What the compiler has to say: where, in a plain sentence, with a suggestion."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from quantlab.qls.limits import DIAGNOSTICS_MAX
 
+CONTROLS: Final = (
+    "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Characters that are not seen, or that turn what is seen around, as a set of a pattern."""
+
 ERROR: Final = "error"
 WARNING: Final = "warning"
 _SHOWN_MAX: Final = 120
+_EDITS_MAX: Final = 3
+_COMPARED_MAX: Final = 500
+_HIDDEN: Final = re.compile(f"[{CONTROLS}]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,13 +92,15 @@ class Findings:
     def _add(
         self, at: int, severity: str, code: str, message: str, suggestion: str, length: int
     ) -> None:
-        if (at, code) in self._found:
+        full = len(self._found) >= DIAGNOSTICS_MAX
+        if (at, code) in self._found or (full and severity == WARNING):
             return
         line, column = place(self.source, at)
+        message = _HIDDEN.sub("?", message)
         self._found[(at, code)] = Diagnostic(
             line, column, severity, code, message, suggestion, length or _word(self.source, at)
         )
-        if len(self._found) >= DIAGNOSTICS_MAX:
+        if severity == ERROR and len(self._found) >= DIAGNOSTICS_MAX:
             raise TooMany
 
 
@@ -104,7 +117,7 @@ def show(source: str, found: Diagnostic, file: str = "") -> str:
     column, start = found.column, 0
     if len(text) > _SHOWN_MAX:
         start = max(0, column - _SHOWN_MAX // 2)
-    shown = text[start : start + _SHOWN_MAX].replace("\t", " ")
+    shown = _HIDDEN.sub("?", text[start : start + _SHOWN_MAX].replace("\t", " "))
     caret = " " * (column - 1 - start) + "^" * max(
         1, min(found.length, len(shown) - column + 1 + start)
     )
@@ -121,11 +134,10 @@ def show(source: str, found: Diagnostic, file: str = "") -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a sentence with the known name nearest to one, or nothing."""
-    limit = max(1, len(name) // 3)
+    limit = min(max(1, len(name) // 3), _EDITS_MAX)
     best, nearest = limit + 1, ""
-    for other in sorted(known):
-        if abs(len(other) - len(name)) > limit:
-            continue
+    close = [other for other in known if abs(len(other) - len(name)) <= limit]
+    for other in sorted(close)[:_COMPARED_MAX]:
         far = _distance(name.lower(), other.lower(), best)
         if far < best:
             best, nearest = far, other
@@ -138,12 +150,15 @@ def _distance(a: str, b: str, enough: int) -> int:
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         older, before = before, row
-        row = [i]
-        for j, y in enumerate(b, 1):
+        # What is further from the diagonal than enough costs as much.
+        first, last = max(1, i - enough), min(len(b), i + enough)
+        row = [i if first == 1 else enough] + [enough] * len(b)
+        for j in range(first, last + 1):
+            y = b[j - 1]
             cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
             if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
                 cost = min(cost, older[j - 2] + 1)
-            row.append(cost)
+            row[j] = cost
         if min(row) >= enough:
             return enough
     return row[-1]

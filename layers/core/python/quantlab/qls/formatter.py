@@ -22,7 +22,7 @@ def format_source(source: str) -> str:
     lines: list[str] = []
     depth = 0
     for line in source.replace("\r\n", "\n").split("\n"):
-        text = line.strip()
+        text = line.strip(" ")
         if not text:
             lines.append("")
             continue
@@ -70,18 +70,27 @@ def _opened(text: str) -> int:
 
 
 def _line(text: str, depth: int) -> str:
-    """Write the tokens of a line with one space where one belongs."""
+    """Write the tokens of a line with one space where one belongs.
+
+    A line that would read otherwise then, as only one with errors can, stays as it is.
+    """
+    tokens = _tokens(text)
+    written = _written(tokens, depth)
+    return written if _tokens(written) == tokens else text
+
+
+def _written(tokens: list[tuple[str, str]], depth: int) -> str:
     parts: list[str] = []
     before = ("", "")
     brackets = depth
     prefix = False
-    for token in _tokens(text):
+    for token in tokens:
         kind, word = token
         if parts and _spaced(before, token, brackets, prefix=prefix):
             parts.append("  " if kind == "COMMENT" else " ")
         prefix = kind == "MINUS" and before[0] not in _VALUE_ENDS
         brackets += (kind in {"LPAR", "LSQB"}) - (kind in {"RPAR", "RSQB"})
-        parts.append(word.rstrip())
+        parts.append(word.rstrip(" "))
         before = token
     return "".join(parts)
 

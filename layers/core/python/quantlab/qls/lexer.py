@@ -4,7 +4,7 @@ import re
 from typing import Final, TypeAlias
 
 from quantlab.qls import limits
-from quantlab.qls.diagnostics import Findings, LimitReached
+from quantlab.qls.diagnostics import CONTROLS, Findings, LimitReached
 from quantlab.qls.tables import TERMINALS
 
 Token: TypeAlias = tuple[str, str, int]
@@ -15,9 +15,7 @@ _CLOSED: Final = {"(": ("RPAR", ")"), "[": ("RSQB", "]")}
 _BRACKETS: Final = frozenset(("LPAR", "RPAR", "LSQB", "RSQB"))
 _LAYOUT: Final = r"(?:[ ]*(?://[^\n]*)?\r?\n)+[ ]*"
 _START: Final = re.compile(r"(?:[ ]*(?://[^\n]*)?\r?\n)*[ ]*")
-_FORBIDDEN: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
-)
+_FORBIDDEN: Final = re.compile(rf"(?![\t\n\r])[{CONTROLS}]")
 _LONG_LINE: Final = re.compile(rf"[^\n]{{{limits.LINE_LENGTH_MAX + 1}}}")
 
 

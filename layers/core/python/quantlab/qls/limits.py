@@ -36,5 +36,8 @@ COST_PER_EVENT_MAX: Final = 200_000
 
 ORDERS_PER_EVENT_MAX: Final = 16
 OUTPUTS_PER_EVENT_MAX: Final = 64
+ROWS_PER_RUN_MAX: Final = 5_000_000
+"""Fills and ended orders of one backtest together, which stay in memory to its end."""
+
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1

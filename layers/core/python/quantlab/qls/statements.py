@@ -34,8 +34,11 @@ def body(ctx: Context, statements: tuple[tree.Statement, ...]) -> Value:
     for place, statement in enumerate(statements):
         if statement.__class__ is tree.Return:
             result = ctx.expression(ctx, statement.value)
-            if place != last or not ctx.calls:
-                ctx.error(statement.at, "return", "return is the last line of a function.")
+            if place != last or not ctx.calls or ctx.scope.outer not in {None, ctx.top}:
+                ctx.error(
+                    statement.at, "return", "return is the last line of a function.",
+                    "Choose the value with ? : or switch, or set a name in the branches.",
+                )  # fmt: skip
             continue
         _LOWERED[statement.__class__](ctx, statement)
     close_scope(ctx, ctx.scope)

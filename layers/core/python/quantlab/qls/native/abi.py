@@ -54,8 +54,9 @@ ORDER_INTS: Final = 4
 
 TRAPS: Final = (
     "", "fuel", "int_overflow", "division_by_zero", "loop_limit", "order_limit", "output_limit",
+    "rows_limit",
 )  # fmt: skip
-"""Reasons of `semantics.Trap` by code."""
+"""Reasons of `semantics.Trap` by code; the last is a host's, for a run with too many orders."""
 
 
 class OutputSite(NamedTuple):
