@@ -92,6 +92,13 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
         ("post", tenant + "/bots"): {"name": "probe", "accountId": theirs["accountId"]},
         ("patch", tenant + "/bots/{botId}"): {"status": "disabled"},
         ("post", tenant + "/bots/{botId}/rotate-secret"): {},
+        ("post", tenant + "/strategies"): {"name": "probe", "source": STRATEGY},
+        ("put", tenant + "/strategies/{strategyId}"): {"source": STRATEGY},
+        ("post", tenant + "/strategies/check"): {"source": STRATEGY},
+        ("post", tenant + "/strategies/format"): {"source": STRATEGY},
+        ("post", tenant + "/strategies/complete"): {"source": STRATEGY, "offset": 3},
+        ("post", tenant + "/strategies/hover"): {"source": STRATEGY, "offset": 3},
+        ("post", tenant + "/strategies/rename"): {"source": STRATEGY, "offset": 12, "name": "y"},
         ("post", tenant + "/webhook-endpoints"): {"url": "https://hooks.invalid/probe"},
         ("patch", tenant + "/webhook-endpoints/{endpointId}"): {"status": "disabled"},
         ("post", tenant + "/webhook-endpoints/{endpointId}/replay"): {
@@ -114,6 +121,7 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
     }
 
 
+STRATEGY = 'on tick\n    x = bid\n    plot("bid", x)\n'
 CALENDAR = {
     "format": 1,
     "until": "2030-01-01T00:00:00Z",
@@ -171,7 +179,7 @@ def _body(
 
 
 QUERIES = {"limit", "cursor", "startTime", "endTime", "eventType", "afterSeq", "status", "from",
-           "to", "interval", "kind", "affected", "ended"}  # fmt: skip
+           "to", "interval", "kind", "affected", "ended", "archived", "version"}  # fmt: skip
 
 
 def _queries(operation: Document, route: str, values: Mapping[str, str]) -> dict[str, str]:
@@ -248,11 +256,23 @@ def objects_of(made: Platform, tenant_id: str) -> Objects:
             headers={"X-Api-Key": tenant["apiKey"]},
         ).json()
         parameters["endpointId"] = endpoint["endpoint"]["endpointId"]
+        parameters["strategyId"] = _strategy(made, tenant)
         parameters["apiKeyId"] = str(key["api_key_id"])
         markers = set(_identifiers(connection, tenant_id))
     markers |= {tenant_id, tenant["apiKey"], *(user["email"] for user in tenant["users"])}
     markers |= {bot[key] for bot in tenant["bots"] for key in ("secret", "token")}
     return Objects(tenant_id, parameters, frozenset(markers))
+
+
+def _strategy(made: Platform, tenant: Document) -> str:
+    """Save a strategy as the firm, once more under another name each time."""
+    answer = httpx.post(
+        f"{made.url}/tenants/{tenant['tenantId']}/strategies",
+        json={"name": f"probe {uuid.uuid4()}", "source": STRATEGY},
+        headers={"X-Api-Key": tenant["apiKey"]},
+    )
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["strategyId"])
 
 
 def _lives(connection: Any, tenant_id: str) -> dict[str, str]:

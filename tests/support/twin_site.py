@@ -15,11 +15,13 @@ from quantlab_app.use_cases.accounts import open_account
 from quantlab_app.use_cases.audit import append_pending
 from quantlab_app.use_cases.execution import execute_pending
 from quantlab_app.use_cases.identity_tokens import PasswordGrant, Tokens, grant_password
+from quantlab_app.use_cases.strategies import Kept, create_strategy
 from quantlab_app.use_cases.webhook_endpoints import NewSecret, create_endpoint
 from tests.support.lambdas import Twins
 from tests.support.world import ALPHA, BETA, Bot, World
 
 PASSWORD = "correct horse battery"
+SOURCE = 'on tick\n    x = bid\n    plot("bid", x)\n'
 _numbers = itertools.count()
 
 
@@ -85,6 +87,9 @@ async def cast(world: World) -> Cast:
     await api_keys.revoke_api_key(world.ports, scope, revoked_id)
     endpoint = await create_endpoint(world.ports, scope, "https://hooks.invalid/", "", ())
     assert isinstance(endpoint, NewSecret)
+    mine = Scope(ALPHA, Actor("user", trader.user_id, Role.TRADER), "cast")
+    strategy = await create_strategy(world.ports, mine, f"s{next(_numbers)}", SOURCE)
+    assert isinstance(strategy, Kept)
     words = {
         "token": await token(world, admin, ALPHA),
         "trader": await token(world, trader, ALPHA),
@@ -100,6 +105,7 @@ async def cast(world: World) -> Cast:
         "otherBot": other_bot.bot_id,
         "botToken": bot.token,
         "botSecret": bot.secret,
+        "strategy": strategy.strategy.strategy_id,
         "webhookEndpoint": endpoint.endpoint.endpoint_id,
         "large": "x" * 70_000,
     }

@@ -112,6 +112,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "signal_counts": IN_STORES,
     "signal_limits": IN_STORES,
     "stamps": IN_STORES,
+    "strategies": IN_STORES,
     "subscriptions": IN_STORES,
     "tenant_configs": IN_STORES,
     "tenants": IN_STORES,

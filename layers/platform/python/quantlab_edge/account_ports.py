@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quantlab_app.ports.links import AccountLinks
     from quantlab_app.ports.news import NewsCalendars
     from quantlab_app.ports.recordings import Recordings
+    from quantlab_app.ports.strategies import Strategies
 
 
 class AccountPorts(Composition):
@@ -100,3 +101,9 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.recordings import PostgresRecordings
 
         return PostgresRecordings(await self.database())
+
+    @part
+    async def strategies(self) -> Strategies:
+        from quantlab_adapters.postgres.strategies import PostgresStrategies
+
+        return PostgresStrategies(await self.database())

@@ -97,10 +97,14 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "quote_stale": (409, "The quote is too old or doubtful to trade on"),
     "no_conversion_quote": (409, "No usable quote converts the currencies"),
     "not_triggered": (409, "The price is not reached"),
+    "strategy_archived": (409, "The strategy is archived"),
+    "too_many_strategies": (409, "The owner has as many strategies as may be"),
+    "too_many_versions": (409, "The strategy has as many versions as may be"),
     "body_conflict": (409, "The same id was sent before with another body"),
     "payload_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body has the wrong media type"),
     "invalid_fields": (422, "Some fields do not hold"),
+    "not_compiled": (422, "The strategy does not compile"),
     "unknown_instrument": (422, "There is no such instrument"),
     "ticket_needed": (422, "On a hedging account this needs a ticket"),
     "not_of_order_type": (422, "The order's type has no such field"),
@@ -152,7 +156,7 @@ class ProblemError(Exception):
         errors: Sequence[FieldError] = (),
         retry_after_s: int | None = None,
         *,
-        extra: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{slug}: {detail}")

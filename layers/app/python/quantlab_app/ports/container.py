@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from quantlab_app.ports.shard import Shard
     from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
     from quantlab_app.ports.sockets import EventBus, EventLog, Pushes, Subscriptions
+    from quantlab_app.ports.strategies import Strategies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class Ports:
     approvals: Approvals
     bad_tick_ranges: BadTickRanges
     recordings: Recordings
+    strategies: Strategies
     bots: Bots
     known_bots: KnownBots
     webhook_endpoints: WebhookEndpoints
