@@ -34,6 +34,7 @@ CHANGING = {
     "audit_head": "the end of each chain moves",
     "bad_tick_difference": "recomputed until a correction rests on it",
     "bad_tick_range": "withdrawn",
+    "backtest": "status, lease, progress, end",
     "bot": "status and secrets",
     "directory": "keys and tokens end",
     "inbox": "done, duplicates counted, forgotten after the key's time",
@@ -220,7 +221,7 @@ def test_a_tenant_reads_its_own_rows_and_no_others(catalogue: Catalogue) -> None
         "violation", "outbox", "session", "refresh_token",
         "webhook_endpoint", "webhook_delivery", "webhook_attempt", "decided_command",
         "rule_checkpoint", "news_calendar", "news_release", "bad_tick_difference",
-        "strategy", "strategy_version",
+        "strategy", "strategy_version", "backtest",
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from quantlab_app.use_cases import strategies as use_cases
 from quantlab_edge.http import LongRoute, ports_of, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
-from quantlab_edge.problems import ERRORS_MAX, FieldError, ProblemError
+from quantlab_edge.problems import FieldError, ProblemError
 from quantlab_edge.strategy_documents import (
     NewStrategy,
     SourceChecked,
@@ -32,6 +32,7 @@ from quantlab_edge.strategy_documents import (
     StrategyOut,
     StrategyPage,
     StrategyVersionPage,
+    not_compiled,
     shown_facts,
     shown_line,
     shown_strategy,
@@ -192,16 +193,5 @@ def _held(result: Done | use_cases.NotCompiled | use_cases.Refused) -> Done:
     if isinstance(result, use_cases.Refused):
         raise ProblemError(result.slug, result.detail)
     if isinstance(result, use_cases.NotCompiled):
-        found = [one.as_json() for one in result.diagnostics]
-        errors = [
-            FieldError("/source", one["message"], f"line {one['line']}, column {one['column']}")
-            for one in found
-            if one["severity"] == "error"
-        ]
-        raise ProblemError(
-            "not_compiled",
-            f"The source has {len(errors)} error(s); nothing was saved.",
-            errors[:ERRORS_MAX],
-            extra={"diagnostics": found},
-        )
+        raise not_compiled(result)
     return result

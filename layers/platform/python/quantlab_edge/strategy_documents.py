@@ -8,9 +8,10 @@ from pydantic import Field, model_validator
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.qls.limits import SOURCE_BYTES_MAX
 from quantlab_app.ports.strategies import Strategy, VersionLine
-from quantlab_app.use_cases.strategies import Kept
+from quantlab_app.use_cases.strategies import Kept, NotCompiled
 from quantlab_edge.http import ApiModel
 from quantlab_edge.parameters import Words
+from quantlab_edge.problems import ERRORS_MAX, FieldError, ProblemError
 
 Source = Annotated[str, Field(max_length=SOURCE_BYTES_MAX, description="A source in QLS.")]
 Number = Annotated[int, Field(ge=1, lt=1 << 31)]
@@ -260,4 +261,20 @@ def shown_facts(facts: Mapping[str, Any]) -> StrategyFacts:
         state_bytes=facts["stateBytes"],
         orders=facts["orders"],
         warnings=[StrategyDiagnostic(**one) for one in facts["warnings"]],
+    )
+
+
+def not_compiled(result: NotCompiled) -> ProblemError:
+    """Word the problem of a source with errors: all findings, and the first errors as fields."""
+    found = [one.as_json() for one in result.diagnostics]
+    errors = [
+        FieldError("/source", one["message"], f"line {one['line']}, column {one['column']}")
+        for one in found
+        if one["severity"] == "error"
+    ]
+    return ProblemError(
+        "not_compiled",
+        f"The source has {len(errors)} error(s); nothing was saved.",
+        errors[:ERRORS_MAX],
+        extra={"diagnostics": found},
     )

@@ -36,6 +36,8 @@ class Permission(StrEnum):
     MARKET_READ = "market_read"
     STRATEGIES_READ = "strategies_read"
     STRATEGIES_WRITE = "strategies_write"
+    BACKTESTS_READ = "backtests_read"
+    BACKTESTS_RUN = "backtests_run"
     BOTS_READ = "bots_read"
     BOTS_MANAGE = "bots_manage"
     WEBHOOKS_READ = "webhooks_read"
@@ -75,6 +77,8 @@ _TABLE = {
     Permission.MARKET_READ:     "   x       x      x      x       x     x ",
     Permission.STRATEGIES_READ: "   x       x      x      o       .     . ",
     Permission.STRATEGIES_WRITE: "  x       x      .      o       .     . ",
+    Permission.BACKTESTS_READ:  "   x       x      x      o       .     . ",
+    Permission.BACKTESTS_RUN:   "   x       x      .      o       .     . ",
     Permission.BOTS_READ:       "   x       x      x      o       x     . ",
     Permission.BOTS_MANAGE:     "   x       x      .      o       .     . ",
     Permission.WEBHOOKS_READ:   "   x       x      x      .       .     . ",
