@@ -14,11 +14,13 @@ from typing import Any
 import httpx
 from psycopg import sql
 
-from tests.support.running_platform import ANSWER_S, Document, Platform
+from tests.support.running_platform import ANSWER_S, Document, Platform, eventually
 
 METHODS = ("get", "put", "post", "patch", "delete")
 # What a tenant shows to everybody.
 PUBLIC_BY_DESIGN = {"/branding": "the login page of a tenant, before anybody is known"}
+# A fresh installation compiles the engine of backtests first.
+BACKTEST_S = 240
 # A token, secret or password that nobody has.
 JUNK = "x" * 43
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -92,6 +94,18 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
         ("post", tenant + "/bots"): {"name": "probe", "accountId": theirs["accountId"]},
         ("patch", tenant + "/bots/{botId}"): {"status": "disabled"},
         ("post", tenant + "/bots/{botId}/rotate-secret"): {},
+        ("post", tenant + "/strategies"): {"name": "probe", "source": STRATEGY},
+        ("put", tenant + "/strategies/{strategyId}"): {"source": STRATEGY},
+        ("post", tenant + "/strategies/check"): {"source": STRATEGY},
+        ("post", tenant + "/strategies/format"): {"source": STRATEGY},
+        ("post", tenant + "/strategies/complete"): {"source": STRATEGY, "offset": 3},
+        ("post", tenant + "/strategies/hover"): {"source": STRATEGY, "offset": 3},
+        ("post", tenant + "/strategies/rename"): {"source": STRATEGY, "offset": 12, "name": "y"},
+        ("post", tenant + "/backtests"): {
+            "strategyId": theirs["strategyId"],
+            "symbols": ["EURUSD"],
+            "from": "2020-01-01T00:00:00Z",
+        },
         ("post", tenant + "/webhook-endpoints"): {"url": "https://hooks.invalid/probe"},
         ("patch", tenant + "/webhook-endpoints/{endpointId}"): {"status": "disabled"},
         ("post", tenant + "/webhook-endpoints/{endpointId}/replay"): {
@@ -114,6 +128,7 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
     }
 
 
+STRATEGY = 'on tick\n    x = bid\n    plot("bid", x)\n'
 CALENDAR = {
     "format": 1,
     "until": "2030-01-01T00:00:00Z",
@@ -131,6 +146,7 @@ NAMES_FOREIGN = {
     ("post", "/tenants/{tenantId}/bots"),
     ("post", "/tenants/{tenantId}/approvals"),
     ("post", "/tenants/{tenantId}/what-if"),
+    ("post", "/tenants/{tenantId}/backtests"),
     ("post", "/oauth2/tenant-tokens"),
     ("post", "/webhooks/signals"),
 }
@@ -171,7 +187,8 @@ def _body(
 
 
 QUERIES = {"limit", "cursor", "startTime", "endTime", "eventType", "afterSeq", "status", "from",
-           "to", "interval", "kind", "affected", "ended"}  # fmt: skip
+           "to", "interval", "kind", "affected", "ended", "archived", "version",
+           "details"}  # fmt: skip
 
 
 def _queries(operation: Document, route: str, values: Mapping[str, str]) -> dict[str, str]:
@@ -248,11 +265,37 @@ def objects_of(made: Platform, tenant_id: str) -> Objects:
             headers={"X-Api-Key": tenant["apiKey"]},
         ).json()
         parameters["endpointId"] = endpoint["endpoint"]["endpointId"]
+        parameters["strategyId"] = _strategy(made, tenant)
+        parameters["backtestId"] = _backtest(made, tenant, parameters["strategyId"])
         parameters["apiKeyId"] = str(key["api_key_id"])
         markers = set(_identifiers(connection, tenant_id))
     markers |= {tenant_id, tenant["apiKey"], *(user["email"] for user in tenant["users"])}
     markers |= {bot[key] for bot in tenant["bots"] for key in ("secret", "token")}
     return Objects(tenant_id, parameters, frozenset(markers))
+
+
+def _strategy(made: Platform, tenant: Document) -> str:
+    """Save a strategy as the firm, once more under another name each time."""
+    answer = httpx.post(
+        f"{made.url}/tenants/{tenant['tenantId']}/strategies",
+        json={"name": f"probe {uuid.uuid4()}", "source": STRATEGY},
+        headers={"X-Api-Key": tenant["apiKey"]},
+    )
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["strategyId"])
+
+
+def _backtest(made: Platform, tenant: Document, strategy_id: str) -> str:
+    """Have the firm's strategy run over what the feed has recorded, and wait for its results."""
+    base = f"{made.url}/tenants/{tenant['tenantId']}/backtests"
+    headers = {"X-Api-Key": tenant["apiKey"]}
+    wish = {"strategyId": strategy_id, "symbols": ["EURUSD"], "from": "2000-01-01T00:00:00Z"}
+    answer = httpx.post(base, json=wish, headers=headers, timeout=ANSWER_S)
+    assert answer.status_code == 202, answer.text
+    backtest_id = str(answer.json()["backtestId"])
+    ends = lambda: httpx.get(f"{base}/{backtest_id}", headers=headers).json()["status"] == "done"  # noqa: E731
+    assert eventually(ends, BACKTEST_S), "the backtest has no results"
+    return backtest_id
 
 
 def _lives(connection: Any, tenant_id: str) -> dict[str, str]:

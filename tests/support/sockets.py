@@ -25,6 +25,7 @@ from quantlab.engine.commands import Event
 from quantlab.market.quote import FeedClock, Quote
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope, system_scope
+from quantlab_adapters.postgres.backtests import PostgresBacktests
 from quantlab_adapters.postgres.database import Database
 from quantlab_adapters.postgres.event_log import PostgresEventLog
 from quantlab_adapters.redis import client as redis_client
@@ -244,6 +245,7 @@ async def open_house(app_dsn: str, redis_url: str, **more: Any) -> AsyncIterator
             credential_cache=NoCache(), tenant_configs=Configs(),
             tickets=RedisTickets(redis, ids, ttl_s=30),
             event_log=PostgresEventLog(database), event_bus=RedisEventBus(redis),
+            backtests=PostgresBacktests(database),
             subscriptions=RedisSubscriptions(redis, clock),
             sink=RedisQuoteSink(redis, {"EURUSD": Decimal("0.00001")}),
         )  # fmt: skip

@@ -7,19 +7,23 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.market.quote import Quote
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope
+from quantlab_app.ports.backtests import Backtest
 from quantlab_app.ports.identity import User
-from quantlab_app.use_cases import api_keys, users
+from quantlab_app.use_cases import api_keys, backtests, users
 from quantlab_app.use_cases.accounts import open_account
 from quantlab_app.use_cases.audit import append_pending
 from quantlab_app.use_cases.execution import execute_pending
 from quantlab_app.use_cases.identity_tokens import PasswordGrant, Tokens, grant_password
+from quantlab_app.use_cases.strategies import Kept, create_strategy
 from quantlab_app.use_cases.webhook_endpoints import NewSecret, create_endpoint
 from tests.support.lambdas import Twins
 from tests.support.world import ALPHA, BETA, Bot, World
 
 PASSWORD = "correct horse battery"
+SOURCE = 'on tick\n    x = bid\n    plot("bid", x)\n'
 _numbers = itertools.count()
 
 
@@ -85,6 +89,10 @@ async def cast(world: World) -> Cast:
     await api_keys.revoke_api_key(world.ports, scope, revoked_id)
     endpoint = await create_endpoint(world.ports, scope, "https://hooks.invalid/", "", ())
     assert isinstance(endpoint, NewSecret)
+    mine = Scope(ALPHA, Actor("user", trader.user_id, Role.TRADER), "cast")
+    strategy = await create_strategy(world.ports, mine, f"s{next(_numbers)}", SOURCE)
+    assert isinstance(strategy, Kept)
+    backtest = await cancelled_backtest(world, mine, strategy.strategy.strategy_id)
     words = {
         "token": await token(world, admin, ALPHA),
         "trader": await token(world, trader, ALPHA),
@@ -100,10 +108,26 @@ async def cast(world: World) -> Cast:
         "otherBot": other_bot.bot_id,
         "botToken": bot.token,
         "botSecret": bot.secret,
+        "backtest": backtest,
+        "strategy": strategy.strategy.strategy_id,
         "webhookEndpoint": endpoint.endpoint.endpoint_id,
         "large": "x" * 70_000,
     }
     return Cast(words, scope, bot, account_id)
+
+
+async def cancelled_backtest(world: World, scope: Scope, strategy_id: str) -> str:
+    """Record a tick, ask for a run over it and cancel it."""
+    at_ns = 1_700_000_000 * SECOND_NS
+    await world.ports.tick_log.append([Quote("EURUSD", 108_000, 108_002, at_ns, 1)])
+    await world.ports.tick_log.close()
+    wish = backtests.Wish(
+        strategy_id=strategy_id, symbols=("EURUSD",), from_ns=at_ns, to_ns=at_ns + SECOND_NS
+    )
+    made = await backtests.submit(world.ports, scope, wish)
+    assert isinstance(made, Backtest)
+    await backtests.cancel_backtest(world.ports, scope, made.backtest_id)
+    return made.backtest_id
 
 
 async def _expired(world: World, user: User) -> str:

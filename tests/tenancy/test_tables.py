@@ -34,6 +34,7 @@ CHANGING = {
     "audit_head": "the end of each chain moves",
     "bad_tick_difference": "recomputed until a correction rests on it",
     "bad_tick_range": "withdrawn",
+    "backtest": "status, lease, progress, end",
     "bot": "status and secrets",
     "directory": "keys and tokens end",
     "inbox": "done, duplicates counted, forgotten after the key's time",
@@ -47,6 +48,7 @@ CHANGING = {
     "refresh_token": "used once, deleted when old",
     "rule_checkpoint": "findings of the newest checkpoints only",
     "session": "revoked, deleted when old",
+    "strategy": "name, latest version, archived; its versions only grow",
     "tenant": "event_seq, version, status",
     "webhook_delivery": "status, schedule, deleted when old",
     "webhook_endpoint": "address, status, secrets, health",
@@ -212,12 +214,14 @@ def test_a_tenant_reads_its_own_rows_and_no_others(catalogue: Catalogue) -> None
             seen[name, tenant_id] = found - {tenant_id}
     assert {key: rows for key, rows in seen.items() if rows} == {}
     # The others are empty until somebody is invited or asks, breaks a rule, a day ends,
-    # webhooks go out, a calendar of news comes, bad ticks are recomputed or a checkpoint is due.
+    # webhooks go out, a calendar of news comes, bad ticks are recomputed, strategies are saved
+    # or a checkpoint is due.
     assert set(catalogue.tenant_tables) - filled <= {
         "account_day", "account_link", "account_snapshot", "approval", "payout", "mail_token",
         "violation", "outbox", "session", "refresh_token",
         "webhook_endpoint", "webhook_delivery", "webhook_attempt", "decided_command",
         "rule_checkpoint", "news_calendar", "news_release", "bad_tick_difference",
+        "strategy", "strategy_version", "backtest",
     }  # fmt: skip
 
 

@@ -20,9 +20,11 @@ EXPECTED = {
     "tenant_admin": {str(permission) for permission in Permission} - {"tenants_manage"},
     "risk_manager": READS
     | {"accounts_manage", "audit_read", "bots_read", "users_read", "config_read"}
-    | {"webhooks_read"}
+    | {"webhooks_read", "strategies_read", "backtests_read"}
     | {"payouts_request", "approvals_read", "approvals_decide"},
-    "trader": READS | {"orders_place", "audit_read", "bots_read", "bots_manage", "payouts_request"},
+    "trader": READS
+    | {"orders_place", "audit_read", "bots_read", "bots_manage", "payouts_request"}
+    | {"strategies_read", "strategies_write", "backtests_read", "backtests_run"},
     "viewer": READS | {"audit_read", "bots_read", "config_read", "approvals_read"},
     "bot": READS | {"orders_place"},
 }

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from quantlab_adapters.postgres.database import Database
     from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
     from quantlab_app.ports.approvals import Approvals
+    from quantlab_app.ports.backtests import Backtests
     from quantlab_app.ports.bad_ticks import BadTickRanges
     from quantlab_app.ports.halts import Halts
     from quantlab_app.ports.links import AccountLinks
     from quantlab_app.ports.news import NewsCalendars
     from quantlab_app.ports.recordings import Recordings
+    from quantlab_app.ports.strategies import Strategies
 
 
 class AccountPorts(Composition):
@@ -100,3 +102,15 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.recordings import PostgresRecordings
 
         return PostgresRecordings(await self.database())
+
+    @part
+    async def strategies(self) -> Strategies:
+        from quantlab_adapters.postgres.strategies import PostgresStrategies
+
+        return PostgresStrategies(await self.database())
+
+    @part
+    async def backtests(self) -> Backtests:
+        from quantlab_adapters.postgres.backtests import PostgresBacktests
+
+        return PostgresBacktests(await self.database())

@@ -13,7 +13,7 @@ import quantlab
 from quantlab.backtest.native.parts import MODULES
 from quantlab.market.instrument import Instrument
 from quantlab.qls.native.machine import cpu
-from quantlab_adapters.backtest_data.records import Records, Source, load
+from quantlab_adapters.backtest_data.records import Records, Source, joined, load
 from quantlab_adapters.backtest_data.sources import UnreadableQuotes
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Source",
     "UnreadableQuotes",
     "engine",
+    "joined",
     "quotes",
     "sources_hash",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from quantlab_app.ports.backtests import ResultFiles
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Misconfigured
 from quantlab_app.ports.mail import Mail
@@ -75,6 +76,15 @@ class SelfHosted(StorePorts):
         from quantlab_adapters.feeds.archive import FolderTickArchive
 
         return FolderTickArchive(self._own.state / "archive")
+
+    @part
+    async def result_files(self) -> ResultFiles:
+        from quantlab_adapters.backtest_runs.files import FolderResultFiles
+
+        return FolderResultFiles(self._own.state / "results")
+
+    def spool_folder(self) -> Path:
+        return self._own.state / "backtests"
 
     @part
     async def mail(self) -> Mail:

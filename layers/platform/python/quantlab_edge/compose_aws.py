@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from quantlab_adapters.aws.secrets import StoredValues
     from quantlab_adapters.aws.wakes import SqsWakes
     from quantlab_app.ports.audit import Wakes
+    from quantlab_app.ports.backtests import ResultFiles
     from quantlab_app.ports.container import Ports
     from quantlab_app.ports.execution import Execution
     from quantlab_app.ports.inbox import Inbox
@@ -139,6 +141,15 @@ class OnAws(StorePorts):
         from quantlab_adapters.aws.mail import SesMail
 
         return SesMail(await self.clients(), self._own.mail_sender)
+
+    @part
+    async def result_files(self) -> ResultFiles:
+        from quantlab_adapters.aws.results import S3ResultFiles
+
+        return S3ResultFiles(await self.clients(), self._own.archive_bucket)
+
+    def spool_folder(self) -> Path:
+        return Path(tempfile.gettempdir()) / "quantlab-backtests"
 
     @part
     async def tick_archive(self) -> TickArchive:

@@ -77,6 +77,12 @@ class ExactRoute(APIRoute):
         return exact
 
 
+class LongRoute(ExactRoute):
+    """A route whose bodies hold a source text, which is longer than other bodies may be."""
+
+    body_bytes_max = 2_097_152
+
+
 class RawRoute(APIRoute):
     """A documented route whose endpoint takes the request and gives the response, and no more.
 
@@ -91,9 +97,9 @@ class RawRoute(APIRoute):
         await response(scope, receive, send)
 
 
-def router(*tags: str, prefix: str = "") -> APIRouter:
+def router(*tags: str, prefix: str = "", route_class: type[ExactRoute] = ExactRoute) -> APIRouter:
     """Make the router of an HTTP function: exact numbers, one OpenAPI tag."""
-    return APIRouter(prefix=prefix, tags=list(tags), route_class=ExactRoute)
+    return APIRouter(prefix=prefix, tags=list(tags), route_class=route_class)
 
 
 def loads_exact(raw: bytes) -> Any:

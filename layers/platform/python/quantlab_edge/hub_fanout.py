@@ -10,12 +10,20 @@ import orjson
 import structlog
 
 from quantlab_app.ports.container import Ports
-from quantlab_app.ports.sockets import BARS, EVENTS, QUOTES, Channel, ChannelKind, Progress
+from quantlab_app.ports.sockets import (
+    BACKTESTS,
+    BARS,
+    EVENTS,
+    QUOTES,
+    Channel,
+    ChannelKind,
+    Progress,
+)
 from quantlab_edge.hub_connection import AccountFeed, Connection
 from quantlab_edge.hub_filler import Filler
-from quantlab_edge.socket import SOCKETS, bar_text, event_text, quote_text
+from quantlab_edge.socket import SOCKETS, backtest_text, bar_text, event_text, quote_text
 
-TOPICS: Final = (EVENTS, QUOTES, BARS)
+TOPICS: Final = (EVENTS, QUOTES, BARS, BACKTESTS)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -113,6 +121,8 @@ class Fanout:
                 self._on_quote(message)
             elif topic == BARS:
                 self._on_bar(message)
+            elif topic == BACKTESTS:
+                self._on_backtest(message)
             elif self._on_control is not None:
                 self._on_control(body)
         except (ValueError, KeyError, TypeError) as error:
@@ -153,6 +163,15 @@ class Fanout:
             key = (channel, str(message["start_ns"]))
             for connection in listeners:
                 connection.conflate(key, text)
+
+    def _on_backtest(self, message: Mapping[str, Any]) -> None:
+        channel = f"backtest:{message['backtestId']}"
+        listeners = self._listeners.get(channel)
+        if listeners:
+            text = backtest_text(channel, message)
+            for connection in listeners:
+                if connection.holder.scope.tenant_id == message["tenantId"]:
+                    connection.conflate((channel, ""), text)
 
 
 def _remove(index: dict[K, set[V]], key: K, value: V) -> None:

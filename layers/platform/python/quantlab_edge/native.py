@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from quantlab.engine.native.compile import Kernels
     from quantlab.engine.watch import Watch
     from quantlab_adapters.postgres.database import Database
+    from quantlab_app.ports.backtests import BacktestRunner
     from quantlab_app.ports.judging import Checkpoints, QuickenWatch
 
 SCALARS: Final = (arith, ledger_scalars, rules_scalars)
@@ -95,6 +97,25 @@ class NativePorts(Composition):
             return ArrayWatch.of(watch, kernels)
 
         return quickened
+
+    @abstractmethod
+    def spool_folder(self) -> Path:
+        """Return where the ticks of a backtest lie while it runs."""
+
+    async def backtest_runner(self) -> BacktestRunner:
+        """Run backtests in children, whose code is the server's: it is started by its name."""
+        from quantlab_adapters.backtest_runs.runner import ChildBacktestRunner, ChildSettings
+
+        spool = self.spool_folder()
+        return ChildBacktestRunner(
+            ChildSettings(
+                command=(sys.executable, "-I", "-m", "quantlab_server.backtests.child"),
+                configs=self.catalogue_file().parent,
+                native=self.native_folder() or spool / "native",
+                spool=spool,
+                may_lack=tuple(self.settings.sandbox_may_lack.split()),
+            )
+        )
 
     @part
     async def checkpoints(self) -> Checkpoints | None:

@@ -30,6 +30,9 @@ class PlatformSettings(BaseSettings):
     # Which share of the accounts an account_watch holds, INDEX/COUNT from 0: all shares must run.
     shard: str = "0/1"
 
+    # Walls of the sandbox that this system may lack, for an operator who accepts that.
+    sandbox_may_lack: str = ""
+
     @field_validator("shard")
     @classmethod
     def _is_shard(cls, text: str) -> str:

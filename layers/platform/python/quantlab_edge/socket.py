@@ -163,7 +163,9 @@ def read_channels(names: Sequence[str]) -> list[Channel]:
     for name in dict.fromkeys(names):
         channel = parse_channel(name)
         if channel is None:
-            raise Malformed(f"{name}: expected account:<id>, quotes:<symbol> or bars:<symbol>:1m")
+            raise Malformed(
+                f"{name}: expected account:<id>, quotes:<symbol>, bars:<symbol>:1m or backtest:<id>"
+            )
         channels.append(channel)
     return channels
 
@@ -302,6 +304,14 @@ def quote_text(channel: str, message: Mapping[str, Any]) -> str:
             "seq": message["seq"],
         }
     )
+
+
+def backtest_text(channel: str, message: Mapping[str, Any]) -> str:
+    """Write how far a backtest is, or how it ended, from its message on the bus."""
+    told = {
+        name: value for name, value in message.items() if name not in {"tenantId", "backtestId"}
+    }
+    return _text({"type": "backtest", "channel": channel, **told})
 
 
 def bar_text(channel: str, message: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from quantlab_server.backtests.reading import read_object
 from quantlab_server.refusal import Refusal
 
 if TYPE_CHECKING:
-    from quantlab.tenancy.config import AccountType
+    from quantlab.tenancy.config import AccountType, TenantConfig
 
 FREE_MINOR: Final = 10_000_000
 DIGITS: Final = 2
@@ -86,14 +86,21 @@ def _of_type(folder: Path, profile: str, symbols: Iterable[str]) -> Configured:
     config = read_tenant(path, configs).config
     if config is None:
         raise Refusal(f"{path} has problems: see quantlab tenant")
-    kind = config.account_types.get(type_id)
-    if kind is None:
+    if type_id not in config.account_types:
         known = ", ".join(config.account_types)
         raise Refusal(f"--profile: expected an account type of {known}, was {type_id!r}")
-    instruments = _instruments(configs.catalog, symbols)
+    return account_of(configs.catalog, config, type_id, symbols)
+
+
+def account_of(
+    catalog: Catalog, config: TenantConfig, type_id: str, symbols: Iterable[str]
+) -> Configured:
+    """Return the account of an account type that a configuration has."""
+    kind = config.account_types[type_id]
+    instruments = _instruments(catalog, symbols)
     models = parse_fill_models(config.fill_models)
     return _configured(
-        configs.catalog,
+        catalog,
         instruments,
         models,
         _terms(kind),

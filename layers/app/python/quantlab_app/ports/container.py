@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from quantlab_app.ports.accounts import Accounts, Rulebooks, Tenants
     from quantlab_app.ports.approvals import Approvals
     from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
+    from quantlab_app.ports.backtests import BacktestRunner, Backtests, ResultFiles
     from quantlab_app.ports.bad_ticks import BadTickRanges
     from quantlab_app.ports.bots import Bots, KnownBots, Stamps
     from quantlab_app.ports.clock import Clock, Ids
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from quantlab_app.ports.shard import Shard
     from quantlab_app.ports.signals import SignalCounts, SignalLimits, UnauthenticatedAttempts
     from quantlab_app.ports.sockets import EventBus, EventLog, Pushes, Subscriptions
+    from quantlab_app.ports.strategies import Strategies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,10 @@ class Ports:
     approvals: Approvals
     bad_tick_ranges: BadTickRanges
     recordings: Recordings
+    strategies: Strategies
+    backtests: Backtests
+    backtest_runner: BacktestRunner
+    result_files: ResultFiles
     bots: Bots
     known_bots: KnownBots
     webhook_endpoints: WebhookEndpoints

@@ -147,6 +147,12 @@ class TickLog(Protocol):
         """Say whether at least that many ticks would follow in pages from there."""
         ...
 
+    async def count(
+        self, symbol: str, from_ts_ns: int, to_ts_ns: int, after_seq: int, limit: int
+    ) -> int:
+        """Count a symbol's ticks in [from_ts_ns, to_ts_ns) and after a seq, up to the limit."""
+        ...
+
     async def drop_ticks_before(self, ts_ns: int) -> int:
         """Drop whole days that end before the instant and are archived; return how many."""
         ...
@@ -157,6 +163,10 @@ class TickSegments(Protocol):
 
     async def last(self, symbol: str) -> TickSegment | None:
         """Return the symbol's newest segment."""
+        ...
+
+    async def between(self, symbol: str, from_ts_ns: int, to_ts_ns: int) -> Sequence[TickSegment]:
+        """Return the segments that have ticks in [from_ts_ns, to_ts_ns), oldest first."""
         ...
 
     async def add(self, segment: TickSegment) -> None:

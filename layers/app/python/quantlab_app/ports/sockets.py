@@ -11,6 +11,7 @@ from quantlab_app.ports.sessions import TicketHolder
 EVENTS: Final = "events"
 QUOTES: Final = "quotes"
 BARS: Final = "bars"
+BACKTESTS: Final = "backtests"
 
 
 class ChannelKind(StrEnum):
@@ -19,11 +20,12 @@ class ChannelKind(StrEnum):
     ACCOUNT = "account"
     QUOTES = "quotes"
     BARS = "bars"
+    BACKTEST = "backtest"
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One thing a socket can listen to. key is the account id or the symbol."""
+    """One thing a socket can listen to. key is the id or the symbol."""
 
     kind: ChannelKind
     key: str
@@ -35,7 +37,7 @@ class Progress:
     """How far a connection is served in a channel: the events up to seq have been sent.
 
     loose says that later ones may have been sent too, so that no one can go on from here without
-    a gap or a duplicate. Channels of symbols stay at the default.
+    a gap or a duplicate. Channels of symbols and backtests stay at the default.
     """
 
     seq: int = 0

@@ -23,7 +23,8 @@ TICKET_CHARS_MAX: Final = 256
 
 _ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _NAME = re.compile(
-    rf"(?:(account):({_ID})|(quotes):([A-Z0-9._-]{{1,32}})|(bars):([A-Z0-9._-]{{1,32}}):1m)\Z"
+    rf"(?:(account|backtest):({_ID})|(quotes):([A-Z0-9._-]{{1,32}})"
+    r"|(bars):([A-Z0-9._-]{1,32}):1m)\Z"
 )
 
 
@@ -94,16 +95,18 @@ async def subscribe(
     after_seq: Mapping[str, int],
 ) -> Subscribed:
     """Check every channel against the holder's tenant and role, and record those allowed."""
-    accounts = [channel.key for channel in channels if channel.kind is ChannelKind.ACCOUNT]
-    symbols = [channel.key for channel in channels if channel.kind is not ChannelKind.ACCOUNT]
-    heads = await _visible_accounts(ports, holder.scope, accounts)
+    keys = {kind: [one.key for one in channels if one.kind is kind] for kind in ChannelKind}
+    heads = await _visible_accounts(ports, holder.scope, keys[ChannelKind.ACCOUNT])
+    symbols = keys[ChannelKind.QUOTES] + keys[ChannelKind.BARS]
     listed = await _visible_symbols(ports, holder.scope, symbols)
+    runs = await _visible_backtests(ports, holder.scope, keys[ChannelKind.BACKTEST])
+    seen = {ChannelKind.QUOTES: listed, ChannelKind.BARS: listed, ChannelKind.BACKTEST: runs}
     granted = []
     refused = {}
     for channel in channels:
         if channel.kind is ChannelKind.ACCOUNT and channel.key in heads:
             granted.append(_account_grant(channel, heads[channel.key].seq, after_seq))
-        elif channel.kind is not ChannelKind.ACCOUNT and channel.key in listed:
+        elif channel.kind is not ChannelKind.ACCOUNT and channel.key in seen[channel.kind]:
             granted.append(Grant(channel))
         else:
             refused[channel.name] = SocketRefusal.NOT_FOUND
@@ -126,13 +129,13 @@ async def _visible_accounts(
     if not account_ids or not scope.may(Permission.ACCOUNTS_READ):
         return {}
     heads = await ports.event_log.heads(scope, account_ids)
-    return {key: head for key, head in heads.items() if _may_see(scope, head)}
+    return {key: head for key, head in heads.items() if _may_see(scope, head.user_id)}
 
 
-def _may_see(scope: Scope, head: StreamHead) -> bool:
+def _may_see(scope: Scope, owner_id: str | None) -> bool:
     if not scope.owns_only:
         return True
-    return scope.actor.kind == "user" and head.user_id == scope.actor.id
+    return scope.actor.kind == "user" and owner_id == scope.actor.id
 
 
 async def _visible_symbols(ports: Ports, scope: Scope, symbols: Sequence[str]) -> frozenset[str]:
@@ -143,6 +146,17 @@ async def _visible_symbols(ports: Ports, scope: Scope, symbols: Sequence[str]) -
     except NotFound:
         return frozenset()
     return frozenset(config.instruments)
+
+
+async def _visible_backtests(
+    ports: Ports, scope: Scope, backtest_ids: Sequence[str]
+) -> frozenset[str]:
+    if not backtest_ids or not scope.may(Permission.BACKTESTS_READ):
+        return frozenset()
+    found = [await ports.backtests.find(scope, backtest_id) for backtest_id in backtest_ids]
+    return frozenset(
+        one.backtest_id for one in found if one is not None and _may_see(scope, one.user_id)
+    )
 
 
 async def unsubscribe(

@@ -34,6 +34,10 @@ class Permission(StrEnum):
     SIGNALS_READ = "signals_read"
     SIGNALS_REDRIVE = "signals_redrive"
     MARKET_READ = "market_read"
+    STRATEGIES_READ = "strategies_read"
+    STRATEGIES_WRITE = "strategies_write"
+    BACKTESTS_READ = "backtests_read"
+    BACKTESTS_RUN = "backtests_run"
     BOTS_READ = "bots_read"
     BOTS_MANAGE = "bots_manage"
     WEBHOOKS_READ = "webhooks_read"
@@ -55,7 +59,7 @@ _COLUMNS = (
     Role.BOT,
 )
 
-# An "o" is granted for the accounts the actor owns, an "x" for every account of the tenant.
+# An "o" is granted for what the actor owns, accounts or strategies, an "x" for all of the tenant.
 _TABLE = {
     # permission               platform  tenant  risk  trader  viewer  bot
     Permission.ACCOUNTS_READ:   "   x       x      x      o       x     o ",
@@ -71,6 +75,10 @@ _TABLE = {
     Permission.SIGNALS_READ:    "   x       x      x      o       x     o ",
     Permission.SIGNALS_REDRIVE: "   x       x      .      .       .     . ",
     Permission.MARKET_READ:     "   x       x      x      x       x     x ",
+    Permission.STRATEGIES_READ: "   x       x      x      o       .     . ",
+    Permission.STRATEGIES_WRITE: "  x       x      .      o       .     . ",
+    Permission.BACKTESTS_READ:  "   x       x      x      o       .     . ",
+    Permission.BACKTESTS_RUN:   "   x       x      .      o       .     . ",
     Permission.BOTS_READ:       "   x       x      x      o       x     . ",
     Permission.BOTS_MANAGE:     "   x       x      .      o       .     . ",
     Permission.WEBHOOKS_READ:   "   x       x      x      .       .     . ",

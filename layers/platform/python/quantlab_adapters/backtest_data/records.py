@@ -66,6 +66,12 @@ def load(
     return Records(_mapped(merged), refused, name)
 
 
+def joined(files: Mapping[str, Path]) -> Any:
+    """Return the records of files by symbol, as `load` merges them; each file has one at least."""
+    parts = [(s, _mapped(files[symbol])) for s, symbol in enumerate(sorted(files))]
+    return parts[0][1] if len(parts) == 1 else _merged(parts)
+
+
 def _kept(file: Path, source: Source, instrument: Instrument) -> tuple[Any, int]:
     count = file.with_suffix(".refused")
     if not file.exists() or not count.exists():

@@ -31,6 +31,8 @@ TICK_PAGE = f"""select {TICK_COLUMNS} from tick
   order by ts_ns, seq limit %s"""  # noqa: S608 - the columns are a constant
 HAS_ROWS = """select exists (select from tick
   where symbol = %s and ts_ns >= %s and seq > %s order by ts_ns, seq offset %s limit 1) as found"""
+TICK_COUNT = """select count(*) as ticks from (select from tick
+  where symbol = %s and ts_ns >= %s and ts_ns < %s and seq > %s limit %s) counted"""
 TICK_BEFORE = f"""select {TICK_COLUMNS} from tick
   where symbol = %s and ts_ns < %s
   order by ts_ns desc, seq desc limit 1"""  # noqa: S608 - the columns are a constant
@@ -57,6 +59,8 @@ BAR_BEFORE = f"""select {BAR_COLUMNS} from bar_1m
   where symbol = %s and last_ts_ns < %s and start_ns < %s
   order by start_ns desc limit 1"""  # noqa: S608 - the columns are a constant
 
+SEGMENTS = """select symbol, from_seq, to_seq, from_ts_ns, to_ts_ns, rows,
+  encode(digest, 'hex') as digest, object_key from tick_segment"""
 ENSURE_PARTITIONS = "select ensure_market_partitions(%s, %s)"
 
 
@@ -113,6 +117,14 @@ class PostgresTickLog:
             row = await (await connection.execute(HAS_ROWS, values)).fetchone()
         return row is not None and bool(row["found"])
 
+    async def count(
+        self, symbol: str, from_ts_ns: int, to_ts_ns: int, after_seq: int, limit: int
+    ) -> int:
+        async with self._database.plain() as connection:
+            values = (symbol, from_ts_ns, to_ts_ns, after_seq, limit)
+            row = await (await connection.execute(TICK_COUNT, values)).fetchone()
+        return 0 if row is None else int(row["ticks"])
+
     async def drop_ticks_before(self, ts_ns: int) -> int:
         async with self._database.plain() as connection:
             row = await (
@@ -159,15 +171,20 @@ class PostgresTickSegments:
         self._database = database
 
     async def last(self, symbol: str) -> TickSegment | None:
+        found = await self._found("where symbol = %s order by to_seq desc limit 1", symbol)
+        return found[0] if found else None
+
+    async def between(self, symbol: str, from_ts_ns: int, to_ts_ns: int) -> Sequence[TickSegment]:
+        return await self._found(
+            "where symbol = %s and to_ts_ns >= %s and from_ts_ns < %s order by from_seq",
+            symbol, from_ts_ns, to_ts_ns,
+        )  # fmt: skip
+
+    async def _found(self, condition: str, *values: Any) -> list[TickSegment]:
+        query = f"{SEGMENTS} {condition}"
         async with self._database.plain() as connection:
-            cursor = await connection.execute(
-                "select symbol, from_seq, to_seq, from_ts_ns, to_ts_ns, rows,"
-                " encode(digest, 'hex') as digest, object_key from tick_segment"
-                " where symbol = %s order by to_seq desc limit 1",
-                (symbol,),
-            )
-            row = await cursor.fetchone()
-        return None if row is None else TickSegment(**row)
+            cursor = await connection.execute(query.encode(), values)
+            return [TickSegment(**row) for row in await cursor.fetchall()]
 
     async def add(self, segment: TickSegment) -> None:
         async with self._database.plain() as connection:

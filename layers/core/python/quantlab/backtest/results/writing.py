@@ -93,7 +93,7 @@ def fill_rows(run: Run) -> list[dict[str, Json]]:
 
 
 def order_rows(run: Run) -> list[dict[str, Json]]:
-    """Return the orders that have ended as JSON."""
+    """Return the ended orders as JSON; a close that found nothing to close has no side."""
     found: list[dict[str, Json]] = []
     for row in _rows(run.orders):
         scale, created = run.scales[row["symbol"]], row["created"]
@@ -101,7 +101,7 @@ def order_rows(run: Run) -> list[dict[str, Json]]:
             {
                 "order": row["owner"],
                 "symbol": scale.symbol,
-                "side": ORDER_SIDES[row["side"]],
+                "side": ORDER_SIDES.get(row["side"]),
                 "type": ORDER_TYPES[row["type"]],
                 "timeInForce": TIMES[row["time"]],
                 "quantity": size_text(row["steps"], scale),

@@ -1,0 +1,1 @@
+"""Backtests in child processes, and where their results lie."""
