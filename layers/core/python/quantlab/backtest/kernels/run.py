@@ -53,7 +53,7 @@ def is_quiet(m: Any, quotes: Any, i: int) -> bool:
 
 
 def pass_by(m: Any, quotes: Any, i: int) -> int:
-    """Make a quote the latest of its symbol, one of its bars and of the worst; return the symbol."""
+    """Make a quote the latest of its symbol, one of its bars and of the worst; return whose."""
     q = i * at.QUOTE_WORDS
     bid, ask, s = quotes[q + at.Q_BID], quotes[q + at.Q_ASK], quotes[q + at.Q_SYMBOL]
     w = words_of(m, s)
