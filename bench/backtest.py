@@ -1,22 +1,28 @@
 """The backtest engine against the bare loop of the machine, in one run.
 
 `python -m bench.backtest --data DIR` takes a folder as bench/peers/gen.py of the peers' benchmark
-writes it; without one it makes quotes of the same kind. Each case runs ROUNDS times; medians count.
+writes it; without one it makes quotes of the same kind. Cases and loop take turns, ROUNDS times;
+times are of the process, not of the clock. `--long TICKS` runs sma over 100,000 and over so many,
+and says what memory the long run took beyond its quotes.
 """
 
 import argparse
 import json
 import os
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
+from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
 from quantlab.backtest.running import Run
 from quantlab.market.catalog import parse_catalog
@@ -24,7 +30,8 @@ from quantlab.qls.compiler import compile_source
 from quantlab.rules.profile import parse_profile
 from quantlab_edge import backtest
 
-ROUNDS = 15
+ROUNDS = 40
+FEW_ROUNDS, FEW_ROUNDS_FROM = 5, 5_000_000
 INITIAL = 10_000_000_00
 FOLDER = Path(
     os.environ.get("QUANTLAB_NATIVE_FOLDER") or Path.home() / ".cache" / "quantlab" / "native"
@@ -92,18 +99,37 @@ def main() -> None:
     for name, source, words, owner in cases:
         rows.append(measure(name, source, words, owner, engine, lambda: bare(*columns)))
     if arguments.long:
-        long = walk(arguments.long)
-        rows.append(
-            measure(
-                "sma, long",
-                cases[0][1],
-                long,
-                account(),
-                engine,
-                lambda: bare(np.ascontiguousarray(long[:, 1]), np.ascontiguousarray(long[:, 2])),
-            )
-        )
+        rows += lengths(cases[0][1], walk(arguments.long), engine)
     print(json.dumps(rows, indent=1))
+
+
+def lengths(source: str, words: Any, engine: Any) -> list[dict[str, Any]]:
+    """Measure a short part of the quotes and all of them, each beside the loop over the same."""
+    rows = []
+    for count in (min(100_000, len(words)), len(words)):
+        part = words[:count]
+        floor = partial(bare, *(np.ascontiguousarray(part[:, k]) for k in (at.Q_BID, at.Q_ASK)))
+        rows.append(measure(f"sma, {count} ticks", source, part, account(), engine, floor))
+    rows[-1]["bytesPerTick"] = bytes_per_tick(source, words, engine)
+    return rows
+
+
+def bytes_per_tick(source: str, words: Any, engine: Any) -> float:
+    """Return what a run takes at most beyond the quotes, as the process of its own that it is."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        program: Any = compile_source(source).program
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        Run(program, account(), words, engine).finish()
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        os.write(writer, str(after - before).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    grown = int(os.read(reader, 100)) * (1 if sys.platform == "darwin" else 1024)
+    os.close(reader)
+    os.close(writer)
+    return round(grown / len(words), 1)
 
 
 def measure(
@@ -116,14 +142,15 @@ def measure(
 ) -> dict[str, Any]:
     program: Any = compile_source(source).program
     ours, floors, fills = [], [], 0
-    for _ in range(ROUNDS):
-        run = Run(program, owner, words, engine)
-        begun = time.perf_counter()
+    joined = Run(program, owner, words, engine).joined
+    for _ in range(ROUNDS if len(words) <= FEW_ROUNDS_FROM else FEW_ROUNDS):
+        run = Run(program, owner, words, engine, joined=joined)
+        begun = time.process_time()
         fills = len(run.finish().fills)
-        ours.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
+        ours.append(time.process_time() - begun)
+        begun = time.process_time()
         floor()
-        floors.append(time.perf_counter() - begun)
+        floors.append(time.process_time() - begun)
     median, bare_median = statistics.median(ours), statistics.median(floors)
     return {
         "case": name,

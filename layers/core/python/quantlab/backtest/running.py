@@ -1,7 +1,7 @@
 """A run from its first quote to its last: the loop is resumed as its logs fill up."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from quantlab.backtest.native.joining import (
     out_words,
     pointer,
 )
+from quantlab.backtest.rows import Rows
 from quantlab.backtest.span import Span
 from quantlab.qls.ir import Program
 from quantlab.qls.limits import ROWS_PER_RUN_MAX
@@ -114,7 +115,7 @@ class Run:
         self.joined = joined or join(program, account, self.block, engine, objects)
         self.taken = 0
         self._keeps_rows = keeps_rows
-        self._kept: dict[str, list[Any]] = {"fills": [], "ends": []}
+        self._kept = {"fills": Rows(at.FILL_WORDS), "ends": Rows(at.END_WORDS)}
 
     @property
     def is_over(self) -> bool:
@@ -137,13 +138,17 @@ class Run:
 
     def fills(self, begin: int = 0) -> Any:
         """Return the fills so far, from one of them on."""
-        present = self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS)
-        return _from((*self._kept["fills"], present), begin)
+        return self._since("fills", self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS), begin)
 
     def orders(self, begin: int = 0) -> Any:
         """Return the orders that have ended so far, from one of them on."""
-        present = self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS)
-        return _from((*self._kept["ends"], present), begin)
+        return self._since("ends", self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS), begin)
+
+    def _since(self, log: str, present: Any, begin: int) -> Any:
+        """Return the rows of a log from one on: those kept, then those still in the block."""
+        kept = self._kept[log].since(begin)
+        left = max(begin - self._kept[log].count, 0)
+        return kept if len(present) == 0 else np.concatenate((kept, present[left:]))
 
     def finish(self) -> Finished:
         """Run to the end, once."""
@@ -175,40 +180,26 @@ class Run:
 
     def _rows(self, first: int, count: int, words: int) -> Any:
         begin = self.block[first]
-        rows = self.block[begin : begin + self.block[count] * words]
-        return rows.reshape(-1, words).copy()
+        return self.block[begin : begin + self.block[count] * words].reshape(-1, words)
 
     def _empty(self) -> None:
         """Take the rows out of the logs that a run may fill many times over."""
         m = self.block
         if self._keeps_rows:
-            self._kept["fills"].append(self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS))
-            self._kept["ends"].append(self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS))
+            self._kept["fills"].add(self._rows(at.FILLS_AT, at.FILLS, at.FILL_WORDS))
+            self._kept["ends"].add(self._rows(at.ENDS_AT, at.ENDS, at.END_WORDS))
         m[at.FILLS] = m[at.FILLS_SEEN] = m[at.ENDS] = 0
 
     def _finished(self) -> Finished:
-        if not self._keeps_rows:
-            self._empty()
-        fills, orders = self.fills(), self.orders()
-        self.block[at.FILLS] = self.block[at.FILLS_SEEN] = self.block[at.ENDS] = 0
+        self._empty()
         return Finished(
             block=self.block,
-            fills=fills,
-            orders=orders,
-            days=self._rows(at.ROLLS_AT, at.ROLLS, at.ROLL_WORDS),
-            samples=self._rows(at.SAMPLES_AT, at.SAMPLES, at.SAMPLE_WORDS),
+            fills=self.fills(),
+            orders=self.orders(),
+            days=self._rows(at.ROLLS_AT, at.ROLLS, at.ROLL_WORDS).copy(),
+            samples=self._rows(at.SAMPLES_AT, at.SAMPLES, at.SAMPLE_WORDS).copy(),
             taken=self.taken,
             state=self.state,
             program=self.program,
             account=self.account,
         )
-
-
-def _from(parts: Sequence[Any], begin: int) -> Any:
-    """Join tables of rows, without the first rows of all; the last part is there in any case."""
-    wanted = []
-    for part in parts[:-1]:
-        if begin < len(part):
-            wanted.append(part[begin:])
-        begin = max(begin - len(part), 0)
-    return np.concatenate((*wanted, parts[-1][begin:]))

@@ -6,6 +6,19 @@ rest is compiled once. In plain Python the block has a `host` that does all of i
 
 from typing import Any
 
+from quantlab.backtest import layout as at
+
+
+def words_of(m: Any, s: int) -> int:
+    """Return where the words of a quote's symbol begin: a constant where a run has one symbol."""
+    begin: int = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
+    return begin
+
+
+def has_bars(m: Any) -> bool:
+    """Say whether the strategy has streams of bars: a constant of the run."""
+    return m[at.STREAMS] != 0
+
 
 def look_at(m: Any, s: int) -> int:
     """Do what a symbol's new quote calls for: `loop.look`."""

@@ -50,6 +50,8 @@ def enforce_at(m: Any, equity: int) -> bool:
             gravest = max(gravest, action)
     if m[at.TERMS] != 0:
         gravest = max(gravest, standing(m))
+    if gravest < 0:
+        return False
     act_on(m, gravest)
     closed_some: bool = m[at.FILLS] != fills
     return closed_some

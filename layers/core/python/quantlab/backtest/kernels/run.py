@@ -3,32 +3,79 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels.calls import carry_out, look_at, on_event, on_tick, pass_time_to
+from quantlab.backtest.kernels.calls import (
+    carry_out,
+    has_bars,
+    look_at,
+    on_event,
+    on_tick,
+    pass_time_to,
+    words_of,
+)
 from quantlab.backtest.kernels.clock import add_to_bars
 
 
 def run(m: Any, out: Any, state: Any, quotes: Any, start: int, end: int) -> int:
     """Take quotes from start to end; return the first not taken, where the run ends or pauses."""
-    for i in range(start, end):
-        q = i * at.QUOTE_WORDS
-        now, bid, ask = quotes[q], quotes[q + at.Q_BID], quotes[q + at.Q_ASK]
-        s = quotes[q + at.Q_SYMBOL]
-        w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
-        if now >= m[at.NEXT]:
-            pass_time_to(m, now)
-        take(m, w, quotes, q, i)
-        if m[w + at.HAS_STREAMS] != 0:
-            add_to_bars(m, s, now, bid)
-        if is_touched(m, w, bid, ask):
-            look_at(m, s)
-        if m[at.PENDING] != 0:
-            tell(m, out, state)
-        count = 0 if has_ended(m) else on_tick(m, out, state, s)
+    i = start
+    while i < end:
+        i, count = glide(m, out, state, quotes, i, end)
+        if count == 0 and i < end:
+            count = step(m, out, state, quotes, i)
+            i += 1
         if count != 0:
             answer(m, out, state, count)
         if m[at.END] != at.RUNNING:
-            return i + 1
+            return i
     return end
+
+
+def glide(m: Any, out: Any, state: Any, quotes: Any, start: int, end: int) -> tuple[int, int]:
+    """Take quotes that call for nothing until the strategy answers one.
+
+    Return the first not taken, and how many orders the strategy gave, or a trap below 0.
+    """
+    i, count = start, 0
+    while count == 0 and i < end and is_quiet(m, quotes, i):
+        s = pass_by(m, quotes, i)
+        i += 1
+        count = on_tick(m, out, state, s)
+    return i, count
+
+
+def is_quiet(m: Any, quotes: Any, i: int) -> bool:
+    """Say whether a quote calls for nothing: no time is due, and no level of its symbol reached."""
+    q = i * at.QUOTE_WORDS
+    w = words_of(m, quotes[q + at.Q_SYMBOL])
+    return quotes[q] < m[at.NEXT] and not is_touched(
+        m, w, quotes[q + at.Q_BID], quotes[q + at.Q_ASK]
+    )
+
+
+def pass_by(m: Any, quotes: Any, i: int) -> int:
+    """Make a quote the latest of its symbol, one of its bars and of the worst; return whose."""
+    q = i * at.QUOTE_WORDS
+    bid, ask, s = quotes[q + at.Q_BID], quotes[q + at.Q_ASK], quotes[q + at.Q_SYMBOL]
+    w = words_of(m, s)
+    take(m, w, quotes, q, i)
+    m[w + at.WORST_BID] = min(m[w + at.WORST_BID], bid)
+    m[w + at.WORST_ASK] = max(m[w + at.WORST_ASK], ask)
+    if has_bars(m):
+        add_to_bars(m, s, quotes[q], bid)
+    return s
+
+
+def step(m: Any, out: Any, state: Any, quotes: Any, i: int) -> int:
+    """Take a quote with all it calls for; return what the strategy answered."""
+    q = i * at.QUOTE_WORDS
+    if quotes[q] >= m[at.NEXT]:
+        pass_time_to(m, quotes[q])
+    s = pass_by(m, quotes, i)
+    if is_touched(m, words_of(m, s), quotes[q + at.Q_BID], quotes[q + at.Q_ASK]):
+        look_at(m, s)
+    if m[at.PENDING] != 0:
+        tell(m, out, state)
+    return 0 if has_ended(m) else on_tick(m, out, state, s)
 
 
 def take(m: Any, w: int, quotes: Any, q: int, i: int) -> None:
@@ -49,9 +96,7 @@ def has_ended(m: Any) -> bool:
 
 
 def is_touched(m: Any, w: int, bid: int, ask: int) -> bool:
-    """Say whether a quote has reached a level, or every quote is looked at; note the worst."""
-    m[w + at.WORST_BID] = min(m[w + at.WORST_BID], bid)
-    m[w + at.WORST_ASK] = max(m[w + at.WORST_ASK], ask)
+    """Say whether a quote has reached a level, or every quote is looked at."""
     return (
         bid <= m[w + at.LOW_BID]
         or bid >= m[w + at.HIGH_BID]

@@ -36,6 +36,17 @@ def open_value(m: Any) -> int:
     return total
 
 
+def value_all(m: Any) -> int:
+    """Value all positions and keep what each is worth."""
+    total = 0
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if m[w + at.SIZE] != 0:
+            m[w + at.VALUE] = value_of(m, w)
+            total += m[w + at.VALUE]
+    return total
+
+
 def equity_now(m: Any) -> int:
     """Return the equity at the latest quotes, whatever their age."""
     return equity_of_open(m[at.BALANCE], m[at.CARRY], open_value(m))
@@ -102,6 +113,8 @@ def scaled(value: int, num: int, den: int) -> int:
     """Return floor(value * num / den) without leaving 64 bits while num * den is below 2^62."""
     if den == 1:
         return value * num
+    if num == 1:
+        return value // den
     whole, rest = divmod(value, den)
     return whole * num + rest * num // den
 
@@ -115,7 +128,7 @@ def tune(m: Any) -> None:
         return
     if m[at.HELD] == 0:
         return
-    total = open_value(m)
+    total = value_all(m)
     down, up = max(breach_level(m), m[at.STOP_BELOW]), m[at.PEAK]
     if m[at.HELD] > 1:
         down = max(down, up - m[at.DRAWDOWN])
@@ -129,7 +142,6 @@ def tune(m: Any) -> None:
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         if m[w + at.SIZE] != 0:
-            m[w + at.VALUE] = value_of(m, w)
             set_levels(m, w, fall, m[w + at.VALUE] + rise)
 
 

@@ -4,6 +4,7 @@ It is the only module of a backtest that needs numba; what it makes is kept, and
 up without.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -21,12 +22,14 @@ from quantlab.backtest.native.names import (
     ASK_EQUITY,
     ASK_FLOOR,
     ASK_VALUE,
+    BARS,
     COLD,
     EVENT,
     LOOK,
     PASS_TIME,
     RUN,
     TICK,
+    WORDS,
 )
 from quantlab.backtest.native.sources import KERNELS, SCALARS
 from quantlab.engine import fill_models, margin
@@ -79,7 +82,7 @@ def compile_engine() -> EngineCode:
     _register()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    for name in (COLD, TICK, EVENT):
+    for name in (COLD, TICK, EVENT, WORDS, BARS):
         # numba resolves what it compiles; nothing is called before it is joined for good.
         llvm.add_symbol(name, 1)
     machine = target_machine()
@@ -126,6 +129,9 @@ def _register() -> None:
         quotes.symbol_at,
         quotes.is_fresh,
         run.is_touched,
+        run.is_quiet,
+        run.pass_by,
+        run.glide,
         run.take,
         run.has_ended,
     }
@@ -162,9 +168,21 @@ def _register_words() -> None:
 
 def _register_calls() -> None:
     """Let the loop call the engine and the strategy by name."""
+    words = types.ExternalFunction(WORDS, _WORD(_WORD))
+    bars = types.ExternalFunction(BARS, _WORD(_WORD))
     engine = types.ExternalFunction(COLD, _WORD(_WORD, _BLOCK, _BLOCK, _WORD))
     tick = types.ExternalFunction(TICK, _WORD(_BLOCK, _BLOCK, _BLOCK, _WORD))
     event = types.ExternalFunction(EVENT, _WORD(_BLOCK, _BLOCK, _BLOCK, _WORD, _WORD))
+
+    @overload(calls.words_of, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def words_of(m: Any, s: Any) -> Any:
+        del m, s
+        return lambda m, s: words(s)  # noqa: ARG005 - numba takes functions of Python
+
+    @overload(calls.has_bars, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def has_bars(m: Any) -> Any:
+        del m
+        return lambda m: bars(0) != 0  # noqa: ARG005 - as above
 
     @overload(calls.look_at, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
     def look_at(m: Any, s: Any) -> Any:
@@ -234,9 +252,19 @@ def _cfunc_options() -> dict[str, Any]:
     return {"error_model": "numpy", "nopython": True}
 
 
+def _apart(assembly: str) -> str:
+    """Say of every function that block, orders, state and quotes are memory of their own."""
+    return re.sub(
+        r"^define .*$",
+        lambda line: re.sub(r"ptr (%arg\.(?:m|out|state|quotes)\b)", r"ptr noalias \1", line[0]),
+        assembly,
+        flags=re.MULTILINE,
+    )
+
+
 def _module(function: Any, name: str, machine: Any) -> Any:
     """Return a compiled function's module with one entry of that name, optimised."""
-    module = llvm.parse_assembly(function.inspect_llvm())
+    module = llvm.parse_assembly(_apart(function.inspect_llvm()))
     module.link_in(llvm.parse_assembly(_RAISES))
     for known in module.functions:
         if known.name == function.native_name:

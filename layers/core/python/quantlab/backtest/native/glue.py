@@ -6,6 +6,7 @@ are constants in it.
 
 import struct
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 from quantlab.backtest import layout as at
@@ -15,6 +16,7 @@ from quantlab.backtest.native import names
 from quantlab.qls import limits
 from quantlab.qls.ir import Handler, Program, Read
 from quantlab.qls.native import abi
+from quantlab.qls.native.machine import has_fma
 from quantlab.rules import scalars
 
 NAN: Final = "0x7FF8000000000000"
@@ -27,11 +29,28 @@ _BARS: Final = {
     "open": at.LAST_OPEN, "high": at.LAST_HIGH, "low": at.LAST_LOW, "close": at.LAST_CLOSE,
 }  # fmt: skip
 _PER_MINOR: Final = 1e6
+DEN_MAX: Final = float(1 << 40)
 
 
 def double(value: float) -> str:
     """Write a double as LLVM takes it, exactly."""
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+def reciprocal(den: float) -> tuple[float, float] | None:
+    """Return 1/den as a sum of two doubles, by which a whole number x is divided exactly.
+
+    x/den is the double nearest to x*high + x*low, as fma(x, high, x*low) gives it: what is exactly
+    between two doubles is no quotient of a whole number below 2^53, or one of those times a power
+    of two, and any other is at least 1/(den*2^54) of itself away from the middle, while the sum is
+    wrong by 2^-104 of it at most. (Brisebarre & Muller, IEEE Trans. Computers 57(2), 2008, have
+    the algorithm for any constant.) None where den is not a whole number up to DEN_MAX.
+    """
+    if not den.is_integer() or not 1.0 <= den <= DEN_MAX:
+        return None
+    exact = Fraction(1) / Fraction(den)
+    high = float(exact)
+    return high, float(exact - Fraction(high))
 
 
 class Glue:
@@ -60,12 +79,26 @@ class Glue:
             (
                 handlers,
                 f"declare i64 @{names.COLD}(i64, ptr, ptr, i64)",
+                "declare double @llvm.fma.f64(double, double, double)",
                 f"define i64 @{names.TICK}({parameters}, i64 %s) alwaysinline nounwind {{",
                 f"{tick}}}",
                 f"define i64 @{names.EVENT}({parameters}, i64 %kind, i64 %index) nounwind {{",
                 f"{event}}}",
+                *self._constants(),
                 "",
             )
+        )
+
+    def _constants(self) -> tuple[str, ...]:
+        """Return what the loop asks of the run: where a symbol's words are, whether it has bars."""
+        first, many = self._symbol_word(0, 0), len(self.account.instruments) > 1
+        return (
+            f"define i64 @{names.WORDS}(i64 %s) alwaysinline nounwind {{",
+            f"%place = mul i64 {'%s' if many else 0}, {at.SYMBOL_WORDS}",
+            f"%words = add i64 %place, {first}",
+            "ret i64 %words\n}",
+            f"define i64 @{names.BARS}(i64 %none) alwaysinline nounwind {{",
+            f"ret i64 {len(self.program.streams)}\n}}",
         )
 
     def _function(self, handlers: Sequence[tuple[int, Handler]], condition: Any) -> str:
@@ -170,10 +203,12 @@ class Glue:
         if read.field == "price":
             cost = self._load(self._symbol_word(s, at.COST))
             average = self._math("fdiv", self._to_double(cost), self._to_double(size))
-            return self._unless_zero(size, self._scaled(average, *self._tick(s)))
+            num, den = self._tick(s)
+            scaled = self._math("fmul", average, double(num))
+            return self._unless_zero(size, self._math("fdiv", scaled, double(den)))
         word = self._symbol_word(s, 0)
         micro = self._to_double(self._ask(names.ASK_VALUE, str(word)))
-        return self._money(self._math("fdiv", micro, double(_PER_MINOR)))
+        return self._money(self._over(micro, _PER_MINOR))
 
     def _of_account(self, read: Read, _handler: Handler) -> str:
         if read.field == "working_orders":
@@ -242,12 +277,25 @@ class Glue:
         return self._scaled(self._to_double(steps), float(num), float(den))
 
     def _scaled(self, value: str, num: float, den: float) -> str:
+        """Scale what was a whole number."""
         if num != 1.0:
             value = self._math("fmul", value, double(num))
-        return value if den == 1.0 else self._math("fdiv", value, double(den))
+        return self._over(value, den)
+
+    def _over(self, value: str, den: float) -> str:
+        """Divide what was a whole number: never below zero's sign, small or without end."""
+        parts = reciprocal(den)
+        if parts is None or not has_fma():
+            return self._math("fdiv", value, double(den))
+        high, low = map(double, parts)
+        rest, name = self._math("fmul", value, low), self._name()
+        self._line(
+            f"{name} = call double @llvm.fma.f64(double {value}, double {high}, double {rest})"
+        )
+        return name
 
     def _money(self, minor: str) -> str:
-        return self._math("fdiv", minor, double(float(10**self.account.currency_digits)))
+        return self._over(minor, float(10**self.account.currency_digits))
 
     def _unless_zero(self, word: str, value: str) -> str:
         known, name = self._name(), self._name()

@@ -6,6 +6,8 @@ COLD: Final = "quantlab_backtest_engine"
 RUN: Final = "quantlab_backtest_run"
 TICK: Final = "quantlab_strategy_tick"
 EVENT: Final = "quantlab_strategy_event"
+WORDS: Final = "quantlab_run_words"
+BARS: Final = "quantlab_run_bars"
 
 # What the engine's one entry is asked for.
 (LOOK, PASS_TIME, ACT, ASK_EQUITY, ASK_FLOOR, ASK_VALUE) = range(6)

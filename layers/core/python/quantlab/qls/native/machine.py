@@ -115,6 +115,11 @@ def cpu() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+def has_fma() -> bool:
+    """Say whether the CPU at hand adds to a product in one instruction, rounding once."""
+    return "+fma" in cpu()[1].split(",") or llvm.get_default_triple().startswith("aarch64")
+
+
 def cache_key(assembly: str, tier: str) -> str:
     """Return the name of a module's object code: of the text, the tier, the compiler and the CPU.
 
