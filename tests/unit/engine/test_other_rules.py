@@ -87,7 +87,9 @@ def test_a_type_that_is_not_there_is_a_key_error() -> None:
 
 def test_the_run_under_other_rules_is_the_batch_run_under_them() -> None:
     recording = recorded()
-    types = type_with(rule("max_drawdown", mode="static", loss={"amount": "100.00"}, comparator="lt"))
+    types = type_with(
+        rule("max_drawdown", mode="static", loss={"amount": "100.00"}, comparator="lt")
+    )
     other = replace(recording, types={recording.opening.config_version: types})
     batch = BatchRun(
         recording.opening, recording.catalog, rules_for(other, recording.opening), ticks(), 2

@@ -11,6 +11,7 @@ An event is a word with its kind, then its words:
     TIME     ns: the clock has come so far and no quote said so
     START    ns
     STOP     ns
+    KNOWN    as QUOTE: the latest quote of before the start, which is no event to the strategy
 
 Symbols are numbered as `LiveTerms.symbols`. An instant before that of the event before counts as
 that of the event before: time does not run backwards in a run.
@@ -20,8 +21,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-(QUOTE, ACCOUNT, FILL, TIME, START, STOP) = range(1, 7)
-SIZES: Final = {QUOTE: 7, FILL: 8, TIME: 2, START: 2, STOP: 2}
+(QUOTE, ACCOUNT, FILL, TIME, START, STOP, KNOWN) = range(1, 8)
+SIZES: Final = {QUOTE: 7, FILL: 8, TIME: 2, START: 2, STOP: 2, KNOWN: 7}
 QUOTE_WORDS: Final = SIZES[QUOTE]
 ACCOUNT_HEAD: Final = 2
 ACCOUNT_FIXED: Final = 9

@@ -25,7 +25,7 @@ from quantlab.backtest.native import names
 from quantlab.backtest.native.glue import Glue
 from quantlab.backtest.native.joining import Engine
 from quantlab.live import events
-from quantlab.live.tray import ENTRY_HEAD
+from quantlab.live.tray import ENTRY_HEAD, ORDER_INTS, OUTPUT_HEAD, OUTPUT_WORDS
 from quantlab.qls import ir, limits
 from quantlab.qls.ir import Program
 from quantlab.qls.native import abi
@@ -290,3 +290,11 @@ def _linker() -> Any:
 def tray_words() -> Any:
     """Return the block a strategy writes into, with the tray behind it."""
     return np.zeros(TRAY_AT + TRAY_WORDS, np.int64)
+
+
+# Two rooms say how a record is laid out: who reads entries does without a compiler.
+assert (ORDER_INTS, OUTPUT_HEAD, OUTPUT_WORDS) == (  # noqa: S101
+    abi.ORDER_INTS,
+    abi.OUTPUT_HEAD,
+    abi.OUTPUT_WORDS,
+)

@@ -11,6 +11,7 @@ from quantlab.backtest.native.joining import Engine, first_words, pointer
 from quantlab.backtest.running import State
 from quantlab.live import events
 from quantlab.live.block import (
+    know_quote,
     last_ns,
     live_account,
     live_block,
@@ -68,10 +69,11 @@ class LiveRun:
         self._out = tray_words()
         self._tray = memoryview(self._out)
         taken = np.zeros(INTAKE_WORDS, np.int64)
-        self.intake = memoryview(taken).cast("B").cast("q")
+        self.intake = memoryview(taken.data).cast("B").cast("q")
         """Where events stand while they are taken: whoever reads them from a pipe may fill it."""
-        kept = (self.block, self._out, self.state.words, taken)
-        blocks = tuple(pointer(one) for one in kept)
+        blocks = (
+            pointer(self.block), pointer(self._out), pointer(self.state.words), pointer(taken),
+        )  # fmt: skip
         self._code = join_live(
             program, account, self.block, engine, blocks, fuel_per_event, tier, objects
         )
@@ -92,6 +94,12 @@ class LiveRun:
         """Say whether the run takes no more events: trapped, or older than a run may become."""
         ended: bool = self._m[at.END] != at.RUNNING or self._m[at.NOW] > self._last_ns
         return ended or bool(self._tray[TRAY_FULL])
+
+    @property
+    def next_due_ns(self) -> int:
+        """Return when time has something to do again: a bar to close, a timer to ring."""
+        due: int = self._m[at.NEXT]
+        return due
 
     @property
     def orders_placed(self) -> int:
@@ -151,6 +159,9 @@ class LiveRun:
             self._check_symbol(body[at.Q_SYMBOL])
         elif kind == events.ACCOUNT:
             self._take_account(body[1:])
+        elif kind == events.KNOWN:
+            self._check_symbol(body[at.Q_SYMBOL])
+            know_quote(self.block, body)
         elif self.trapped:
             return
         elif kind == events.FILL:
@@ -166,7 +177,8 @@ class LiveRun:
         positions = tuple(events.Held(*held[one : one + events.POSITION_WORDS]) for one in places)
         for position in positions:
             self._check_symbol(position.symbol)
-        take_account(self.block, self.terms, events.AccountSeen(*fixed, positions))
+        seen = events.AccountSeen._make((*fixed, positions))
+        take_account(self.block, self.terms, seen)
 
     def _take_fill(self, fill: events.FillSeen) -> None:
         self._check_symbol(fill.symbol)

@@ -131,7 +131,10 @@ def terms_of(
         currency_digits=account.currency_digits,
         initial_minor=account.initial_balance_minor,
         basis=BASES[profile.high_water_basis],
-        floors=tuple(_floor(rule, account) for rule in (*profile.daily_losses, *profile.drawdowns)),
+        floors=(
+            *(_floor(rule, account) for rule in profile.daily_losses),
+            *(_floor(rule, account) for rule in profile.drawdowns),
+        ),
         instruments=tuple(instruments[symbol] for symbol in sorted(instruments)),
         conversions=conversions,
     )

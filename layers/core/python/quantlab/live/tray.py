@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from quantlab.live.events import Malformed
-from quantlab.qls import ir, limits
+from quantlab.qls import ir, limits, outputs
 from quantlab.qls.interpreter import Effects, Order, Output
 from quantlab.qls.ir import OrderSpec
-from quantlab.qls.native import abi
 
 ENTRY_HEAD: Final = 4
+ORDER_INTS: Final = 4
+OUTPUT_HEAD: Final = 2
+OUTPUT_WORDS: Final = OUTPUT_HEAD + outputs.VALUES_MAX
 _WORD: Final = 8
 _FORMATS: Final = {"f": "d", "i": "q", "b": "?7x"}
 _SPEC_WORDS: Final = len(OrderSpec._fields)
 _HEAD: Final = struct.Struct(f"<{ENTRY_HEAD}q")
-_ORDER: Final = struct.Struct(
-    f"<{_SPEC_WORDS + abi.ORDER_INTS}q{len(ir.ORDER_ARGS) - abi.ORDER_INTS}d"
-)
+_ORDER: Final = struct.Struct(f"<{_SPEC_WORDS + ORDER_INTS}q{len(ir.ORDER_ARGS) - ORDER_INTS}d")
 _SITE: Final = struct.Struct("<q")
 
 
@@ -38,14 +38,14 @@ class Tray:
     The bytes may come from a process that is not trusted: what could not be is Malformed.
     """
 
-    def __init__(self, sites: Sequence[abi.OutputSite], strings: Sequence[str]) -> None:
+    def __init__(self, sites: Sequence[tuple[str, int, str]], strings: Sequence[str]) -> None:
         self._sites = [
             (
-                site.kind,
-                strings[site.text],
-                struct.Struct("<" + "".join(_FORMATS[type_] for type_ in site.types)),
+                kind,
+                strings[text],
+                struct.Struct("<" + "".join(_FORMATS[type_] for type_ in types)),
             )
-            for site in sites
+            for kind, text, types in sites
         ]
 
     def read(self, data: bytes | memoryview) -> list[Given]:
@@ -62,7 +62,7 @@ class Tray:
                     at += ir.ORDER_WORDS * _WORD
                 for _ in range(outputs):
                     effects.outputs.append(self._output(data, at))
-                    at += abi.OUTPUT_WORDS * _WORD
+                    at += OUTPUT_WORDS * _WORD
                 found.append(Given(ns, effects))
         except struct.error as error:
             raise Malformed(f"expected whole entries: {error}") from error
@@ -73,7 +73,7 @@ class Tray:
         if not 0 <= number < len(self._sites):
             raise Malformed(f"expected an output of the program, was {number}")
         kind, text, values = self._sites[number]
-        return Output(kind, text, values.unpack_from(data, at + abi.OUTPUT_HEAD * _WORD))
+        return Output(kind, text, values.unpack_from(data, at + OUTPUT_HEAD * _WORD))
 
 
 def _check_counts(orders: int, outputs: int) -> None:
