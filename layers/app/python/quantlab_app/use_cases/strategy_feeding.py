@@ -201,6 +201,7 @@ class LiveStrategy:
         await self._tell("strategy.started", "started", {"symbol": self.run.symbol})
 
     async def _stop(self) -> None:
+        await self._take_account()
         self._waiting.append(_Event([events.STOP, self._feed_now()]))
         await self._feed()
         await self._keep(())
