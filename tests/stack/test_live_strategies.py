@@ -209,6 +209,7 @@ async def test_a_killed_runner_goes_on_where_it_was(scene: Scene) -> None:
         await end_runs(scene.world.ports, scene.world.scope(ALPHA), run.account_id, run.run_id,
                        kill=False)  # fmt: skip
         await scene.until(lambda: _is(scene, run, "stopped"))
+    await scene.world.settle(ALPHA)
     after = await scene.read(run)
     sent = await scene.sent(run)
     numbers = {signal_id_of(run.run_id, number): number for number in range(1, after.orders + 1)}
@@ -318,6 +319,11 @@ async def _fills(scene: Scene, run: StrategyRun) -> int:
 
 
 async def _is_told_all(scene: Scene, run: StrategyRun) -> bool:
+    sent = (await scene.read(run)).orders_sent
+    await asyncio.sleep(0.3)  # an order of the last tick may be on its way
+    await scene.world.settle(ALPHA)
+    if (await scene.read(run)).orders_sent != sent:
+        return False
     told = [line for line in await scene.log(run) if line.startswith("log: fill")]
     return len(told) == await _fills(scene, run)
 
