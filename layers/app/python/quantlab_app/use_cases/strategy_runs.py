@@ -9,6 +9,7 @@ import orjson
 
 from quantlab.engine.commands import TRADE
 from quantlab.kernel.canonical import Json, canonical_json
+from quantlab.live.asked import refuse_unknown, sees_equity
 from quantlab.live.intents import client_id
 from quantlab.live.terms import LiveTerms, NotLive, terms_of
 from quantlab.qls.compiler import compile_source
@@ -92,6 +93,7 @@ async def _terms(
     if isinstance(symbols, Refused):
         return symbols
     try:
+        refuse_unknown(program)
         return terms_of(owned.account, rulebook.profile, ports.catalog, symbols)
     except NotLive as error:
         return Refused("conflict", str(error))
@@ -121,7 +123,7 @@ async def _run(
         terms=terms.document(),
         limits={
             **{name: new.limits.get(name, usual) for name, (_, usual, _) in LIMITS.items()},
-            "seesEquity": int(_sees_equity(program)),
+            "seesEquity": int(sees_equity(program)),
         },
         status="starting",
         reason=None,
@@ -164,16 +166,9 @@ def _symbols(
             return Refused("invalid_fields", f"expected an instrument of the account, was {name}",
                            "/symbol" if name == on else "/strategyId")  # fmt: skip
         found.append(instrument.symbol)
-    if _sees_equity(program):
+    if sees_equity(program):
         found += sorted(offered or ports.catalog.instruments)
     return list(dict.fromkeys(found))
-
-
-def _sees_equity(program: Program) -> bool:
-    return any(
-        read.scope == "rule" or (read.scope == "account" and read.field in {"equity", "day_profit"})
-        for read in program.reads
-    )
 
 
 async def list_runs(

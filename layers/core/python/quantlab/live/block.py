@@ -15,12 +15,11 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, free_profile
 from quantlab.backtest.block import DAY_NS, new_block
 from quantlab.backtest.span import Span
+from quantlab.live.asked import refuse_unknown
 from quantlab.live.events import AccountSeen, Held
-from quantlab.live.terms import LiveTerms, NotLive
+from quantlab.live.terms import LiveTerms
 from quantlab.market.fill_model import top_of_book
-from quantlab.qls import ir
 from quantlab.qls.ir import Program
-from quantlab.qls.native.abi import instructions
 from quantlab.rules.scalars import BASIS_EQUITY
 
 LIVE_DAYS_MAX: Final = 400
@@ -76,17 +75,6 @@ def know_quote(m: Any, quote: Sequence[int]) -> None:
     w = m[at.SYMBOLS_AT] + quote[at.Q_SYMBOL] * at.SYMBOL_WORDS
     m[w + at.TS], m[w + at.BID], m[w + at.ASK] = quote[: at.Q_BID_SIZE]
     m[w + at.BID_SIZE], m[w + at.ASK_SIZE] = quote[at.Q_BID_SIZE : at.Q_SYMBOL]
-
-
-def refuse_unknown(program: Program) -> None:
-    """Raise NotLive for what a program asks and nobody answers: it would trade on a guess."""
-    for handler in program.handlers:
-        for ins in instructions(handler.body):
-            if ins.op == "order" and ir.SIZE_UNITS[ins.imm.size_unit] == "equity_percent":
-                raise NotLive("expected sizes in lots or risk: equity_percent is not sent live yet")
-    for read in program.reads:
-        if (read.scope, read.field) == ("account", "free_margin"):
-            raise NotLive("expected a strategy without free_margin, which is not told live yet")
 
 
 def take_account(m: Any, terms: LiveTerms, seen: AccountSeen) -> None:
