@@ -59,6 +59,11 @@ on tick
         buy(0.1, limit=bid - 0.01)
         placed := true
 """
+COUNTS = """strategy "Counts"
+
+on tick
+    log("{}", int(round(bid * 100000)))
+"""
 FLOOD = """strategy "Flood"
 
 on tick
@@ -115,12 +120,14 @@ class Scene:
         )
         return [f"{line.kind}: {line.text}" for line in lines]
 
-    async def tick(self) -> None:
+    async def tick(self, *, heard: bool = True) -> None:
         """Log a tick as the feed does, and publish it; then carry out what waits."""
         self.price += 1
         bid, ask = f"{self.price / 1e5:.5f}", f"{(self.price + 2) / 1e5:.5f}"
-        quote = await self.world.quote("EURUSD", bid, ask)
+        quote = self.world.made("EURUSD", bid, ask)
         await self.world.ports.tick_log.append([quote])
+        if heard:
+            await self.world.publish(quote)
         await self.world.settle(ALPHA)
 
     async def until(
@@ -225,6 +232,20 @@ async def test_a_killed_runner_goes_on_where_it_was(scene: Scene) -> None:
     assert "ends after" in log[-1]
 
 
+async def test_a_tick_that_was_not_heard_is_taken_from_the_log(scene: Scene) -> None:
+    """A message that the bus has lost is missed by nobody: the next number says so."""
+    run = await scene.start(COUNTS)
+    async with running(scene):
+        await scene.until(lambda: _is(scene, run, "running"), ticks=True)
+        for _ in range(20):
+            await scene.tick(heard=False)
+        await scene.tick()
+        await scene.until(lambda: _has_logged(scene, run, scene.price), ticks=False)
+    prices = [int(line.split()[-1]) for line in await scene.log(run)]
+    assert prices == list(range(prices[0], prices[-1] + 1))
+    assert len(prices) > 21
+
+
 async def test_a_replay_that_ends_elsewhere_is_refused(scene: Scene) -> None:
     run = await scene.start(TURNS)
     process = scene.runner()
@@ -326,6 +347,11 @@ async def _is_told_all(scene: Scene, run: StrategyRun) -> bool:
         return False
     told = [line for line in await scene.log(run) if line.startswith("log: fill")]
     return len(told) == await _fills(scene, run)
+
+
+async def _has_logged(scene: Scene, run: StrategyRun, price: int) -> bool:
+    log = await scene.log(run)
+    return bool(log) and log[-1].endswith(str(price))
 
 
 async def _is(scene: Scene, run: StrategyRun, status: str) -> bool:

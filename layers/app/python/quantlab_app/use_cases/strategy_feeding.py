@@ -40,8 +40,8 @@ FLUSH_NS: Final = SECOND_NS
 GRACE_NS: Final = 2 * SECOND_NS
 """So long after its time a bar closes, or a timer rings, where no quote has come to say so."""
 
+EARLIER_NS: Final = 60 * SECOND_NS
 WORD: Final = 8
-FRAME_WORDS: Final = 64_000
 FRAME_EVENTS: Final = 2_000
 STEP_WORDS: Final = 256_000
 PAGE: Final = 500
@@ -85,6 +85,8 @@ class LiveStrategy:
         self._lines: list[Line] = []
         self._refused = 0
         self._next_due_ns = 0
+        # Quotes that came after a gap, until the log has closed it; None where there is none.
+        self._held: list[Quote] | None = []
         self._woken = asyncio.Event()
         self._account_moved = True
         self._stop_asked = run.status == "stopping"
@@ -93,10 +95,19 @@ class LiveStrategy:
 
     def on_quote(self, quote: Quote) -> None:
         """Take a quote of one of the run's symbols, unless it has been taken before."""
-        if quote.suspended or quote.seq <= self._heard.get(quote.symbol, 0):
+        if self._held is not None:
+            self._held.append(quote)
+        elif quote.suspended or quote.seq <= self._heard.get(quote.symbol, 0):
             return
-        self._heard[quote.symbol] = quote.seq
-        self._waiting.append(_Event(self._quote_words(quote), quote.symbol, quote.seq))
+        else:
+            self._heard[quote.symbol] = quote.seq
+            self._waiting.append(_Event(self._quote_words(quote), quote.symbol, quote.seq))
+            self._woken.set()
+
+    def on_gap(self) -> None:
+        """Take note that quotes were missed: the log has them, and comes before what is next."""
+        if self._held is None:
+            self._held = []
         self._woken.set()
 
     def on_account(self) -> None:
@@ -156,7 +167,6 @@ class LiveStrategy:
         self.clock = await self._ports.quotes.feed_clock()
         if run.events:
             await self._replay()
-            await self._catch_up()
         else:
             await self._start()
         self._woken.set()
@@ -169,7 +179,7 @@ class LiveStrategy:
         ):
             for number, words in page:
                 step = number
-                for frame in _frames(words):
+                for frame in events.frames(words):
                     answer = await self._asked(frame, hashed=False)
                     self._desk.remember(answer.given)
         answer = await self._asked(b"", hashed=True)
@@ -179,13 +189,20 @@ class LiveStrategy:
             raise RunEnded(answer.trap, f"it was stopped by its limit {answer.trap}")
 
     async def _catch_up(self) -> None:
-        """Feed the ticks of while nobody looked; orders that come of old ones are not sent."""
+        """Take the ticks nobody told from the log; orders that come of old ones are not sent.
+
+        A tick is logged before it is published: what was held is in the log, or follows.
+        """
         missed: list[Quote] = []
-        for symbol, seq in self._fed_seqs.items():
-            while page := await self._ports.tick_log.page(symbol, 0, seq, TICKS):
+        for symbol in self._terms.symbols:
+            seq = self._heard.get(symbol, 0)
+            while page := await self._ports.tick_log.page(
+                symbol, self.run.began_ns - EARLIER_NS, seq, TICKS
+            ):
                 missed += page
-                seq = page[-1].seq  # noqa: PLW2901 - the next page begins there
-        for quote in sorted(missed, key=lambda one: (one.ts_ns, one.symbol, one.seq)):
+                seq = page[-1].seq
+        held, self._held = self._held or [], None
+        for quote in (*sorted(missed, key=lambda one: one.seq), *held):
             self.on_quote(quote)
 
     async def _start(self) -> None:
@@ -193,7 +210,7 @@ class LiveStrategy:
         known = await self._ports.quotes.latest(self._terms.symbols)
         await self._take_account()
         for symbol, quote in known.items():
-            self._heard[symbol] = max(quote.seq, self._heard.get(symbol, 0))
+            self._heard[symbol] = quote.seq
             words = [events.KNOWN, *self._quote_words(quote)[1:]]
             self._waiting.insert(0, _Event(words, symbol, quote.seq))
         self._waiting.append(_Event([events.START, max(self._feed_now(), self.run.began_ns)]))
@@ -209,6 +226,8 @@ class LiveStrategy:
 
     async def _turn(self) -> None:
         """Feed what has gathered; keep it at once where orders come of it, else once a second."""
+        if self._held is not None:
+            await self._catch_up()
         if self._account_moved:
             self._account_moved = False
             await self._take_account()
@@ -371,16 +390,3 @@ class LiveStrategy:
             self._ports.inbox, self._ports.ids, self._scope, event_type, payload,
             now_ns=self._ports.clock.now_ns(), key=f"{run.run_id}:{key}",
         )  # fmt: skip
-
-
-def _frames(words: bytes) -> Sequence[bytes]:
-    """Cut events into frames, each with whole events only."""
-    view = memoryview(words).cast("q")
-    frames, begin = [], 0
-    for start, end in events.split(view):
-        if end - begin > FRAME_WORDS:
-            frames.append(bytes(view[begin:start]))
-            begin = start
-    if begin < len(view):
-        frames.append(bytes(view[begin:]))
-    return frames

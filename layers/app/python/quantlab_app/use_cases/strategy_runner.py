@@ -131,8 +131,14 @@ class StrategyRunner:
     async def _follow_quotes(self) -> None:
         while True:
             try:
+                last_seq = 0
                 async for quote in self._ports.quotes.subscribe():
+                    # The feed numbers what it accepts without a gap; a suspended one comes again.
+                    missed = quote.seq > last_seq + 1
+                    last_seq = max(last_seq, quote.seq)
                     for live in self._runs.values():
+                        if missed:
+                            live.on_gap()
                         if quote.symbol in live.numbers:
                             live.on_quote(quote)
             except StoreUnavailable as fault:

@@ -28,6 +28,7 @@ ACCOUNT_HEAD: Final = 2
 ACCOUNT_FIXED: Final = 9
 POSITION_WORDS: Final = 3
 EVENT_WORDS_MAX: Final = 4096
+FRAME_WORDS: Final = 64_000
 
 
 class Held(NamedTuple):
@@ -111,3 +112,16 @@ def split(words: Sequence[int] | memoryview) -> Iterator[tuple[int, int]]:
 def as_bytes(words: Sequence[int]) -> bytes:
     """Return words as they are kept: little-endian, 8 bytes each."""
     return struct.pack(f"<{len(words)}q", *words)
+
+
+def frames(words: bytes) -> list[bytes]:
+    """Cut kept events into pieces of `FRAME_WORDS` at most, each with whole events only."""
+    view = memoryview(words).cast("q")
+    found, begin = [], 0
+    for start, end in split(view):
+        if end - begin > FRAME_WORDS:
+            found.append(bytes(view[begin:start]))
+            begin = start
+    if begin < len(view):
+        found.append(bytes(view[begin:]))
+    return found
