@@ -8,6 +8,7 @@ and the two changes of process in it. `batch` is many events at once, as a repla
 """
 
 import argparse
+import asyncio
 import gc
 import json
 import os
@@ -28,6 +29,9 @@ from quantlab.live.running import INTAKE_WORDS, LiveRun
 from quantlab.live.terms import LiveTerms
 from quantlab.market.catalog import parse_catalog
 from quantlab.qls.compiler import compile_source
+from quantlab.qls.limits import COST_PER_EVENT_MAX
+from quantlab_adapters.strategy_sandbox.child import ChildSandbox, SandboxSettings
+from quantlab_app.ports.live_strategies import Program
 from quantlab_edge import backtest
 
 OUT = ROOT / "bench" / "out"
@@ -117,6 +121,34 @@ def batch(run: LiveRun, rows: Any) -> dict[str, Any]:
     return {"events_per_s": round(len(rows) * 1e9 / took)}
 
 
+async def sandboxed(source: str, rows: Any) -> dict[str, Any]:
+    """Feed a child one event after the other; walls that this kernel lacks are left out."""
+    sandbox = ChildSandbox(
+        SandboxSettings(
+            command=(sys.executable, "-I", "-m", "quantlab_server.sandbox.live_child"),
+            native=FOLDER,
+            may_lack=("landlock", "seccomp"),
+        )
+    )
+    wanted = Program(
+        source=source, inputs={}, terms=terms().document(), began_ns=BEGAN_NS,
+        fuel_per_event=COST_PER_EVENT_MAX, memory_bytes=1 << 30,
+    )  # fmt: skip
+    program = await sandbox.open(wanted)
+    took, orders = np.zeros(len(rows), np.int64), 0
+    try:
+        await program.feed(bytes(seen(0, 0)), hashed=False)
+        for number, row in enumerate(rows):
+            words = row.tobytes()
+            start = time.perf_counter_ns()
+            answer = await program.feed(words, hashed=False)
+            took[number] = time.perf_counter_ns() - start
+            orders = answer.orders
+    finally:
+        await program.close()
+    return {**spread(took), "orders": orders}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.runner", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
@@ -141,6 +173,8 @@ def main() -> int:
         again = LiveRun(program, terms(), engine, BEGAN_NS)
         again.feed([events.START, BEGAN_NS])
         cases[f"batch, {name}"] = batch(again, rows[: min(len(rows), 200_000)])
+    few = rows[: min(len(rows), 20_000)]
+    cases["sandboxed, bars"] = asyncio.run(sandboxed(BARS, few))
     report = {
         "machine": machine(),
         "versions": {"python": platform.python_version(), "llvmlite": version("llvmlite")},
