@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-qls bench-sweep bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-qls bench-runner bench-sweep bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench-detection: .venv/.dev ## Measure from the tick that breaks a floor to the 
 
 bench-qls: .venv/.dev ## Measure compiling a strategy, and one live event of it
 	$(BIN)/python -m bench.qls
+
+bench-runner: .venv/.dev ## Measure one live event of a strategy through the runner
+	$(BIN)/python -m bench.runner
 
 bench-backtest: .venv/.dev ## Measure backtests against the bare loop of this machine
 	$(BIN)/python -m bench.backtest

@@ -106,6 +106,10 @@ def bodies_of(mine: Objects, other: Objects) -> dict[tuple[str, str], Document]:
             "symbols": ["EURUSD"],
             "from": "2020-01-01T00:00:00Z",
         },
+        ("post", tenant + "/accounts/{accountId}/strategy-runs"): {
+            "strategyId": theirs["strategyId"],
+            "symbol": "EURUSD",
+        },
         ("post", tenant + "/webhook-endpoints"): {"url": "https://hooks.invalid/probe"},
         ("patch", tenant + "/webhook-endpoints/{endpointId}"): {"status": "disabled"},
         ("post", tenant + "/webhook-endpoints/{endpointId}/replay"): {
@@ -267,6 +271,7 @@ def objects_of(made: Platform, tenant_id: str) -> Objects:
         parameters["endpointId"] = endpoint["endpoint"]["endpointId"]
         parameters["strategyId"] = _strategy(made, tenant)
         parameters["backtestId"] = _backtest(made, tenant, parameters["strategyId"])
+        parameters["runId"] = _run(made, tenant, parameters)
         parameters["apiKeyId"] = str(key["api_key_id"])
         markers = set(_identifiers(connection, tenant_id))
     markers |= {tenant_id, tenant["apiKey"], *(user["email"] for user in tenant["users"])}
@@ -296,6 +301,20 @@ def _backtest(made: Platform, tenant: Document, strategy_id: str) -> str:
     ends = lambda: httpx.get(f"{base}/{backtest_id}", headers=headers).json()["status"] == "done"  # noqa: E731
     assert eventually(ends, BACKTEST_S), "the backtest has no results"
     return backtest_id
+
+
+def _run(made: Platform, tenant: Document, parameters: Mapping[str, str]) -> str:
+    """Start the strategy on the account as the firm, and kill it: what is shown stays."""
+    runs = (
+        f"{made.url}/tenants/{tenant['tenantId']}/accounts/{parameters['accountId']}/strategy-runs"
+    )
+    headers = {"X-Api-Key": tenant["apiKey"]}
+    wanted = {"strategyId": parameters["strategyId"], "symbol": "EURUSD"}
+    answer = httpx.post(runs, json=wanted, headers=headers)
+    assert answer.status_code == 201, answer.text
+    run_id = str(answer.json()["runId"])
+    assert httpx.post(f"{runs}/{run_id}/kill", headers=headers).status_code == 200
+    return run_id
 
 
 def _lives(connection: Any, tenant_id: str) -> dict[str, str]:

@@ -95,13 +95,21 @@ class World:
         keeps_hours: bool = False,
     ) -> Quote:
         """Publish a quote as the feed does, on a feed clock that runs with the wall clock."""
+        quote = self.made(symbol, bid, ask, age_s=age_s, sizes=sizes)
+        await self.publish(quote, keeps_hours=keeps_hours)
+        return quote
+
+    def made(
+        self, symbol: str, bid: str, ask: str, *, age_s: float = 0, sizes: tuple[int, int] = (0, 0)
+    ) -> Quote:
+        """Number a quote as the feed does, and tell nobody."""
         tick = self.ports.catalog.instruments[symbol].tick
         bid_ticks, ask_ticks = to_units(Decimal(bid), tick), to_units(Decimal(ask), tick)
         assert bid_ticks is not None
         assert ask_ticks is not None
         self.seq += 1
         now_ns = self.ports.clock.now_ns()
-        quote = Quote(
+        return Quote(
             symbol,
             bid_ticks,
             ask_ticks,
@@ -110,10 +118,13 @@ class World:
             bid_size_steps=sizes[0],
             ask_size_steps=sizes[1],
         )
+
+    async def publish(self, quote: Quote, *, keeps_hours: bool = False) -> None:
+        """Make a quote public."""
+        now_ns = self.ports.clock.now_ns()
         await self.ports.quote_sink.publish(
             FeedBatch(FeedClock(now_ns, now_ns, PPM, keeps_hours), accepted=(quote,))
         )
-        return quote
 
     async def suspend(self, symbol: str) -> None:
         """Publish that the feed has refused a quote of the symbol."""

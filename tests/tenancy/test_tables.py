@@ -48,6 +48,7 @@ CHANGING = {
     "refresh_token": "used once, deleted when old",
     "rule_checkpoint": "findings of the newest checkpoints only",
     "session": "revoked, deleted when old",
+    "strategy_run": "status, holder, counts; its journal only grows",
     "strategy": "name, latest version, archived; its versions only grow",
     "tenant": "event_seq, version, status",
     "webhook_delivery": "status, schedule, deleted when old",
@@ -222,6 +223,7 @@ def test_a_tenant_reads_its_own_rows_and_no_others(catalogue: Catalogue) -> None
         "webhook_endpoint", "webhook_delivery", "webhook_attempt", "decided_command",
         "rule_checkpoint", "news_calendar", "news_release", "bad_tick_difference",
         "strategy", "strategy_version", "backtest",
+        "strategy_run", "strategy_run_step", "strategy_run_line",
     }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ class SignalOut(ApiModel):
     """A delivery. A refused one has no account; result says what was done, or why it was not."""
 
     signal_id: str
-    source: Literal["bot", "user", "watch", "schedule", "operator"]
+    source: Literal["bot", "user", "watch", "schedule", "operator", "strategy"]
     bot_id: str | None
     account_id: str | None
     status: Status

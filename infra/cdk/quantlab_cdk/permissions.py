@@ -116,6 +116,8 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "signal_limits": IN_STORES,
     "stamps": IN_STORES,
     "strategies": IN_STORES,
+    "strategy_runs": IN_STORES,
+    "strategy_sandbox": NOTHING,
     "subscriptions": IN_STORES,
     "tenant_configs": IN_STORES,
     "tenants": IN_STORES,

@@ -19,13 +19,29 @@ EXPECTED = {
     "platform_admin": {str(permission) for permission in Permission},
     "tenant_admin": {str(permission) for permission in Permission} - {"tenants_manage"},
     "risk_manager": READS
+    | {"strategy_runs_read"}
     | {"accounts_manage", "audit_read", "bots_read", "users_read", "config_read"}
-    | {"webhooks_read", "strategies_read", "backtests_read"}
+    | {
+        "webhooks_read",
+        "strategies_read",
+        "backtests_read",
+        "strategy_runs_stop",
+        "strategy_runs_kill_all",
+    }
     | {"payouts_request", "approvals_read", "approvals_decide"},
     "trader": READS
     | {"orders_place", "audit_read", "bots_read", "bots_manage", "payouts_request"}
-    | {"strategies_read", "strategies_write", "backtests_read", "backtests_run"},
-    "viewer": READS | {"audit_read", "bots_read", "config_read", "approvals_read"},
+    | {
+        "strategies_read",
+        "strategies_write",
+        "backtests_read",
+        "backtests_run",
+        "strategy_runs_read",
+        "strategy_runs_start",
+        "strategy_runs_stop",
+    },
+    "viewer": READS
+    | {"strategy_runs_read", "audit_read", "bots_read", "config_read", "approvals_read"},
     "bot": READS | {"orders_place"},
 }
 

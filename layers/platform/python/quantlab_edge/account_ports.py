@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quantlab_app.ports.bad_ticks import BadTickRanges
     from quantlab_app.ports.halts import Halts
     from quantlab_app.ports.links import AccountLinks
+    from quantlab_app.ports.live_strategies import StrategyRuns
     from quantlab_app.ports.news import NewsCalendars
     from quantlab_app.ports.recordings import Recordings
     from quantlab_app.ports.strategies import Strategies
@@ -114,3 +115,9 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.backtests import PostgresBacktests
 
         return PostgresBacktests(await self.database())
+
+    @part
+    async def strategy_runs(self) -> StrategyRuns:
+        from quantlab_adapters.postgres.strategy_runs import PostgresStrategyRuns
+
+        return PostgresStrategyRuns(await self.database())

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import hashlib
 import sys
+import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from quantlab_adapters.postgres.database import Database
     from quantlab_app.ports.backtests import BacktestRunner
     from quantlab_app.ports.judging import Checkpoints, QuickenWatch
+    from quantlab_app.ports.live_strategies import StrategySandbox
 
 SCALARS: Final = (arith, ledger_scalars, rules_scalars)
 
@@ -113,6 +115,18 @@ class NativePorts(Composition):
                 configs=self.catalogue_file().parent,
                 native=self.native_folder() or spool / "native",
                 spool=spool,
+                may_lack=tuple(self.settings.sandbox_may_lack.split()),
+            )
+        )
+
+    async def strategy_sandbox(self) -> StrategySandbox:
+        """Run live strategies in children, whose code is the server's: started by its name."""
+        from quantlab_adapters.strategy_sandbox.child import ChildSandbox, SandboxSettings
+
+        return ChildSandbox(
+            SandboxSettings(
+                command=(sys.executable, "-I", "-m", "quantlab_server.sandbox.live_child"),
+                native=self.native_folder() or Path(tempfile.gettempdir()) / "quantlab-native",
                 may_lack=tuple(self.settings.sandbox_may_lack.split()),
             )
         )

@@ -55,6 +55,7 @@ detection_seconds = Histogram(
 )  # fmt: skip
 watched_accounts = Gauge("quantlab_watched_accounts", "Accounts under watch.", registry=REGISTRY)
 watched_positions = Gauge("quantlab_watched_positions", "Positions under watch.", registry=REGISTRY)
+strategy_runs = Gauge("quantlab_strategy_runs", "Live strategies under way.", registry=REGISTRY)
 webhook_attempts = Counter(
     "quantlab_webhook_attempts", "Attempts to deliver outbound webhooks.", registry=REGISTRY
 )

@@ -101,6 +101,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "too_many_backtests": (409, "As many backtests wait or run as may"),
     "backtest_not_done": (409, "The backtest has no results"),
     "backtest_ended": (409, "The backtest has ended"),
+    "too_many_runs": (409, "The account has as many live strategies as may be"),
     "too_many_strategies": (409, "The owner has as many strategies as may be"),
     "too_many_versions": (409, "The strategy has as many versions as may be"),
     "body_conflict": (409, "The same id was sent before with another body"),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from quantlab_app.ports.inbox import Inbox
     from quantlab_app.ports.judging import Checkpoints, QuickenWatch
     from quantlab_app.ports.links import AccountLinks
+    from quantlab_app.ports.live_strategies import StrategyRuns, StrategySandbox
     from quantlab_app.ports.mail import Mail
     from quantlab_app.ports.market import (
         Bars,
@@ -82,6 +83,8 @@ class Ports:
     backtests: Backtests
     backtest_runner: BacktestRunner
     result_files: ResultFiles
+    strategy_runs: StrategyRuns
+    strategy_sandbox: StrategySandbox
     bots: Bots
     known_bots: KnownBots
     webhook_endpoints: WebhookEndpoints

@@ -10,7 +10,7 @@ from quantlab_app.ports.container import Ports
 DAY_NS: Final = 86_400 * SECOND_NS
 PAGE: Final = 500
 # Keys of signals and orders must hold against repetitions for seven days; our own need not.
-INBOX_DAYS: Final = {("bot", "user", "operator"): 7, ("watch", "schedule"): 1}
+INBOX_DAYS: Final = {("bot", "user", "operator", "strategy"): 7, ("watch", "schedule"): 1}
 ATTEMPT_DAYS: Final = 30
 WEBHOOK_DAYS: Final = 30
 TICK_DAYS: Final = 30

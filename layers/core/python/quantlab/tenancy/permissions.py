@@ -38,6 +38,10 @@ class Permission(StrEnum):
     STRATEGIES_WRITE = "strategies_write"
     BACKTESTS_READ = "backtests_read"
     BACKTESTS_RUN = "backtests_run"
+    STRATEGY_RUNS_READ = "strategy_runs_read"
+    STRATEGY_RUNS_START = "strategy_runs_start"
+    STRATEGY_RUNS_STOP = "strategy_runs_stop"
+    STRATEGY_RUNS_KILL_ALL = "strategy_runs_kill_all"
     BOTS_READ = "bots_read"
     BOTS_MANAGE = "bots_manage"
     WEBHOOKS_READ = "webhooks_read"
@@ -79,6 +83,10 @@ _TABLE = {
     Permission.STRATEGIES_WRITE: "  x       x      .      o       .     . ",
     Permission.BACKTESTS_READ:  "   x       x      x      o       .     . ",
     Permission.BACKTESTS_RUN:   "   x       x      .      o       .     . ",
+    Permission.STRATEGY_RUNS_READ: "x       x      x      o       x     . ",
+    Permission.STRATEGY_RUNS_START: "x      x      .      o       .     . ",
+    Permission.STRATEGY_RUNS_STOP: "x       x      x      o       .     . ",
+    Permission.STRATEGY_RUNS_KILL_ALL: "x   x      x      .       .     . ",
     Permission.BOTS_READ:       "   x       x      x      o       x     . ",
     Permission.BOTS_MANAGE:     "   x       x      .      o       .     . ",
     Permission.WEBHOOKS_READ:   "   x       x      x      .       .     . ",

@@ -1,7 +1,7 @@
 """The inbox in PostgreSQL: accepting commits in groups, reading in pages."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -25,10 +25,10 @@ from quantlab_app.ports.inbox import Accepted, Delivery, NewCommand
 
 GROUP_MAX = 200
 
-_ACCEPT = """
+ACCEPT = """
 select accept_commands($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)::text as signal_id
 """
-_SHAPE = (
+COMMAND_SHAPE = (
     texts,
     uuids, texts, texts, byteas, byteas, uuids, texts, jsons, int8s, texts, texts,
 )  # fmt: skip
@@ -148,7 +148,7 @@ class PostgresInbox:
 
     async def _insert(self, group: list[_Waiting]) -> set[str]:
         """Insert a group in one transaction, each tenant's rows under that tenant."""
-        arrays = columns(_SHAPE, _rows(group))
+        arrays = columns(COMMAND_SHAPE, command_rows((tenant, one) for tenant, one, _ in group))
         with translated():
             if self._connection is not None:
                 try:
@@ -163,7 +163,7 @@ class PostgresInbox:
     async def _accept(self, connection: Connection, arrays: list[Column]) -> set[str]:
         try:
             cursor = AsyncRawCursor(connection)
-            await cursor.execute(_ACCEPT, arrays)
+            await cursor.execute(ACCEPT, arrays)
             return {row["signal_id"] for row in await cursor.fetchall()}
         except BaseException:
             self._connection = None
@@ -278,7 +278,8 @@ class PostgresInbox:
             return 0 if row is None else int(row["gone"])
 
 
-def _rows(group: list[_Waiting]) -> list[tuple[Any, ...]]:
+def command_rows(commands: Iterable[tuple[str, NewCommand]]) -> list[tuple[Any, ...]]:
+    """Return the rows of `ACCEPT` for commands of tenants."""
     return [
         (
             tenant_id,
@@ -294,7 +295,7 @@ def _rows(group: list[_Waiting]) -> list[tuple[Any, ...]]:
             command.outcome,
             command.reason,
         )
-        for tenant_id, command, _ in group
+        for tenant_id, command in commands
     ]
 
 

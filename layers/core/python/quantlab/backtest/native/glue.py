@@ -56,8 +56,14 @@ def reciprocal(den: float) -> tuple[float, float] | None:
 class Glue:
     """Writes the two functions the loop calls, for a program over an account's block."""
 
-    def __init__(self, program: Program, account: BacktestAccount, m: Any) -> None:
-        self.program, self.account = program, account
+    def __init__(
+        self,
+        program: Program,
+        account: BacktestAccount,
+        m: Any,
+        fuel: int = limits.COST_PER_EVENT_MAX,
+    ) -> None:
+        self.program, self.account, self.fuel = program, account, fuel
         self.block = m
         self.symbols = symbol_map(account, program)
         self.timers = {id(one): k for k, one in enumerate(timer_handlers(program))}
@@ -120,7 +126,7 @@ class Glue:
             self.lines.append(f"run{k}:")
         for _, number in handler.reads:
             self._read(number, handler)
-        self._line(f"store i64 {limits.COST_PER_EVENT_MAX}, ptr {self._out(abi.FUEL)}")
+        self._line(f"store i64 {self.fuel}, ptr {self._out(abi.FUEL)}")
         self._line(f"%done{k} = call i64 @h{k}(ptr %state, ptr %reads, ptr %out)")
         self._line(f"%bad{k} = icmp slt i64 %done{k}, 0")
         self._line(f"br i1 %bad{k}, label %trap{k}, label %next{k}, !prof !0")

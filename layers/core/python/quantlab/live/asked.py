@@ -1,0 +1,39 @@
+"""What a program asks of its account that nobody answers live: it is refused before it runs."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from quantlab.live.terms import NotLive
+from quantlab.qls import ir
+from quantlab.qls.ir import Ins, Program
+
+_EQUITY: Final = {"equity", "day_profit"}
+
+
+def refuse_unknown(program: Program) -> None:
+    """Raise NotLive for what a program asks and nobody answers: it would trade on a guess."""
+    for read in program.reads:
+        if (read.scope, read.field) == ("account", "free_margin"):
+            raise NotLive("expected a strategy without free_margin, which is not told live yet")
+    for handler in program.handlers:
+        for ins in _instructions(handler.body):
+            if ins.op == "order" and ir.SIZE_UNITS[ins.imm.size_unit] == "equity_percent":
+                raise NotLive("expected sizes in lots or risk: equity_percent is not sent live yet")
+
+
+def sees_equity(program: Program) -> bool:
+    """Say whether a program reads what every position of its account moves."""
+    return any(
+        read.scope == "rule" or (read.scope == "account" and read.field in _EQUITY)
+        for read in program.reads
+    )
+
+
+def _instructions(block: tuple[Ins, ...]) -> Iterator[Ins]:
+    for ins in block:
+        yield ins
+        if ins.op == "if":
+            yield from _instructions(ins.imm[0])
+            yield from _instructions(ins.imm[1])
+        elif ins.op == "loop":
+            yield from _instructions(ins.imm.body)

@@ -1,0 +1,116 @@
+"""The block of words a live run stands on: that of a backtest, with the simulation asleep.
+
+Quotes, bars, timers, time zone, money and positions stand where `backtest.layout` says, so that the
+same compiled code reads them. What only a simulation does is never due: no day rolls, no order
+works, no level is reached. All of it comes in as events instead.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.account import BacktestAccount, free_profile
+from quantlab.backtest.block import DAY_NS, new_block
+from quantlab.backtest.span import Span
+from quantlab.live.asked import refuse_unknown
+from quantlab.live.events import AccountSeen, Held
+from quantlab.live.terms import LiveTerms
+from quantlab.market.fill_model import top_of_book
+from quantlab.qls.ir import Program
+from quantlab.rules.scalars import BASIS_EQUITY
+
+LIVE_DAYS_MAX: Final = 400
+"""Daily timers and changes of the time zone are laid out for so long; then a run ends."""
+
+_ASLEEP: Final = (at.DAY_RESET, at.EXPIRY, at.GATE_NEXT, at.SAMPLE_NEXT)
+
+
+def live_account(terms: LiveTerms) -> BacktestAccount:
+    """Return the account as the code between loop and strategy asks for it."""
+    return BacktestAccount(
+        currency=terms.currency,
+        currency_digits=terms.currency_digits,
+        initial_minor=terms.initial_minor,
+        profile=free_profile(terms.currency_digits, terms.initial_minor),
+        instruments=terms.instruments,
+        models={one: top_of_book() for one in terms.symbols},
+        conversions=terms.conversions,
+    )
+
+
+def put_on(program: Program, symbol: str) -> Program:
+    """Return a program whose own symbol has a name."""
+    return replace(program, symbols=(symbol, *program.symbols[1:]))
+
+
+def live_block(program: Program, account: BacktestAccount, terms: LiveTerms, began_ns: int) -> Any:
+    """Return the block of a run that begins at an instant, an array of int64 words.
+
+    Raises NotRun for a symbol the terms do not have, NotLive for a value nobody gives live.
+    """
+    refuse_unknown(program)
+    m = new_block(account, program, Span(began_ns, last_ns(began_ns)))
+    rows = np.zeros(len(terms.floors) * at.RULE_WORDS, np.int64)
+    for j, rule in enumerate(terms.floors):
+        r = j * at.RULE_WORDS
+        rows[r : r + len(rule.row)] = rule.row
+        rows[r + at.RULE_SPARES_COSTS] = rule.spares_costs
+    m[at.RULES_AT], m[at.RULES] = len(m), len(terms.floors)
+    m[at.BASIS] = terms.basis
+    for word in _ASLEEP:
+        m[word] = at.NEVER_HIGH
+    return np.concatenate((m, rows))
+
+
+def last_ns(began_ns: int) -> int:
+    """Return how long a run may last."""
+    return began_ns + LIVE_DAYS_MAX * DAY_NS
+
+
+def know_quote(m: Any, quote: Sequence[int]) -> None:
+    """Write the quote of a symbol that the run has not been told of by an event."""
+    w = m[at.SYMBOLS_AT] + quote[at.Q_SYMBOL] * at.SYMBOL_WORDS
+    m[w + at.TS], m[w + at.BID], m[w + at.ASK] = quote[: at.Q_BID_SIZE]
+    m[w + at.BID_SIZE], m[w + at.ASK_SIZE] = quote[at.Q_BID_SIZE : at.Q_SYMBOL]
+
+
+def take_account(m: Any, terms: LiveTerms, seen: AccountSeen) -> None:
+    """Write what the account has become."""
+    m[at.BALANCE], m[at.CARRY], m[at.MARK] = seen.balance, seen.carry_micro, seen.high_water
+    m[at.START_BALANCE], m[at.START_EQUITY] = seen.day_start_balance, seen.day_start_equity
+    m[at.REALISED], m[at.DAY_COSTS] = seen.day_realised, seen.day_costs
+    m[at.WORKING] = seen.working_orders
+    for s in range(len(terms.instruments)):
+        w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
+        m[w + at.SIZE] = m[w + at.COST] = 0
+    for held in seen.positions:
+        _hold(m, held)
+    m[at.HELD] = len({held.symbol for held in seen.positions})
+    # A mark that follows the equity is moved by every quote; `joining` does it.
+    follows = terms.basis == BASIS_EQUITY and seen.positions
+    m[at.FORCE] = at.UNSURE if follows else 0
+    for j, rule in enumerate(terms.floors):
+        if seen.payouts and rule.payout_floor_minor is not None:
+            m[m[at.RULES_AT] + j * at.RULE_WORDS + at.RULE_LEAST] = rule.payout_floor_minor
+
+
+def _hold(m: Any, held: Held) -> None:
+    """Add a position to what its symbol holds: the legs of a hedging account are one here."""
+    w = m[at.SYMBOLS_AT] + held.symbol * at.SYMBOL_WORDS
+    m[w + at.SIZE] += held.size_steps
+    m[w + at.COST] += held.cost
+
+
+def shown_words(m: Any) -> tuple[slice, ...]:
+    """Return the words whose every bit a replay must give again."""
+    streams = m[at.STREAMS_AT] + m[at.STREAMS] * at.STREAM_WORDS
+    timers = m[at.TIMERS_AT] + m[at.TIMERS] * at.TIMER_WORDS
+    return (
+        slice(0, at.ACCOUNT_WORDS),
+        slice(m[at.SYMBOLS_AT], m[at.SYMBOLS_AT] + m[at.SYMBOLS] * at.SYMBOL_WORDS),
+        slice(m[at.STREAMS_AT], streams),
+        slice(m[at.TIMERS_AT], timers),
+    )

@@ -1,0 +1,1 @@
+"""Live strategies in child processes behind the walls of the sandbox."""

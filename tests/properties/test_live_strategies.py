@@ -1,0 +1,203 @@
+"""A live run does what the interpreter and a backtest do, bit for bit, event by event.
+
+QUANTLAB_QLS_PROGRAMS sets how many generated programs are driven.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.backtest_runs import account, program
+from tests.support.live_runs import (
+    BEGAN_NS,
+    PROFILE,
+    OracleRun,
+    exact_given,
+    history,
+    same_state,
+    terms,
+)
+from tests.support.market_data import ticks_file
+from tests.support.qls_bars import compiled
+from tests.support.qls_programs import program_source
+
+from quantlab.backtest import layout as at
+from quantlab.backtest.running import Run
+from quantlab.live import events
+from quantlab.live.events import AccountSeen, FillSeen, Held, quote_words
+from quantlab.live.running import LiveRun
+from quantlab.qls.native import abi
+from quantlab.qls.native.machine import QUICK, TUNED
+from quantlab_edge import backtest
+
+PROGRAMS = int(os.environ.get("QUANTLAB_QLS_PROGRAMS", "300"))
+PARTS = 10
+EVENTS = 60
+BOTH = ("EURUSD", "GBPUSD")
+EURUSD = "eurusd_oanda_20140501_20140509_quotes.csv.gz"
+XAUUSD = "xauusd_oanda_20140501_20140502_quotes.csv.gz"
+TIMED = """strategy "Timed" (timezone="Europe/Berlin")
+
+var rung = 0
+
+on timer(7m)
+    rung += 1
+    log("{} at {}", rung, time)
+
+on timer("16:55")
+    flatten()
+    alert("flat at {}", utc_offset)
+
+on bar("GBPUSD", 1m)
+    plot("range", high - low)
+    if close > open and position("GBPUSD") <= 0
+        buy(0.1, symbol="GBPUSD", sl=low, tp=high + 20 * tick_size("GBPUSD"))
+
+on bar(5m)
+    marker("mean", sma(close, 3))
+
+on fill
+    log("{} {} {} {}", fill_order, fill_side, fill_size, fill_profit)
+    plot("left", fill_remaining)
+
+on stop
+    log("profit {} of {}", position_profit, equity)
+"""
+
+
+@pytest.fixture(scope="module")
+def engine() -> backtest.EngineFiles:
+    return backtest.engine(Path(os.environ["QUANTLAB_NATIVE_FOLDER"]), print)
+
+
+class _Kept:
+    """Code of one program, for the second of two runs."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[str, bytes] = ("", b"")
+
+    def get(self, key: str) -> bytes | None:
+        return self._kept[1] if self._kept[0] == key else None
+
+    def put(self, key: str, code: bytes) -> None:
+        self._kept = (key, code)
+
+
+KEPT = _Kept()
+
+
+def agree(source: Any, seed: int, engine: Any, count: int = EVENTS, on: str = "EURUSD") -> str:
+    """Feed the oracle, a run one event at a time and another all at once."""
+    made = terms(on, *(one for one in BOTH if one != on))
+    oracle = OracleRun(source, made)
+    tier = QUICK if seed % 4 else TUNED
+    single, batch = (
+        LiveRun(source, made, engine, BEGAN_NS, tier=tier, objects=KEPT) for _ in range(2)
+    )
+    told: list[Any] = []
+    whole: list[int] = []
+    for words in history(seed, count, BOTH):
+        oracle.feed(words)
+        if single.feed(words):
+            told += single.taken()
+        whole += words
+    batch.feed(whole)
+    assert exact_given(told) == exact_given(oracle.given)
+    assert exact_given(batch.taken()) == exact_given(oracle.given)
+    same_state(oracle, single)
+    assert single.digest() == batch.digest()
+    return single.trapped
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_generated_strategies_agree_live(part: int, engine: backtest.EngineFiles) -> None:
+    for seed in range(part, PROGRAMS, PARTS):
+        agree(compiled(program_source(seed)), seed, engine)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_timers_bars_and_fills_agree_live(seed: int, engine: backtest.EngineFiles) -> None:
+    assert agree(compiled(TIMED), seed, engine, 400, BOTH[seed % 2]) == ""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_generated_strategies_agree_with_the_backtest(
+    part: int, engine: backtest.EngineFiles
+) -> None:
+    """A backtest in which nothing may be traded and a live run that nothing is told of are one."""
+    owner = replace(account(PROFILE, *BOTH), offered=frozenset(("XAUUSD",)))
+    made = terms(*BOTH)
+    for seed in range(part, max(PROGRAMS // 6, PARTS), PARTS):
+        source = compiled(program_source(seed))
+        rows = [one[1:] for one in history(seed, EVENTS, BOTH) if one[0] == events.QUOTE]
+        rows.sort(key=lambda row: row[0])
+        batch = Run(source, owner, np.array(rows, np.int64), engine)
+        live = LiveRun(source, made, engine, rows[0][0], tier=QUICK)
+        live.feed(AccountSeen(*_money(batch), 0, 0).words())
+        live.feed([events.START, rows[0][0]])
+        batch.take(0)
+        for number, row in enumerate(rows, 1):
+            live.feed([events.QUOTE, *row])
+            batch.take(number)
+            if seed % 3 == 0 or number == len(rows):
+                assert live.image() == batch.state.image()
+                assert live.orders_placed == batch.out[abi.PLACED]
+        batch.finish()
+        live.feed([events.STOP, 0])
+        assert live.image() == batch.state.image()
+        assert live.trapped == abi.TRAPS[batch.block[at.TRAP]]
+
+
+def _money(batch: Run) -> tuple[int, ...]:
+    words = (at.BALANCE, at.CARRY, at.MARK, at.START_BALANCE, at.START_EQUITY, at.REALISED,
+             at.DAY_COSTS)  # fmt: skip
+    return tuple(int(batch.block[word]) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("file", "symbol", "count"), [(EURUSD, "EURUSD", 20_000), (XAUUSD, "XAUUSD", 20_000)]
+)
+def test_a_strategy_that_trades_agrees_with_its_backtest_over_real_ticks(
+    file: str, symbol: str, count: int, engine: backtest.EngineFiles, tmp_path: Path
+) -> None:
+    """What the backtest filled is told as a live account tells it; all that follows is the same."""
+    source, owner = program("sma_cross"), account(None, symbol)
+    instruments = {one.symbol: one for one in owner.instruments}
+    records = backtest.quotes({symbol: backtest.Source(ticks_file(file))}, instruments, tmp_path)
+    quotes = np.array(records.words[:count], np.int64)
+    batch = Run(source, owner, quotes, engine)
+    live = LiveRun(source, terms(symbol), engine, int(quotes[0, at.Q_NS]))
+    live.feed(_seen(batch))
+    live.feed([events.START, int(quotes[0, at.Q_NS])])
+    ordered, told = 0, 0
+    for number, row in enumerate(quotes.tolist(), 1):
+        gave = live.feed(quote_words(*row))
+        ordered += sum(len(one.effects.orders) for one in live.taken())
+        batch.take(number)
+        if gave:
+            live.feed(_seen(batch))
+            for fill in batch.fills(told).tolist():
+                told += 1
+                live.feed(_fill(fill).words())
+        assert live.orders_placed == batch.out[abi.PLACED]
+    assert ordered == live.orders_placed > 300
+    assert told > 300
+    assert live.image() == batch.state.image()
+
+
+def _seen(batch: Run) -> list[int]:
+    w = batch.block[at.SYMBOLS_AT]
+    size, cost = int(batch.block[w + at.SIZE]), int(batch.block[w + at.COST])
+    held = (Held(0, size, cost),) if size else ()
+    working = int(batch.block[at.WORKING])
+    return AccountSeen(*_money(batch), 0, working, held).words()
+
+
+def _fill(row: list[int]) -> FillSeen:
+    return FillSeen(
+        row[at.F_OWNER], row[at.F_SIDE], row[at.F_STEPS], row[at.F_TICKS],
+        row[at.F_PROFIT] - row[at.F_FEE], row[at.F_LEFT], row[at.F_SYMBOL],
+    )  # fmt: skip
