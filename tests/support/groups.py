@@ -10,11 +10,11 @@ LONGEST = (
     "e2e on aws-local",
     "tenancy",
     "e2e/test_kills.py",
+    "compiled backtests",
     "e2e on self-hosted",
     "stack/test_replay.py",
     "stack/test_supervisor_cli.py",
     "stack/test_supervisor.py",
-    "compiled backtests",
 )
 ENDS_THE_CLOUD = "test_aws_local"
 

@@ -81,14 +81,16 @@ def _same(value: Any) -> Any:
         return value
 
 
-def test_orders_that_cancel_each_other_are_one_command() -> None:
+@pytest.mark.parametrize("kind", ["oco", "ouo"])
+def test_orders_that_cancel_or_reduce_each_other_are_one_command(kind: str) -> None:
     found = commands(
-        'buy(1, stop=a + 0.001, oco="out")', 'sell(2, stop=b - 0.001, oco="out", tp=b - 0.01)',
+        f'buy(1, stop=a + 0.001, {kind}="out")',
+        f'sell(2, stop=b - 0.001, {kind}="out", tp=b - 0.01)',
         "buy(0.5)",
-    )  # fmt: skip
+    )
     assert [one.numbers for one in found] == [(1, 2), (3,)]
     links = payload(found[0])["links"]
-    assert (links["type"], len(links["orders"])) == ("oco", 1)
+    assert (links["type"], len(links["orders"])) == (kind, 1)
     assert links["orders"][0]["clientId"] == f"{RUN}:2"
 
 

@@ -100,9 +100,14 @@ def test_terms_survive_being_kept() -> None:
 
 def test_what_nobody_tells_live_is_refused() -> None:
     terms = terms_of(account(), PROFILES[0], catalog(), ["EURUSD"])
-    program = _program('on tick\n    plot("room", free_margin)\n')
-    with pytest.raises(NotLive, match="free_margin"):
-        live_block(put_on(program, "EURUSD"), live_account(terms), terms, BEGAN_NS)
+    for named, body in (
+        ("free_margin", 'plot("room", free_margin)'),
+        ("equity_percent", "buy(equity_percent=1.0)"),
+        ("modify", "if bid > 0\n        modify(buy(1, limit=bid), limit=ask)"),
+    ):
+        program = _program(f"on tick\n    {body}\n")
+        with pytest.raises(NotLive, match=named):
+            live_block(put_on(program, "EURUSD"), live_account(terms), terms, BEGAN_NS)
     with pytest.raises(NotLive, match="NOSUCH"):
         terms_of(account(), PROFILES[0], catalog(), ["NOSUCH"])
 

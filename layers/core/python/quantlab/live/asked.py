@@ -7,6 +7,7 @@ from quantlab.live.terms import NotLive
 from quantlab.qls import ir
 from quantlab.qls.ir import Ins, Program
 
+_MODIFY: Final = ir.ORDER_VERBS.index("modify")
 _EQUITY: Final = {"equity", "day_profit"}
 
 
@@ -17,8 +18,15 @@ def refuse_unknown(program: Program) -> None:
             raise NotLive("expected a strategy without free_margin, which is not told live yet")
     for handler in program.handlers:
         for ins in _instructions(handler.body):
-            if ins.op == "order" and ir.SIZE_UNITS[ins.imm.size_unit] == "equity_percent":
-                raise NotLive("expected sizes in lots or risk: equity_percent is not sent live yet")
+            if ins.op == "order":
+                _refuse_unsent(ins.imm)
+
+
+def _refuse_unsent(spec: ir.OrderSpec) -> None:
+    if ir.SIZE_UNITS[spec.size_unit] == "equity_percent":
+        raise NotLive("expected sizes in lots or risk: equity_percent is not sent live yet")
+    if spec.verb == _MODIFY:
+        raise NotLive("expected a strategy without modify: changes of orders are not sent live yet")
 
 
 def sees_equity(program: Program) -> bool:

@@ -92,7 +92,8 @@ class _Event:
         if members or children:
             legs = [self._leg(one, instrument, child=one in children)
                     for one in (*members, *children)]  # fmt: skip
-            fields["links"] = {"type": "oco" if members else "oto", "orders": legs}
+            group = "ouo" if order.spec.flags & ir.OUO_GROUP else "oco"
+            fields["links"] = {"type": group if members else "oto", "orders": legs}
         return Intent(numbers, fields)
 
     def _other(self, order: Order) -> Intent | NotSent:
