@@ -17,9 +17,11 @@ from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, CONFIGS, World, world
 
 from quantlab_app.ports.live_strategies import StrategyRun
+from quantlab_app.use_cases import strategy_runner
 from quantlab_app.use_cases import strategy_runs as runs
 from quantlab_app.use_cases.accounts import change_status
 from quantlab_app.use_cases.strategies import Kept, create_strategy
+from quantlab_app.use_cases.strategy_feeding import LiveStrategy
 from quantlab_app.use_cases.strategy_orders import signal_id_of
 from quantlab_app.use_cases.strategy_runs import NewRun, end_runs, read_run, start_run
 
@@ -296,6 +298,31 @@ async def test_a_limit_ends_a_run_by_its_name(
     assert found.reason == reason
     assert "strategy.failed" in await _tenant_events(scene)
     assert found.orders_sent <= 5
+
+
+async def test_an_error_of_ours_ends_the_run_and_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It neither trades on by a broken state nor begins again for ever."""
+    monkeypatch.setattr(strategy_runner, "RETRY_S", 0.01)
+    lives = 0
+
+    async def broken(_self: LiveStrategy) -> None:
+        nonlocal lives
+        lives += 1
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(LiveStrategy, "live", broken)
+    run = await scene.start(TURNS)
+    stop = asyncio.Event()
+    runner = strategy_runner.StrategyRunner(scene.world.ports, lambda _: None)
+    working = asyncio.create_task(runner.run(stop))
+    await scene.until(lambda: _is(scene, run, "failed"))
+    assert (await scene.read(run)).reason == "internal_error"
+    assert lives == 1
+    assert not working.done()
+    stop.set()
+    await asyncio.wait_for(working, 10)
 
 
 async def test_a_run_ends_with_its_account(scene: Scene) -> None:

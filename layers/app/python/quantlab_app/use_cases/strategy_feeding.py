@@ -143,6 +143,10 @@ class LiveStrategy:
         finally:
             await self.close()
 
+    async def give_up(self) -> None:
+        """End the run over an error of ours: it must not trade on, nor begin again for ever."""
+        await self._end("failed", "internal_error", "an error of the platform ended it")
+
     async def close(self) -> None:
         """End the sandbox."""
         if self._program is not None:

@@ -104,6 +104,9 @@ class StrategyRunner:
                 await asyncio.sleep(RETRY_S)
             except Exception:
                 _log.exception("run_broken", run_id=run_id)
+                await asyncio.sleep(RETRY_S)
+                if run_id in self._runs:
+                    await self._runs[run_id].give_up()
                 raise
             else:
                 return
