@@ -109,3 +109,9 @@ def test_what_cannot_be_asked_for_says_why() -> None:
     mixed = commands('buy(1, stop=a, oco="x")', 'buy(1, stop=a, oco="x", symbol="GBPUSD")')
     assert mixed == [NotSent((1, 2), "group_refused")]
     assert catalog().instruments["EURUSD"].symbol == "EURUSD"
+
+
+def test_a_verb_that_is_not_sent_says_so() -> None:
+    assert commands("id = buy(1, limit=b)", "modify(id, limit=a)")[1] == NotSent(
+        (2,), "not_sent_live"
+    )

@@ -7,8 +7,9 @@ import typer
 
 from quantlab.backtest.account import NotRun
 from quantlab.kernel.instants import format_rfc3339
+from quantlab_edge import backtest as machine
 from quantlab_server.backtests import options
-from quantlab_server.backtests.given import CONFIGS, bench_of, fixed_of
+from quantlab_server.backtests.given import CONFIGS, bench_of, fixed_of, native_folder, say
 from quantlab_server.backtests.single import Asked, carry_out
 from quantlab_server.refusal import Refusal
 
@@ -48,6 +49,17 @@ def run(
     carry_out(
         Asked(strategy, ticks, bars, profile, set_, seed, json, report, configs, details, news)
     )
+
+
+@app.command("engine")
+def build_engine() -> None:
+    """Compile the engine for this CPU, where that has not been done: in an image, before tests."""
+    folder = native_folder()
+    try:
+        machine.engine(folder, say)
+    except ModuleNotFoundError as error:
+        raise Refusal(str(error)) from error
+    typer.echo(f"the engine is compiled in {folder}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ import orjson
 
 from quantlab.engine.commands import TRADE
 from quantlab.kernel.canonical import Json, canonical_json
-from quantlab.live.asked import refuse_unknown, sees_equity
+from quantlab.live.asked import refuse_unknown, refuse_unsent, sees_equity
 from quantlab.live.intents import client_id
 from quantlab.live.terms import LiveTerms, NotLive, terms_of
 from quantlab.qls.compiler import compile_source
@@ -94,6 +94,7 @@ async def _terms(
         return symbols
     try:
         refuse_unknown(program)
+        refuse_unsent(program)
         return terms_of(owned.account, rulebook.profile, ports.catalog, symbols)
     except NotLive as error:
         return Refused("conflict", str(error))

@@ -16,6 +16,10 @@ def refuse_unknown(program: Program) -> None:
     for read in program.reads:
         if (read.scope, read.field) == ("account", "free_margin"):
             raise NotLive("expected a strategy without free_margin, which is not told live yet")
+
+
+def refuse_unsent(program: Program) -> None:
+    """Raise NotLive for orders that are not sent: a strategy that gives some would stand half."""
     for handler in program.handlers:
         for ins in _instructions(handler.body):
             if ins.op == "order":

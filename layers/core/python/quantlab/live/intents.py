@@ -102,6 +102,8 @@ class _Event:
             number = int(order.args["order"])
             known = {"action": "cancel", "clientId": client_id(self._run_id, number)}
             return Intent((order.order_id,), known)
+        if order.spec.verb not in _WHOLE:
+            return NotSent((order.order_id,), "not_sent_live")
         fields: dict[str, Any] = {"action": _WHOLE[order.spec.verb]}
         if order.spec.verb != _VERBS["flatten"]:
             instrument = self._instrument(order)

@@ -170,6 +170,15 @@ def refused(m: Any, before: int, used_after: int, after: int, fee: int) -> int:
     return at.MARGIN_INSUFFICIENT if needed > free else at.NO_REASON
 
 
+def free(m: Any) -> int:
+    """Return the equity less what is used and reserved; NEVER_LOW where it cannot be known."""
+    taken = used(m, NO_SYMBOL, 0)
+    held_back = reserved(m, NO_SYMBOL, 0, NO_ORDER, 0, 0)
+    if not is_known(m, m[at.NOW]) or UNKNOWN in (taken, held_back):
+        return at.NEVER_LOW
+    return equity_now(m) - taken - held_back
+
+
 def stop_out_below(m: Any) -> int:
     """Return the equity below which positions are closed for want of margin; far below for none."""
     margin = used(m, NO_SYMBOL, 0)

@@ -17,10 +17,12 @@ from numba.core import config as numba_config
 
 from quantlab.backtest import words
 from quantlab.backtest.kernels import book, calls, clock, desk, loop, quotes, run, worth
+from quantlab.backtest.kernels import margin as margins
 from quantlab.backtest.native.names import (
     ACT,
     ASK_EQUITY,
     ASK_FLOOR,
+    ASK_FREE,
     ASK_VALUE,
     BARS,
     COLD,
@@ -215,6 +217,7 @@ def _register_calls() -> None:
 def _cold() -> Any:
     look, pass_time, act = loop.look, clock.pass_time, desk.act
     equity, floor, value = worth.equity_now, worth.floor_of_kind, worth.value_of
+    free = margins.free
 
     @numba_.cfunc(_WORD(_WORD, _BLOCK, _BLOCK, _WORD), **_cfunc_options())  # type: ignore[untyped-decorator]
     def engine(what: Any, m: Any, out: Any, argument: Any) -> Any:
@@ -224,6 +227,8 @@ def _cold() -> Any:
             return floor(m, argument)
         if what == ASK_VALUE:
             return value(m, argument)
+        if what == ASK_FREE:
+            return free(m)
         if what == LOOK:
             look(m, argument)
         elif what == PASS_TIME:

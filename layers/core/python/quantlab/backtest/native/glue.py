@@ -221,6 +221,9 @@ class Glue:
             return self._load(at.WORKING)
         if read.field == "balance":
             return self._money(self._to_double(self._load(at.BALANCE)))
+        if read.field == "free_margin":
+            free = self._ask(names.ASK_FREE, "0")
+            return self._known(free, self._money(self._to_double(free)))
         equity = self._ask(names.ASK_EQUITY, "0")
         if read.field == "day_profit":
             name = self._name()
@@ -239,9 +242,13 @@ class Glue:
         if read.field == "distance":
             equity = self._to_double(self._ask(names.ASK_EQUITY, "0"))
             amount = self._math("fsub", equity, amount)
+        return self._known(floor, self._money(amount))
+
+    def _known(self, answer: str, amount: str) -> str:
+        """Return an amount, or na where the answer it was made of is that there is none."""
         known, name = self._name(), self._name()
-        self._line(f"{known} = icmp sgt i64 {floor}, {at.NEVER_LOW}")
-        self._line(f"{name} = select i1 {known}, double {self._money(amount)}, double {NAN}")
+        self._line(f"{known} = icmp sgt i64 {answer}, {at.NEVER_LOW}")
+        self._line(f"{name} = select i1 {known}, double {amount}, double {NAN}")
         return name
 
     def _of_fill(self, read: Read, _handler: Handler) -> str:

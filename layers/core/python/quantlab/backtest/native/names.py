@@ -10,4 +10,4 @@ WORDS: Final = "quantlab_run_words"
 BARS: Final = "quantlab_run_bars"
 
 # What the engine's one entry is asked for.
-(LOOK, PASS_TIME, ACT, ASK_EQUITY, ASK_FLOOR, ASK_VALUE) = range(6)
+(LOOK, PASS_TIME, ACT, ASK_EQUITY, ASK_FLOOR, ASK_VALUE, ASK_FREE) = range(7)
