@@ -17,7 +17,7 @@ export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down aws-local aws-local-down aws-environments synth test soak check bench bench-checkpoint bench-watch bench-detection bench-qls bench-runner bench-sweep bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
+.PHONY: help setup up down aws-local aws-local-down aws-environments synth engine test soak check bench bench-checkpoint bench-watch bench-detection bench-qls bench-runner bench-sweep bench-aws clean openapi functions-doc rules-doc qls-doc metrics-doc
 
 help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,10 +48,12 @@ synth: .venv/.dev .venv/.cdk ## Write the templates of both stages to cdk.out; c
 	done
 	$(BIN)/cfn-lint --config-file infra/cdk/cfnlint.yaml
 
-test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
+engine: .venv/.dev ## Compile the backtest engine once, before tests wait for it
+	QUANTLAB_NATIVE_FOLDER=.pytest_cache/d/native $(BIN)/python -m quantlab_server backtest engine
+
+test: engine ## Run the tests; where npm is, also against a local cloud
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory aws-environments; \
 	else echo "npm is missing: tests that deploy to a local cloud are skipped"; fi
-	QUANTLAB_NATIVE_FOLDER=.pytest_cache/d/native $(BIN)/python -m quantlab_server backtest engine
 	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 
 soak: .venv/.dev ## Run the long tests: sequences of orders, strategies, backtests, then SIGNALS signals with kills

@@ -61,7 +61,8 @@ READABLES: Final[dict[str, Readable]] = {
         "account", "equity", "f", "account currency", "The balance and the open profit."
     ),
     "free_margin": Readable(
-        "account", "free_margin", "f", "account currency", "The equity less what positions use and orders reserve of it as margin."
+        "account", "free_margin", "f", "account currency",
+        "The equity less what positions use and orders reserve of it as margin.",
     ),
     "day_profit": Readable(
         "account", "day_profit", "f", "account currency",
