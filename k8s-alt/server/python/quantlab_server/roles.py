@@ -117,6 +117,8 @@ def run_scheduler(settings: Settings) -> None:
 def run_worker(settings: Settings, name: str) -> None:
     """Run one worker function."""
     manifest = plan.one(plan.manifests(), "worker", name)
+    if _constant(manifest, "UNHURRIED", default=False):
+        _yield_the_core()
     _run(settings, f"worker:{name}", (manifest,), _working(manifest))
 
 
@@ -167,10 +169,11 @@ def _full_turn(manifest: Manifest) -> int:
 
 
 def _constant(manifest: Manifest, name: str, default: Any) -> Any:
-    """Read what a queue function may say of itself.
+    """Read what a function may say of itself.
 
-    SWEEP_EVERY_S is how often it looks for itself, where nothing wakes it, BUSY_SWEEP_EVERY_S how
-    long it waits after it found something. TENANTS_A_TURN is how many tenants may share a turn.
+    UNHURRIED says of a worker that others may have the cores first. SWEEP_EVERY_S is how often a
+    queue function looks for itself, where nothing wakes it, BUSY_SWEEP_EVERY_S how long it waits
+    after it found something. TENANTS_A_TURN is how many tenants may share a turn.
     """
     return getattr(importlib.import_module(manifest.module), name, default)
 
