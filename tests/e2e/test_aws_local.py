@@ -90,7 +90,7 @@ def test_the_demo_has_the_keys_of_the_local_one(deployed: AwsPlatform) -> None:
     assert set(deployed.pids()) == {
         *("supervisor", "postgres", "valkey", "ministack"),
         *("worker:market_feed", "worker:account_watch", "worker:socket_push"),
-        "worker:backtest_worker",
+        *("worker:backtest_worker", "worker:strategy_runner"),
     }
 
 
