@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.tenancy.permissions import Role
 from quantlab_app.ports.sockets import BACKTESTS
+from quantlab_app.use_cases import backtest_work
 from quantlab_app.use_cases import backtests as use_cases
 from quantlab_app.use_cases.backtest_work import work_until
 from quantlab_edge.hub_room import end_all
@@ -287,8 +288,9 @@ async def test_a_killed_worker_is_replaced_and_the_hash_is_the_same(
 
 
 async def test_a_run_is_cancelled_while_it_waits_and_while_it_runs(
-    served: Site, folder: Path
+    served: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backtest_work, "RENEW_EVERY_S", 0.02)  # before the run is over
     trader = await served.person(Role.TRADER)
     first, second = [await asked(served, trader, source=SLOW) for _ in range(2)]
     cancel = await served.send("POST", trader, f"{PATH}/{second['backtestId']}/cancel")

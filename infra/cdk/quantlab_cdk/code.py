@@ -22,6 +22,9 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
 # Backtests and compiled strategies run in containers, never in a Lambda.
 LEFT_OUT: Final = (
     "quantlab/backtest",
+    "quantlab/live/block.py",
+    "quantlab/live/joining.py",
+    "quantlab/live/running.py",
     "quantlab/qls/native",
     "quantlab_adapters/backtest_data",
     "quantlab_edge/backtest.py",
