@@ -130,7 +130,7 @@ def test_generated_strategies_agree_with_the_backtest(
     """A backtest in which nothing may be traded and a live run that nothing is told of are one."""
     owner = replace(account(PROFILE, *BOTH), offered=frozenset(("XAUUSD",)))
     made = terms(*BOTH)
-    for seed in range(part, max(PROGRAMS // 6, PARTS), PARTS):
+    for seed in range(part, max(PROGRAMS // 15, PARTS), PARTS):
         source = compiled(program_source(seed))
         rows = [one[1:] for one in history(seed, EVENTS, BOTH) if one[0] == events.QUOTE]
         rows.sort(key=lambda row: row[0])
