@@ -29,6 +29,7 @@ from quantlab_edge.tenant_files import read_configs
 from quantlab_server.backtests.accounts import account_for, account_of
 from quantlab_server.refusal import Refusal
 from quantlab_server.sandbox import frames
+from quantlab_server.sandbox.apart import engine_apart
 from quantlab_server.sandbox.walls import Limits, close_first, close_rest
 
 _IN, _OUT = 0, 1
@@ -85,24 +86,9 @@ def _program(source: str, inputs: dict[str, Any]) -> Program:
     return program
 
 
-def _engine(folder: Path) -> machine.EngineFiles:
-    """Return the compiled engine. Compiling it takes a minute of CPU, which is another process's.
-
-    The limits of this one count from its start.
-    """
-    compiling = os.fork()
-    if compiling == 0:
-        try:
-            machine.engine(folder, lambda _: None)
-        finally:
-            os._exit(0)
-    os.waitpid(compiling, 0)
-    return machine.engine(folder, lambda _: None)
-
-
 def _made(request: Mapping[str, Any], limits: Limits) -> Run:
     account = _account(request)
-    engine = _engine(Path(request["native"]))
+    engine = engine_apart(Path(request["native"]))
     quotes = machine.joined({name: Path(file) for name, file in request["quotes"].items()})
     inputs = dict(request["inputs"])
     close_first(limits)

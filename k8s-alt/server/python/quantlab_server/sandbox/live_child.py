@@ -26,6 +26,7 @@ from quantlab.qls.native import abi
 from quantlab_edge import backtest as machine
 from quantlab_server.refusal import Refusal
 from quantlab_server.sandbox import frames
+from quantlab_server.sandbox.apart import engine_apart
 from quantlab_server.sandbox.walls import Limits, close_first, close_rest
 
 _IN, _OUT = 0, 1
@@ -59,18 +60,6 @@ def _compiled(source: str, texts: Mapping[str, str]) -> Program:
         shown = "\n".join(show(source, one) for one in result.diagnostics)
         raise Refusal(f"the strategy has errors:\n{shown}")
     return result.program
-
-
-def _engine(folder: Path) -> machine.EngineFiles:
-    """Return the engine; where it has to be compiled, a child does, on time that is not a run's."""
-    child = os.fork()
-    if child == 0:
-        try:
-            machine.engine(folder, lambda _: None)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    return machine.engine(folder, lambda _: None)
 
 
 def _begun(request: Mapping[str, Any], engine: machine.EngineFiles) -> LiveRun:
@@ -117,7 +106,7 @@ def main() -> None:
     request = json.loads(payload)
     bounds = Limits(**request["limits"])
     try:
-        engine = _engine(Path(request["native"]))
+        engine = engine_apart(Path(request["native"]))
         close_first(bounds)
         run = _begun(request, engine)
         walls = close_rest(bounds, request["mayLack"])
