@@ -50,7 +50,7 @@ BROKEN_ONE_IN = 10_000
 _ACCOUNTS = f"""
 insert into quantlab.account ({ACCOUNT})
 select {COPIED},
-  case when g %% %(broken)s = 0 then initial_balance_minor / 2
+  case when g %% %(broken)s = 0 then initial_balance_minor / 100
     else initial_balance_minor + g %% 1000 end,
   0, high_water_minor + 400000, event_seq, day_date, day_started_ns,
   day_next_reset_ns + 864000000000000, day_start_balance_minor, day_start_equity_minor
@@ -68,6 +68,7 @@ cross join lateral (
   from unnest(%(symbols)s::text[], %(prices)s::bigint[]) q (symbol, price)
   order by hashtext(symbol || account_id::text) limit %(positions)s) s
 where a.account_id <> all(%(like)s::uuid[])
+order by md5(a.account_id || s.symbol)
 """
 
 

@@ -6,6 +6,9 @@ ACCOUNT: Final[LiteralString] = """tenant_id, account_id, user_id, status, accou
   config_version, currency, currency_digits, initial_balance_minor, balance_minor, carry_micro,
   high_water_minor, event_seq, day_date, day_started_ns, day_next_reset_ns,
   day_start_balance_minor, day_start_equity_minor"""
-# A copy begins with these, each with an identifier of its own; the rest is the bench's.
-COPIED: Final[LiteralString] = """tenant_id, md5(tenant_id || g)::uuid, user_id, status,
+# A copy begins with these, each with an identifier of its own, a UUID of version 7 as the product
+# makes them: one account is opened a second. The rest is the bench's.
+COPIED: Final[LiteralString] = """tenant_id,
+  (lpad(to_hex(1750000000000 + g * 1000), 12, '0') || '7' || left(md5(tenant_id || g), 3) || '8'
+    || right(md5(tenant_id || g), 15))::uuid, user_id, status,
   account_type, config_version, currency, currency_digits, initial_balance_minor"""

@@ -13,6 +13,8 @@ from tests.support.world import ALPHA, BETA, World, world
 
 from quantlab.engine.context import equity_of
 from quantlab_adapters.postgres import checkpoints
+from quantlab_app.ports.accounts import Rulebook
+from quantlab_app.ports.judging import Moment
 from quantlab_app.use_cases.execution import market_now
 from quantlab_app.use_cases.schedules import CHECKPOINT_NS, CHECKPOINTS_KEPT, checkpoint_rules
 
@@ -89,3 +91,30 @@ async def test_the_same_checkpoint_again_replaces_its_findings(small: tuple[Worl
     await checkpoint_rules(made.ports)
     await checkpoint_rules(made.ports)
     assert len(kept(dsn)) == 1
+
+
+async def test_pages_beyond_what_is_read_ahead_are_judged_and_a_failure_shows(
+    small: tuple[World, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, dsn = small
+    monkeypatch.setattr(checkpoints, "PAGE", 1)
+    monkeypatch.setattr(checkpoints, "PAGES_AHEAD", 2)
+    broken = [await opened(made, kind="evaluation-50k") for _ in range(3)]
+    others = [await made.account(ALPHA) for _ in range(6)]
+    await made.quote("EURUSD", "1.07000", "1.07010")
+    market, now_ns = await market_now(made.ports)
+    moment = Moment(now_ns, market, now_ns)
+    assert made.ports.checkpoints is not None
+
+    swept = await made.ports.checkpoints.sweep(ALPHA, moment, made.ports.rulebooks.of)
+
+    assert swept.judged == len(broken) + len(others)
+    assert sorted(swept.asking) == sorted(broken)
+    assert {str(row["account_id"]) for row in kept(dsn)} == {*broken, *others}
+
+    async def unknown(_like: object) -> Rulebook:
+        raise LookupError("no such version")
+
+    with pytest.raises(ExceptionGroup, match="unhandled errors") as raised:
+        await made.ports.checkpoints.sweep(ALPHA, moment, unknown)
+    assert raised.group_contains(LookupError, match="no such version")

@@ -1,15 +1,16 @@
 """Checkpoints of the rules in PostgreSQL: whole tenants read, judged and kept page by page.
 
 Columns travel as arrays in the binary format, which NumPy reads as they are: nothing is made of
-each row. SQL only loads and stores. A page is read by one statement, so that accounts and their
-positions are of one moment.
+each row. SQL only loads and stores. Positions lie in no order of accounts, so a tenant's are read
+at once, its accounts page by page, all of one moment.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
+from uuid import UUID
 
 import numpy as np
 import orjson
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from quantlab.engine.native.compile import Kernels
 
 PAGE: Final = 50_000
+PAGES_AHEAD: Final = 8
 LANES: Final = 2
 FIRST: Final = "00000000-0000-0000-0000-000000000000"
 LAST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -34,15 +36,19 @@ _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
 _INT8_OID, _INT8_ARRAY_OID = 20, 1016
 _HEADER: Final = 20
 
-_BOUNDS = """
+_BOUNDS: Final = """
 select account_id::text from (
   select account_id, row_number() over (order by account_id) as place
   from account where tenant_id = %s) placed
 where place %% %s = 0 order by account_id
 """
-_LOAD = """
+_POSITIONS = """
+select symbol, array_agg(account_id), array_agg(size_steps), array_agg(cost)
+from position where tenant_id = %s group by symbol
+"""
+_ACCOUNTS = """
 select json_build_array(config_version, account_type, currency, currency_digits,
-    initial_balance_minor::text, status, raised)::text as about, true as accounts,
+    initial_balance_minor::text, status, raised)::text,
   array_agg(account_id), array_agg(balance_minor), array_agg(carry_micro),
   array_agg(high_water_minor), array_agg(day_next_reset_ns), array_agg(day_start_balance_minor),
   array_agg(day_start_equity_minor), array_agg(day_realised_minor), array_agg(event_seq)
@@ -51,12 +57,6 @@ where tenant_id = %(tenant)s and account_id > %(after)s and account_id <= %(upto
   and status <> 'closed'
 group by config_version, account_type, currency, currency_digits, initial_balance_minor, status,
   raised
-union all
-select symbol, false, array_agg(account_id), array_agg(size_steps), array_agg(cost),
-  null, null, null, null, null, null
-from position
-where tenant_id = %(tenant)s and account_id > %(after)s and account_id <= %(upto)s
-group by symbol
 """
 _STORE = """
 insert into rule_checkpoint (tenant_id, checkpoint_ns, page, judged_ns, feed_ts_ns, first_account,
@@ -104,6 +104,11 @@ class _Page:
     upto: str
 
 
+_Grouped = tuple[Account, Any, Any, Any]
+_Groups = list[_Grouped]
+_Keep = Callable[[_Page, _Groups, list[Held]], Awaitable[None]]
+
+
 class PostgresCheckpoints:
     """Checkpoints port. Two lanes work side by side: the server reads while the core judges."""
 
@@ -117,23 +122,62 @@ class PostgresCheckpoints:
         kernels = await self._kernels()
         if kernels is None:
             raise RuntimeError("expected compiled kernels: the port is built only where they are")
-        checkpoint = Checkpoint(kernels, moment.market, moment.now_ns)
-        pages = iter(await self._pages(tenant_id))
+        judge = Checkpoint(kernels, moment.market, moment.now_ns).judge
         asking: list[str] = []
         judged = 0
 
-        async def lane() -> None:
+        async def keep(page: _Page, groups: _Groups, held: list[Held]) -> None:
             nonlocal judged
-            for page in pages:
-                found = await self._sweep_page(page, checkpoint, moment, rulebook_of)
-                if found is not None:
-                    judged += len(found.ids)
-                    asking.extend(_texts(found.ids[found.asks]))
+            if not groups:
+                return
+            made = [
+                Group(like, (await rulebook_of(like)).profile, ids, money, seqs)
+                for like, ids, money, seqs in groups
+            ]
+            found = await asyncio.to_thread(judge, made, held)
+            await self._store(page, await asyncio.to_thread(_values, page, moment, found))
+            judged += len(found.ids)
+            asking.extend(_texts(found.ids[found.asks]))
 
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(LANES):
-                tasks.create_task(lane())
+        await self._read(tenant_id, keep)
         return Swept(judged, asking)
+
+    async def _read(self, tenant_id: str, keep: _Keep) -> None:
+        """Read a tenant as of one moment, and hand its accounts on page by page.
+
+        Pages are read ahead while positions still come, and while others are judged and stored.
+        """
+        ahead: asyncio.Queue[tuple[_Page, _Groups]] = asyncio.Queue(PAGES_AHEAD)
+        async with self._database.moment(tenant_id) as first:
+            pages = await _pages(first, tenant_id)
+            unread = iter(pages)
+
+            async def read(connection: Connection) -> None:
+                for page in unread:
+                    await ahead.put((page, await _groups(connection, page)))
+
+            async def read_beside(snapshot: str) -> None:
+                async with self._database.moment(tenant_id, snapshot) as second:
+                    await read(second)
+
+            async def judge(positions: asyncio.Task[list[Held]]) -> None:
+                while True:
+                    page, groups = await ahead.get()
+                    await keep(page, groups, _of_page(await positions, page))
+                    ahead.task_done()
+
+            async with asyncio.TaskGroup() as tasks:
+                snapshot = await _snapshot(first) if len(pages) > 1 else None
+                positions = tasks.create_task(_positions(first, tenant_id))
+                judging = [tasks.create_task(judge(positions)) for _ in range(LANES)]
+                reading = None if snapshot is None else tasks.create_task(read_beside(snapshot))
+                await positions
+                await read(first)
+                if reading is not None:
+                    await reading
+                await ahead.join()
+                for one in judging:
+                    one.cancel()
 
     async def forget(self, tenant_id: str, before_ns: int) -> None:
         async with self._database.tenant(tenant_id) as connection:
@@ -142,60 +186,77 @@ class PostgresCheckpoints:
                 (tenant_id, before_ns),
             )
 
-    async def _pages(self, tenant_id: str) -> list[_Page]:
-        async with self._database.tenant(tenant_id) as connection:
-            cursor = await connection.execute(_BOUNDS, (tenant_id, PAGE))
-            bounds = [FIRST, *(row["account_id"] for row in await cursor.fetchall()), LAST]
-        ends = pairwise(bounds)
-        return [_Page(tenant_id, number, *pair) for number, pair in enumerate(ends)]
-
-    async def _sweep_page(
-        self, page: _Page, checkpoint: Checkpoint, moment: Moment, rulebook_of: FindRulebook
-    ) -> Judged | None:
-        async with self._database.tenant(page.tenant_id) as connection:
-            loaded = await _load(connection, page)
-        groups, held = await asyncio.to_thread(_read, loaded, page.tenant_id)
-        if not groups:
-            return None
-        made = [
-            Group(like, (await rulebook_of(like)).profile, ids, money, seqs)
-            for like, ids, money, seqs in groups
-        ]
-        found = await asyncio.to_thread(checkpoint.judge, made, held)
-        values = await asyncio.to_thread(_values, page, moment, found)
+    async def _store(self, page: _Page, values: dict[str, Any]) -> None:
         async with self._database.tenant(page.tenant_id) as connection:
             connection.adapters.register_dumper(_Uuids, _UuidsDumper)
             connection.adapters.register_dumper(_Integers, _IntegersDumper)
             await connection.execute(_REPLACE, values)
             await connection.execute(_STORE, values)
-        return found
 
 
-async def _load(connection: Connection, page: _Page) -> list[list[bytes | None]]:
+async def _snapshot(connection: Connection) -> str:
+    cursor = await connection.execute("select pg_export_snapshot() as snapshot")
+    row = await cursor.fetchone()
+    if row is None:
+        raise psycopg.InterfaceError("expected a snapshot")
+    return str(row["snapshot"])
+
+
+async def _pages(connection: Connection, tenant_id: str) -> list[_Page]:
+    cursor = await connection.execute(_BOUNDS, (tenant_id, PAGE))
+    bounds = [FIRST, *(row["account_id"] for row in await cursor.fetchall()), LAST]
+    return [_Page(tenant_id, number, *ends) for number, ends in enumerate(pairwise(bounds))]
+
+
+async def _positions(connection: Connection, tenant_id: str) -> list[Held]:
+    """Read a tenant's positions, those of a symbol in the order of their accounts' identifiers."""
+    rows = await _rows(connection, _POSITIONS, (tenant_id,))
+    return await asyncio.to_thread(lambda: [_in_order(*row) for row in rows])
+
+
+def _in_order(symbol: bytes, ids: bytes, sizes: bytes, costs: bytes) -> Held:
+    accounts = _uuids(ids)
+    order = np.argsort(accounts[:, 0])
+    return Held(symbol.decode(), accounts[order], _integers(sizes)[order], _integers(costs)[order])
+
+
+def _of_page(positions: Sequence[Held], page: _Page) -> list[Held]:
+    """Cut out what accounts of a page hold; neighbours' may be among it."""
+    first, last = (np.uint64(UUID(end).int >> 64) for end in (page.after, page.upto))
+    found = []
+    for one in positions:
+        high = one.ids[:, 0]
+        cut = slice(np.searchsorted(high, first, "left"), np.searchsorted(high, last, "right"))
+        found.append(Held(one.symbol, one.ids[cut], one.sizes[cut], one.costs[cut]))
+    return found
+
+
+async def _groups(connection: Connection, page: _Page) -> _Groups:
+    """Read a page's accounts; those of a group differ in nothing but amounts."""
+    values = {"tenant": page.tenant_id, "after": page.after, "upto": page.upto}
+    rows = await _rows(connection, _ACCOUNTS, values)
+    return await asyncio.to_thread(lambda: [_group(page.tenant_id, *row) for row in rows])
+
+
+def _group(tenant_id: str, about: bytes, *columns: bytes) -> _Grouped:
+    ids, *amounts, seqs = columns
+    money = np.stack([_integers(one) for one in amounts], axis=1)
+    return _like(about.decode(), tenant_id), _uuids(ids), money, _integers(seqs)
+
+
+async def _rows(
+    connection: Connection, query: LiteralString, values: Mapping[str, Any] | Sequence[Any]
+) -> list[list[bytes]]:
     cursor = connection.cursor(binary=True)
-    await cursor.execute(_LOAD, {"tenant": page.tenant_id, "after": page.after, "upto": page.upto})
+    await cursor.execute(query, values)
     result = cursor.pgresult
     if result is None:
         raise psycopg.InterfaceError("expected rows")
     columns = range(result.nfields)
-    return [[result.get_value(row, column) for column in columns] for row in range(result.ntuples)]
-
-
-_Groups = list[tuple[Account, Any, Any, Any]]
-
-
-def _read(rows: Sequence[Sequence[bytes | None]], tenant_id: str) -> tuple[_Groups, list[Held]]:
-    groups: _Groups = []
-    held: list[Held] = []
-    for about, accounts, *columns in rows:
-        text = (about or b"").decode()
-        ids = _uuids(columns[0])
-        if accounts == b"\x01":
-            money = np.stack([_integers(one) for one in columns[1:8]], axis=1)
-            groups.append((_like(text, tenant_id), ids, money, _integers(columns[8])))
-        else:
-            held.append(Held(text, ids, _integers(columns[1]), _integers(columns[2])))
-    return groups, held
+    return [
+        [result.get_value(row, column) or b"" for column in columns]
+        for row in range(result.ntuples)
+    ]
 
 
 def _like(about: str, tenant_id: str) -> Account:
@@ -230,15 +291,15 @@ def _values(page: _Page, moment: Moment, found: Judged) -> dict[str, Any]:
     }
 
 
-def _integers(array: bytes | None) -> Any:
+def _integers(array: bytes) -> Any:
     """Read a bigint[]: a header of 20 bytes, then 4 bytes of length and 8 of value each."""
     element = np.dtype([("length", ">i4"), ("value", ">i8")])
-    return np.frombuffer(array or b"", element, offset=_HEADER)["value"].astype(np.int64)
+    return np.frombuffer(array, element, offset=_HEADER)["value"].astype(np.int64)
 
 
-def _uuids(array: bytes | None) -> Any:
+def _uuids(array: bytes) -> Any:
     element = np.dtype([("length", ">i4"), ("value", ">u8", 2)])
-    return np.frombuffer(array or b"", element, offset=_HEADER)["value"].astype(np.uint64)
+    return np.frombuffer(array, element, offset=_HEADER)["value"].astype(np.uint64)
 
 
 def _array(oid: int, values: Any, width: int) -> bytes:

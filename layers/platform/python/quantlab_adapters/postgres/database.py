@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
@@ -17,6 +17,7 @@ Connection = AsyncConnection[dict[str, Any]]
 
 set_json_loads(orjson.loads)
 
+ONE_MOMENT: Final = sql.SQL("set transaction isolation level repeatable read")
 SET_TENANT = "select set_config('app.tenant', %s, true)"
 
 
@@ -67,6 +68,22 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def moment(
+        self, tenant_id: str, snapshot: str | None = None
+    ) -> AsyncIterator[Connection]:
+        """Run one transaction like `tenant` whose every statement sees the same moment.
+
+        It is that of a snapshot another living transaction exported, or of the first statement.
+        """
+        first: list[sql.SQL | sql.Composed] = [ONE_MOMENT]
+        if snapshot is not None:
+            first.append(sql.SQL("set transaction snapshot {}").format(snapshot))
+        with translated():
+            stack, connection = await self._begun(tenant_id, *first)
+            async with stack:
+                yield connection
+
+    @asynccontextmanager
     async def plain(self) -> AsyncIterator[Connection]:
         """Run one transaction without a tenant: global tables and look-up functions only."""
         with translated():
@@ -74,20 +91,26 @@ class Database:
             async with stack:
                 yield connection
 
-    async def _begun(self, tenant_id: str | None) -> tuple[AsyncExitStack, Connection]:
+    async def _begun(
+        self, tenant_id: str | None, *first: sql.SQL | sql.Composed
+    ) -> tuple[AsyncExitStack, Connection]:
         """Begin a transaction; where the connection turns out to be lost, on a new one."""
         try:
-            return await self._begin(tenant_id)
+            return await self._begin(tenant_id, *first)
         except psycopg.Error as error:
             if not is_lost(error):
                 raise
         await self._pool.check()
-        return await self._begin(tenant_id)
+        return await self._begin(tenant_id, *first)
 
-    async def _begin(self, tenant_id: str | None) -> tuple[AsyncExitStack, Connection]:
+    async def _begin(
+        self, tenant_id: str | None, *first: sql.SQL | sql.Composed
+    ) -> tuple[AsyncExitStack, Connection]:
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self._pool.connection())
             await stack.enter_async_context(connection.transaction())
+            for statement in first:
+                await connection.execute(statement)
             if tenant_id is not None:
                 await connection.execute(SET_TENANT, (tenant_id,))
             return stack.pop_all(), connection
