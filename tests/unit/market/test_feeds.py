@@ -17,7 +17,7 @@ from quantlab.market.gate import GateState, Verdict, judge
 from quantlab.market.quote import Quote
 from quantlab.market.sessions import Calendar
 from quantlab_adapters.feeds.archive import FolderTickArchive
-from quantlab_adapters.feeds.paced import BATCH_MAX, PacedSource
+from quantlab_adapters.feeds.paced import BATCH_MAX, PacedSource, gathering_s
 from quantlab_adapters.feeds.replay import LOOP_PAUSE_NS, ReplayStream
 from quantlab_adapters.feeds.spec import build_source, parse_sources
 from quantlab_app.ports.errors import Misconfigured, NotFound
@@ -364,3 +364,12 @@ async def test_archived_ticks_come_back_and_their_file_is_read_only(tmp_path: Pa
         await archive.load("../outside.parquet")
     with pytest.raises(NotFound):
         await archive.load("ticks/none.parquet")
+
+
+@pytest.mark.parametrize(
+    ("handling_ms", "gathering_ms"), [(0, 25), (2.5, 25), (4, 40), (10, 100), (3_000, 100)]
+)
+def test_ticks_are_gathered_longer_where_a_batch_takes_longer(
+    handling_ms: float, gathering_ms: float
+) -> None:
+    assert gathering_s(handling_ms / 1_000) == pytest.approx(gathering_ms / 1_000)

@@ -14,9 +14,13 @@ from quantlab_app.ports.clock import Clock
 from quantlab_app.ports.errors import Misconfigured
 
 BATCH_MAX = 2000
-# Ticks that come within this time share a batch: one commit and one pipeline. Under load a batch
-# takes about as long; what is shorter costs a core and is no quicker.
+# Ticks that come within this time share a batch: one commit and one pipeline. Where handling a
+# batch takes longer, as on a busy machine, ticks are gathered so much longer that it stays within
+# its share of the time: quotes must not take the core from the orders that wait for them.
 COALESCE_S = 0.025
+COALESCE_MAX_S = 0.1
+HANDLING_SHARE = 0.1
+NEWEST_WEIGHT = 0.1
 SECOND_NS = 1_000_000_000
 
 
@@ -26,6 +30,11 @@ class TickStream(Protocol):
     def quotes(self, start_ns: int, last: Mapping[str, Quote]) -> Iterator[Quote]:
         """Yield quotes whose first is due at start_ns."""
         ...
+
+
+def gathering_s(handling_s: float) -> float:
+    """Return for how long ticks are gathered where handling a batch takes so long, in seconds."""
+    return min(COALESCE_MAX_S, max(COALESCE_S, handling_s / HANDLING_SHARE))
 
 
 class PacedSource:
@@ -38,18 +47,17 @@ class PacedSource:
         clock: Clock,
         *,
         keeps_hours: bool = False,
-        coalesce_s: float = COALESCE_S,
     ) -> None:
         self.keeps_hours = keeps_hours
         self._streams = streams
         self._paced = speed_ppm is not None
         self.speed_ppm = PPM if speed_ppm is None else speed_ppm
         self._clock = clock
-        self._coalesce_s = coalesce_s
         self._merged: Iterator[Quote] = iter(())
         self._head: Quote | None = None
         self._anchor = FeedClock(0, 0, self.speed_ppm)
-        self._returned_at = 0.0
+        self._returned_at: float | None = None
+        self._handling_s = 0.0
 
     async def open(self, start_ns: int, last: Mapping[str, Quote]) -> None:
         self._merged = heapq.merge(
@@ -71,7 +79,7 @@ class PacedSource:
             return await self._next_unpaced()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        await asyncio.sleep(max(0.0, self._returned_at + self._coalesce_s - loop.time()))
+        await self._gather(loop.time())
         while not (batch := self._take(self.now_ns())):
             left_s = deadline - loop.time()
             if self._head is None or left_s <= 0:
@@ -79,6 +87,14 @@ class PacedSource:
             await asyncio.sleep(min(left_s, self._due_in_s(self._head)))
         self._returned_at = loop.time()
         return batch
+
+    async def _gather(self, now: float) -> None:
+        """Wait until enough time has passed since the last batch was handed out."""
+        if self._returned_at is None:
+            return
+        spent_s = now - self._returned_at
+        self._handling_s += NEWEST_WEIGHT * (spent_s - self._handling_s)
+        await asyncio.sleep(max(0.0, gathering_s(self._handling_s) - spent_s))
 
     async def _next_unpaced(self) -> Sequence[Quote]:
         batch = self._take(None)
