@@ -16,7 +16,7 @@ from quantlab_app.ports.errors import Fault
 
 SWEEP_EVERY_S: Final = 0.5
 LISTEN_AGAIN_S: Final = 0.5
-CROWDED: Final = 4.0
+CROWDED: Final = 1.5
 TENANTS_A_TURN: Final = 16
 MEMORY: Final = 0.1
 Drain = Callable[[Sequence[str]], Awaitable[int]]
