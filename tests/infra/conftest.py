@@ -21,8 +21,10 @@ def synthesized(folder: Path, **context: str) -> Synthesized:
     app = App(outdir=str(folder), context=settings | context, analytics_reporting=False)
     build(app)
     assembly = app.synth()
-    spine, tenants = (assembly.get_stack_artifact(name).template for name in ("Spine", "Tenants"))
-    return Synthesized(spine, tenants, lambdas())
+    spine, tenants, alarms = (
+        assembly.get_stack_artifact(name).template for name in ("Spine", "Tenants", "Alarms")
+    )
+    return Synthesized(spine, tenants, alarms, lambdas())
 
 
 @pytest.fixture(scope="session")

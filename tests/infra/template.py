@@ -15,12 +15,16 @@ class Synthesized:
 
     spine: dict[str, Any]
     tenants: dict[str, Any]
+    alarms: dict[str, Any]
     manifests: tuple[Manifest, ...]
+
+    @property
+    def templates(self) -> tuple[dict[str, Any], ...]:
+        return self.spine, self.tenants, self.alarms
 
     def of(self, kind: str) -> dict[str, Resource]:
         """Return the spine's resources of a type, by logical id."""
-        found = self.spine["Resources"].items()
-        return {name: resource for name, resource in found if resource["Type"] == kind}
+        return typed(self.spine, kind)
 
     def function(self, manifest: Manifest) -> tuple[str, Resource]:
         """Return the one Lambda of a manifest."""
@@ -37,6 +41,23 @@ class Synthesized:
         name = function["Role"]["Fn::GetAtt"][0]
         return name, self.spine["Resources"][name]["Properties"]
 
+    def queues(self, mapping: Resource) -> tuple[Resource, Resource]:
+        """Return the queue that an event source mapping reads, and that of its dead letters."""
+        found = self.of("AWS::SQS::Queue")
+        queue = found[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
+        dead = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        return queue, found[dead]["Properties"]
+
+    def mapping(self, manifest: Manifest) -> Resource:
+        """Return the one event source mapping of a manifest's Lambda."""
+        logical, _ = self.function(manifest)
+        (found,) = (
+            resource["Properties"]
+            for resource in self.of("AWS::Lambda::EventSourceMapping").values()
+            if resource["Properties"]["FunctionName"] == {"Ref": logical}
+        )
+        return found
+
     def statements(self, manifest: Manifest) -> list[Resource]:
         """Return what a function's role allows, with what event sources added to it."""
         name, role = self.role(manifest)
@@ -48,10 +69,21 @@ class Synthesized:
         ]
         return [statement for document in documents for statement in document["Statement"]]
 
-    def alarms(self) -> set[str]:
-        return {
-            alarm["Properties"]["AlarmName"] for alarm in self.of("AWS::CloudWatch::Alarm").values()
-        }
+    def alarm(self, manifest: Manifest, name: str) -> Resource:
+        """Return the one alarm of a manifest that has this name."""
+        wanted = f"{self.function(manifest)[1]['FunctionName']}-{name}"
+        (found,) = (
+            alarm["Properties"]
+            for alarm in typed(self.alarms, "AWS::CloudWatch::Alarm").values()
+            if alarm["Properties"]["AlarmName"] == wanted
+        )
+        return found
+
+
+def typed(template: dict[str, Any], kind: str) -> dict[str, Resource]:
+    """Return a template's resources of a type, by logical id."""
+    found = template["Resources"].items()
+    return {name: resource for name, resource in found if resource["Type"] == kind}
 
 
 def several(value: Any) -> list[Any]:

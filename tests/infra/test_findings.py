@@ -61,7 +61,7 @@ def test_what_was_accepted_has_a_reason_and_names_one_finding(judged: Path) -> N
 def test_the_service_would_take_the_templates(judged: Path) -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     templates = sorted(str(path) for path in judged.glob("*.template.json"))
-    assert len(templates) == 2
+    assert len(templates) == 3
     done = subprocess.run(
         [lint, "--ignore-checks", "W3005", "--", *templates],
         cwd=judged, capture_output=True, text=True, check=False,

@@ -85,7 +85,7 @@ def test_only_deployments_write_secrets(aws: Synthesized) -> None:
 @pytest.mark.parametrize("stage", ["aws", "local"])
 def test_nothing_secret_stands_in_a_template(stage: str, request: pytest.FixtureRequest) -> None:
     found: Synthesized = request.getfixturevalue(stage)
-    for template in (found.spine, found.tenants):
+    for template in found.templates:
         assert [text for text in texts(template) if SECRET.search(text)] == []
     for secret in found.of("AWS::SecretsManager::Secret").values():
         assert not {"SecretString", "GenerateSecretString"} & set(secret["Properties"])

@@ -1,8 +1,9 @@
-"""The app: the stage from the context, the functions from their manifests, two stacks."""
+"""The app: the stage from the context, the functions from their manifests, three stacks."""
 
 from aws_cdk import App, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
+from quantlab_cdk.alarms import Alarms
 from quantlab_cdk.code import gather
 from quantlab_cdk.places import FUNCTIONS
 from quantlab_cdk.spine import Spine
@@ -16,16 +17,15 @@ def lambdas() -> tuple[Manifest, ...]:
     return tuple(m for m in load_all(FUNCTIONS) if m.kind != "worker")
 
 
-def build(app: App) -> tuple[Spine, Tenants]:
+def build(app: App) -> None:
     """Add the stacks of the stage that the context names."""
     stage = stage_of(app.node)
     manifests = lambdas()
     code = gather(manifests, stage)
     spine = Spine(app, stage, manifests, code)
-    tenants = Tenants(app, stage, manifests)
-    tenants.add_stack_dependency(spine)
+    for stack in (Tenants(app, stage, manifests), Alarms(app, stage, manifests)):
+        stack.add_stack_dependency(spine)
     Tags.of(app).add("quantlab:stage", stage.name)
-    return spine, tenants
 
 
 def synthesize() -> None:

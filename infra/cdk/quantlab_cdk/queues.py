@@ -20,6 +20,16 @@ DEAD_KEPT_DAYS = 14
 CONCURRENCY_MIN = 2  # the least an event source mapping can be told
 
 
+def queue_name(prefix: str, wake: QueueWake) -> str:
+    """Return the name of a queue, the same for ever."""
+    return f"{prefix}-{wake.queue}.fifo"
+
+
+def dead_letters_name(prefix: str, wake: QueueWake) -> str:
+    """Return the name of the queue of a queue's dead letters, the same for ever."""
+    return f"{prefix}-{wake.queue}-dead.fifo"
+
+
 class WakeQueue(Construct):
     """What wakes one queue function."""
 
@@ -30,7 +40,7 @@ class WakeQueue(Construct):
         self.dead = Queue(
             self,
             "Dead",
-            queue_name=f"{stage.prefix}-{wake.queue}-dead.fifo",
+            queue_name=dead_letters_name(stage.prefix, wake),
             fifo=True,
             encryption=QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
@@ -39,7 +49,7 @@ class WakeQueue(Construct):
         self.queue = Queue(
             self,
             "Queue",
-            queue_name=f"{stage.prefix}-{wake.queue}.fifo",
+            queue_name=queue_name(stage.prefix, wake),
             fifo=True,
             encryption=QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,

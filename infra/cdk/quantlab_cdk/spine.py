@@ -1,4 +1,4 @@
-"""The spine: every function with what wakes it, what it reaches and what watches it."""
+"""The spine: every function with what wakes it and what it reaches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -8,10 +8,8 @@ from aws_cdk.aws_events import EventBus
 from aws_cdk.aws_lambda import Function
 from aws_cdk.aws_s3 import BlockPublicAccess, Bucket, BucketEncryption
 from aws_cdk.aws_secretsmanager import CfnSecret
-from aws_cdk.aws_sns import Topic
 from constructs import Construct
 
-from quantlab_cdk.alarms import Watched, watch
 from quantlab_cdk.code import Code
 from quantlab_cdk.findings import acknowledge
 from quantlab_cdk.functions import Functions, pascal
@@ -49,13 +47,12 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "SocketEndpoint": "Management address of the WebSocket API.",
     "StoresSecretArn": f"Fill it before you deploy the tenants: {STORES_CONTENT}",
     "KeysSecretArn": "Filled by the first tenant that is deployed.",
-    "AlarmTopic": "Subscribe to it to hear of alarms.",
     "Environment": "What a worker of this deployment needs in its environment, as JSON.",
 }
 
 
 class Spine(Stack):
-    """One stack with everything but the tenants."""
+    """One stack with everything but the tenants and what watches it."""
 
     def __init__(
         self, scope: Construct, stage: Stage, manifests: Sequence[Manifest], code: Code
@@ -75,17 +72,11 @@ class Spine(Stack):
             for manifest in manifests
             if isinstance(manifest.wake, QueueWake)
         }
-        self._topic = Topic(self, "Alarms", topic_name=f"{stage.prefix}-alarms", enforce_ssl=True)
         self.resources = self._resources()
         functions = Functions(self, code, self.resources)
-        alarms = Construct(self, "Watch")
         # The authorizer first: routes refer to it.
         for manifest in sorted(manifests, key=lambda m: not isinstance(m.wake, GatewayWake)):
-            function = functions.make(manifest)
-            self._wake(manifest, function)
-            queue = manifest.wake.queue if isinstance(manifest.wake, QueueWake) else ""
-            watched = Watched(manifest=manifest, function=function, queue=self._queues.get(queue))
-            watch(alarms, stage, self._topic, watched)
+            self._wake(manifest, functions.make(manifest))
         self._outputs()
 
     def _wake(self, manifest: Manifest, function: Function) -> None:
@@ -155,7 +146,6 @@ class Spine(Stack):
             "SocketEndpoint": self._socket.endpoint,
             "StoresSecretArn": self.resources.stores_secret_arn,
             "KeysSecretArn": self.resources.keys_secret_arn,
-            "AlarmTopic": self._topic.topic_arn,
             "Environment": self.to_json_string(self.resources.environment()),
         }
         for name, value in found.items():

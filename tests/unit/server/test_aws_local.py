@@ -112,6 +112,7 @@ def test_the_cdk_is_told_the_stage_and_no_secret(root: Path, tmp_path: Path) -> 
     for program in (cdk.deploy_spine(), cdk.deploy_tenants()):
         assert program.argv[program.argv.index("--app") + 1] == str(state / "cdk.out")
         assert program.argv[4:6] == ("--require-approval", "never")
+    assert {"Tenants", "Alarms", "--exclusively"} <= set(cdk.deploy_tenants().argv)
 
 
 def test_addresses_follow_a_path_directly(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from quantlab_server.refusal import Refusal
 
 CDK: Final = Path("infra/cdk/node_modules/.bin/cdk")
 STOP_WAIT_S: Final = 5.0
-# The stacks; the stores' secret is filled between the two.
+# The stacks; the stores' secret is filled between the spine and the tenants.
 SPINE: Final = "Spine"
 TENANTS: Final = "Tenants"
+ALARMS: Final = "Alarms"
 OUTPUTS_FILE: Final = "cdk-outputs.json"
 DEFAULT_STAGE: Final = "/$default"
 OUTPUTS: Final = ("HttpUrl", "SocketUrl", "Environment")
@@ -78,8 +79,9 @@ class Cdk:
         return self._deploy("deploy", SPINE, "--outputs-file", str(self._outputs))
 
     def deploy_tenants(self) -> Program:
-        """Say how the tenants are deployed, once the stores' secret is filled."""
-        return self._deploy("deploy-tenants", TENANTS, "--exclusively")
+        """Say how the rest is deployed, at once, once the stores' secret is filled."""
+        rest = (TENANTS, ALARMS, "--exclusively", "--concurrency", "2")
+        return self._deploy("deploy-tenants", *rest)
 
     def deployment(self) -> Deployment:
         """Read what the last deploy of the spine made."""

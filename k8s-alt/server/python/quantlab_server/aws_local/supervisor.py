@@ -133,7 +133,7 @@ class AwsSupervisor:
             "QUANTLAB_FEED": self._options.feed,
         }
         self._run("secrets", variables)
-        self._step("cdk deploy: the tenants")
+        self._step("cdk deploy: the tenants and the alarms")
         self._group.complete(cdk.deploy_tenants(), wait_s=DEPLOY_WAIT_S)
         return deployment, variables
 
