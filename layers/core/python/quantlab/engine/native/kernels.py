@@ -59,12 +59,42 @@ UNKNOWN: Final = 1
 BEYOND: Final = 2
 DAY_OVER: Final = 3
 
+_DOUBLES = 1 << 52
 _MICRO = arith.MICRO
 _HALF = arith.MICRO // 2
 _AMOUNT_LIMIT = rules.AMOUNT_MINOR_LIMIT
 _LIMIT = arith.LIMIT
 _OPEN_LIMIT = ledger.OPEN_MICRO_LIMIT
 _EQUITY_BASIS = rules.BASIS_EQUITY
+
+
+@register_jitable
+def divmod_quick(value: int, denominator: int) -> tuple[int, int]:
+    """Return divmod(value, denominator) by the denominator's reciprocal.
+
+    A value below 2^52 is a double, and its quotient at most one off.
+    """
+    if not -_DOUBLES < value < _DOUBLES:
+        return divmod(value, denominator)
+    about = value * (1.0 / denominator)
+    quotient = int(about)
+    quotient -= int(quotient > about)
+    remainder = value - quotient * denominator
+    off = int(remainder >= denominator) - int(remainder < 0)
+    return quotient + off, remainder - off * denominator
+
+
+@register_jitable
+def muldiv_quick(value: int, numerator: int, denominator: int) -> int:
+    """Return what arith.muldiv returns, without a division or a branch that cannot be foreseen."""
+    quotient, remainder = divmod_quick(value, denominator)
+    floor, rest = divmod_quick(remainder * numerator, denominator)
+    result = quotient * numerator + floor
+    above_half = rest - (denominator - rest)
+    return result + (int(above_half > 0) | (int(above_half == 0) & (result & 1)))
+
+
+_muldiv_quick = muldiv_quick
 
 
 def revalue(
@@ -94,9 +124,13 @@ def revalue(
             else:
                 floors[holds] = NEVER
             if abs(gain) <= rates[rate, 4]:
-                value = _in_currency(
-                    gain, rates[rate, 0], rates[rate, 1], rates[rate, 2], rates[rate, 3]
-                )
+                value = gain
+                if rate != 0:
+                    gain_num, gain_den = rates[rate, 0], rates[rate, 1]
+                    loss_num, loss_den = rates[rate, 2], rates[rate, 3]
+                    numerator = gain_num if gain >= 0 else loss_num
+                    denominator = gain_den if gain >= 0 else loss_den
+                    value = _muldiv_quick(gain, numerator, denominator)
                 opens[holds] += value - values[i]
                 values[i] = value
             elif rates[rate, 4] >= 0:
