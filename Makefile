@@ -12,6 +12,8 @@ UV_VERSION := 0.13.9
 AWS_GROUPS := --no-dev --group native --group aws --group cdk
 BIN := .venv/bin
 UV := .venv/uv/bin/uv
+# Many processes start here: a module is compiled by the first one, whatever the caller's shell says.
+export PYTHONDONTWRITEBYTECODE :=
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
