@@ -19,6 +19,7 @@ from quantlab.market.document import Node
 from quantlab.market.fill_model import FillModel, parse_fill_model
 from quantlab.market.quote import Quote
 from quantlab.rules.surroundings import NewsCalendar, NewsEvent
+from quantlab.rules.terms import Profile
 
 HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "100"))
 NEWS_AFTER_S = 3_000
@@ -82,6 +83,13 @@ def flat_by(action: str, zone: str, *spans: tuple[str, str]) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def news(severity: str, action: str, *, stops: bool) -> dict[str, Any]:
+    return made_rule(
+        "news_window", severity, action=action, secondsBefore=600, secondsAfter=NEWS_AFTER_S,
+        impacts=["high"], instruments="targeted", reducingOrders="refused", stopsCount=stops,
+    )  # fmt: skip
+
+
 CONDITIONS = (
     profile(WIDE, hours("soft", "reject_orders", "allowed")),
     profile(TIGHT, hours("soft", "lock_until_reset", "refused")),
@@ -114,13 +122,32 @@ CONDITIONS = (
     ),
     profile(
         WIDE,
-        made_rule("news_window", "soft", secondsBefore=600, secondsAfter=NEWS_AFTER_S,
-                  impacts=["high"], instruments="targeted", reducingOrders="refused",
-                  stopsCount=False),
+        news("soft", "reject_orders", stops=False),
         made_rule("order_limits", "soft", action="lock_until_reset", maxOrders=8),
         made_rule("hedging", "soft", accountsOf="any"),
     ),
 )  # fmt: skip
+
+
+def stopped(severity: str, action: str, risk: str | None = None, of: str = "initial") -> Any:
+    most = {} if risk is None else {"maxRisk": {"percent": risk, "of": of}}
+    return made_rule("stop_loss_required", severity, action=action, **most)
+
+
+STOPS = (
+    profile(WIDE, stopped("soft", "reject_orders")),
+    profile(TIGHT, stopped("soft", "reject_orders", "0.2")),
+    profile(WIDE, stopped("soft", "lock_until_reset", "0.05", "balance")),
+    profile(
+        WIDE,
+        stopped("warn", "warn", "0.01"),
+        stopped("soft", "reject_orders", "3") | {"id": "stop_of_3"},
+        stopped("hard", "disable_account", "7", "balance") | {"id": "stop_of_7"},
+    ),
+    profile(TIGHT, news("soft", "reject_orders", stops=True)),
+    profile(WIDE, news("soft", "lock_until_reset", stops=True), stopped("soft", "reject_orders")),
+    profile(WIDE, news("hard", "disable_account", stops=True)),
+)
 NEWS = NewsCalendar(
     (
         NewsEvent(NOW + 9 * 3600 * SECOND_NS, "jobs", "high", frozenset(("JPY",)), frozenset()),
@@ -289,7 +316,7 @@ def exits(draw: st.DrawFn, one: Asked, tick: Quote) -> tuple[int | None, int | N
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> History:
+def histories(draw: st.DrawFn, profiles: tuple[tuple[Profile, ...], ...]) -> History:
     symbols, currency = draw(st.sampled_from(WORLDS))
     made = draw(ticks(symbols, draw(st.integers(5, 40))))
     asked: list[Asked] = []
@@ -300,7 +327,7 @@ def histories(draw: st.DrawFn) -> History:
             placed += (one, *one.oco, *one.children)
             asked.append(one)
     return History(
-        draw(st.sampled_from(draw(st.sampled_from((PROFILES, CONDITIONS))))),
+        draw(st.sampled_from(draw(st.sampled_from(profiles)))),
         made,
         asked,
         symbols,
@@ -318,9 +345,24 @@ def histories(draw: st.DrawFn) -> History:
     derandomize="QUANTLAB_BACKTEST_HISTORIES" not in os.environ,  # make soak looks for new ones
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(histories())
+@given(histories((PROFILES, CONDITIONS)))
 def test_a_backtest_decides_as_live_trading_does(history: History) -> None:
     run, fills = cases.live(history)
     block = cases.plain(history)
     assert cases.fills_of(block, history) == cases.live_fills(fills)
     assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
+
+
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+@settings(
+    max_examples=HISTORIES // 2,
+    derandomize="QUANTLAB_BACKTEST_HISTORIES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(histories((STOPS,)))
+def test_rules_on_stops_are_judged_as_in_live_trading(history: History) -> None:
+    run, fills = cases.live(history)
+    block = cases.plain(history)
+    assert cases.fills_of(block, history) == cases.live_fills(fills)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
+    assert cases.broken(block, history) == cases.live_broken(run, history)

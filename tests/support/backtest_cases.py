@@ -1,5 +1,6 @@
 """One history for both: the live engine in a batch run, and the kernels of a backtest."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -9,6 +10,7 @@ from unittest import mock
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
 from quantlab.backtest.block import new_block
+from quantlab.backtest.conditions import judged_rules
 from quantlab.backtest.kernels.reading import COMMAND_WORDS
 from quantlab.backtest.plain import PlainBlock, run_plain
 from quantlab.backtest.span import Span
@@ -123,6 +125,7 @@ class Live(BatchRun):
         BatchRun.__post_init__(self)
         self.known: dict[str, str] = {}
         self.wanted: dict[str, tuple[str, bool]] = {}
+        self.broken: list[str] = []
 
     def note(self, ended: Sequence[Order]) -> None:
         """Keep the identifiers of the orders that there are."""
@@ -148,7 +151,7 @@ class Live(BatchRun):
         return next(exits, "none")
 
 
-def live(history: History) -> tuple[BatchRun, list[Filled]]:
+def live(history: History) -> tuple[Live, list[Filled]]:
     """Let the live engine decide a history."""
     rules = Rules(
         history.profile,
@@ -185,6 +188,7 @@ def live(history: History) -> tuple[BatchRun, list[Filled]]:
     ):
         for outcome in run.run(given):
             run.note(outcome.orders)
+            run.broken += [one.verdict["ruleId"] for one in outcome.violations]
             # Swap is booked as a day rolls, before anything is filled.
             for booked in () if outcome.life is None else outcome.life.bookings:
                 money = booked.entry.balance_minor, booked.entry.carry_micro
@@ -463,6 +467,22 @@ def state_of(m: Sequence[int], history: History) -> dict[str, Any]:
         "day": (int(m[at.DAY_START]), int(m[at.START_BALANCE]), int(m[at.START_EQUITY])),
         "realised": int(m[at.REALISED]),
     }
+
+
+def broken(m: Sequence[int], history: History) -> Counter[str]:
+    """Return how often each rule was broken that needs no equity; warnings are left out."""
+    found: Counter[str] = Counter()
+    for k, rule in enumerate(judged_rules(history.profile)):
+        count = m[m[at.TERMS_AT] + k * at.TERM_WORDS + at.TERM_BROKEN]
+        if count and rule.severity != "warn":
+            found[rule.rule_id] = count
+    return found
+
+
+def live_broken(run: Live, history: History) -> Counter[str]:
+    """Return the same of the live engine."""
+    ids = {rule.rule_id for rule in judged_rules(history.profile)}
+    return Counter(one for one in run.broken if one in ids)
 
 
 def live_state(run: BatchRun) -> dict[str, Any]:

@@ -52,15 +52,10 @@ class BacktestAccount:
     def _check_rule(self, rule: terms.Rule) -> None:
         """Refuse a rule that a backtest does not judge, or not without more."""
         known = f"{rule.rule_id} ({rule.slug})"
-        if isinstance(rule, terms.NewsWindow):
-            if self.news is None:
-                raise NotRun(f"expected a calendar of releases for {known}, was none")
-            if rule.stops_count:
-                raise NotRun(f"expected {known} to let stops fire: a backtest does not judge them")
+        if isinstance(rule, terms.NewsWindow) and self.news is None:
+            raise NotRun(f"expected a calendar of releases for {known}, was none")
         if isinstance(rule, terms.Consistency) and rule.severity != terms.GATE:
             raise NotRun(f"expected {known} to be a gate: a backtest does not judge it meanwhile")
-        if isinstance(rule, terms.StopLossRequired):
-            raise NotRun(f"expected a profile without {known}: a backtest does not judge it yet")
 
     def _check_instrument(self, instrument: Instrument) -> None:
         if instrument.quote_currency != self.currency:

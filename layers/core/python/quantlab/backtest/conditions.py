@@ -31,7 +31,13 @@ MOMENT: Final = (
     terms.WeekendHolding,
     terms.Inactivity,
 )
-SIZED: Final = (terms.NewsWindow, terms.PositionSize, terms.ScalingPlan, terms.OrderLimits)
+SIZED: Final = (
+    terms.NewsWindow,
+    terms.PositionSize,
+    terms.ScalingPlan,
+    terms.OrderLimits,
+    terms.StopLossRequired,
+)
 JUDGED: Final = (*MOMENT, *SIZED)
 
 
@@ -70,6 +76,9 @@ class Conditions:
             m[g + at.GATE_AT] = free
             m[free : free + len(gate.turns)] = gate.turns
             free += len(gate.turns)
+        for row in self.rows:
+            m[at.ASKS] |= at.PROTECTING * (row[at.TERM_KIND] == at.PROTECTED)
+            m[at.ASKS] |= at.STOPS_COUNT * row.get(at.TERM_STOPS, 0)
         m[at.LAST_ORDER] = self.span.first_ns
         m[at.GATE_NEXT] = self.span.first_ns if self.rows else at.NEVER_HIGH
 
@@ -127,6 +136,12 @@ class Conditions:
                 at.TERM_STEPS: self._table(steps),
                 at.TERM_COUNT: len(rule.steps) - 1,
             }
+        if isinstance(rule, terms.StopLossRequired):
+            return {
+                at.TERM_KIND: at.PROTECTED,
+                at.TERM_MOST: at.NEVER_HIGH if rule.risk_ppm is None else rule.risk_ppm,
+                at.TERM_OF_BALANCE: not rule.of_initial,
+            }
         assert isinstance(rule, terms.OrderLimits)  # noqa: S101 - the last of SIZED
         limits = (rule.max_orders, rule.max_trades, rule.max_nano)
         words = (at.TERM_MOST, at.TERM_TRADES, at.TERM_NANO)
@@ -144,6 +159,7 @@ class Conditions:
             at.TERM_KIND: at.NEWS,
             at.TERM_GATE: first,
             at.TERM_REDUCING: rule.reducing_allowed,
+            at.TERM_STOPS: rule.stops_count,
         }
 
     def _gate(self, gate: Gate) -> int:

@@ -25,8 +25,8 @@ from typing import Final
     LAST_REASON, ZONE_NEXT, BOOKS_AT, DRAW, CONVERSIONS, STOP_OUT, STOP_BELOW, SWAPPED,
     SWAPS, NIGHTS_AT,
     TERMS_AT, TERMS, GATES_AT, GATES, GATE_NEXT, TABLES_AT,
-    DAY_ORDERS, DAY_TRADES, DAY_NANO, LAST_ORDER, ACCOUNT_WORDS,
-) = range(96)
+    DAY_ORDERS, DAY_TRADES, DAY_NANO, LAST_ORDER, ASKS, ACCOUNT_WORDS,
+) = range(97)
 
 # One symbol. The levels of equity are merged with those of orders in the first four.
 (
@@ -62,13 +62,19 @@ from typing import Final
 # One rule that needs no equity: its kind, what it does, its numbers, and when it broke.
 (
     TERM_KIND, TERM_ACTION, TERM_REASON, TERM_REDUCING, TERM_GATE, TERM_TABLE, TERM_STEPS,
-    TERM_COUNT, TERM_MOST, TERM_TRADES, TERM_NANO, TERM_BROKEN, TERM_BROKEN_AT, TERM_WORDS,
-) = range(14)
+    TERM_COUNT, TERM_MOST, TERM_TRADES, TERM_NANO, TERM_OF_BALANCE, TERM_STOPS,
+    TERM_BROKEN, TERM_BROKEN_AT, TERM_WORDS,
+) = range(16)
 
 # Kinds of those rules: on the moment of an order, on what may be held, on an order of known size.
 (
     HOURS, ALLOWED, HOLDING, IDLE, NEWS, COUNTS, SCALED, ORDER_LOTS, POSITION_LOTS, ACCOUNT_LOTS,
-) = range(10)
+    PROTECTED,
+) = range(11)
+
+# Bits of ASKS: what a rule of the account asks of stops.
+PROTECTING: Final = 1
+STOPS_COUNT: Final = 2
 
 # One gate: whether it is open, and the instants at which that turns.
 (GATE_OPEN, GATE_INDEX, GATE_COUNT, GATE_AT, GATE_WORDS) = range(5)
@@ -174,6 +180,7 @@ REASONS: Final = (
     "no_conversion_quote", "margin_insufficient", "margin_stop_out", "trading_hours", "flat_by",
     "weekend_holding", "inactivity", "news_window", "order_limits", "scaling_plan",
     "position_size", "not_of_order_type", "already_triggered", "order_pending",
+    "stop_loss_required",
 )  # fmt: skip
 (
     NO_REASON, NOT_FILLED, BY_OCO, BY_OUO, EXIT_FILLED, PARENT_ENDED, POSITION_CLOSED, REQUESTED,
@@ -183,12 +190,13 @@ REASONS: Final = (
     TOO_MANY_ORDERS, NO_QUOTE, INSTRUMENT_ALLOWLIST, BLOCKED, EXPIRED_ALREADY, UNKNOWN_PARENT,
     GROUP_REFUSED, RUN_ENDED, NO_CONVERSION, MARGIN_INSUFFICIENT, MARGIN_STOP_OUT,
     TRADING_HOURS, FLAT_BY, WEEKEND_HOLDING, INACTIVITY, NEWS_WINDOW, ORDER_LIMITS, SCALING_PLAN,
-    POSITION_SIZE, NOT_OF_ORDER_TYPE, ALREADY_TRIGGERED, ORDER_PENDING,
-) = range(46)  # fmt: skip
+    POSITION_SIZE, NOT_OF_ORDER_TYPE, ALREADY_TRIGGERED, ORDER_PENDING, STOP_LOSS_REQUIRED,
+) = range(47)  # fmt: skip
 
 # Why a fill came about.
 CAUSES: Final = ("signal", "working", "rule", "margin_stop_out")
 (BY_SIGNAL, BY_QUOTE, BY_RULE, BY_STOP_OUT) = range(4)
 
 NEVER_LOW: Final = -(1 << 62)
+NO_TICKS: Final = -(1 << 60)
 NEVER_HIGH: Final = 1 << 62

@@ -6,8 +6,15 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import drop, has_arrived, is_armed, is_reached
 from quantlab.backtest.kernels.fills import PLANNED, fill_order, is_blocked, plan, reducible
 from quantlab.backtest.kernels.judge import act_on
+from quantlab.backtest.kernels.protecting import child_stop, keeping
 from quantlab.backtest.kernels.quotes import symbol_at
-from quantlab.backtest.kernels.terms import refused_by_moment, refused_by_size, term_at
+from quantlab.backtest.kernels.terms import (
+    note_term,
+    refused_by_moment,
+    refused_by_size,
+    stop_fired,
+    term_at,
+)
 
 
 def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
@@ -25,9 +32,9 @@ def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
     planned = plan(m, s, o)
     reason = planned[0] if planned[0] > PLANNED else at.NO_REASON
     if planned[0] == PLANNED and not judged:
-        reason = refused_now(m, s, o)
+        reason = refused_now(m, s, o, planned[2])
     if reason == at.NO_REASON:
-        fill_order(m, s, o, True, planned, cause)
+        fill_working(m, s, o, judged, planned, cause)
         return True
     if reason in (at.NO_CONVERSION, at.NO_QUOTE):
         return False
@@ -36,7 +43,25 @@ def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
     return True
 
 
-def refused_now(m: Any, s: int, o: int) -> int:
+def fill_working(
+    m: Any, s: int, o: int, judged: bool, planned: tuple[int, int, int, int], cause: int
+) -> None:
+    """Fill a working order as planned; a rule may count it as a trade where it is an exit."""
+    exits = m[at.ASKS] & at.STOPS_COUNT != 0 and planned[0] == PLANNED and not judged
+    exits = exits and only_reduces(m, s, o)
+    fill_order(m, s, o, True, planned, cause)
+    if exits:
+        act_on(m, stop_fired(m, s))
+
+
+def only_reduces(m: Any, s: int, o: int) -> bool:
+    """Say whether an order can only make its position smaller as things stand."""
+    left = m[o + at.STEPS] - m[o + at.FILLED]
+    reducing: bool = left <= reducible(m, symbol_at(m, s), m[o + at.SIDE])
+    return m[o + at.REDUCE] != 0 or reducing
+
+
+def refused_now(m: Any, s: int, o: int, price: int) -> int:
     """Return why an order whose turn has come may not fill any more; NO_REASON where it may.
 
     An exit is never refused for its size.
@@ -45,14 +70,18 @@ def refused_now(m: Any, s: int, o: int) -> int:
         return at.ACCOUNT_LOCKED
     if m[at.STATUS] == at.DISABLED:
         return at.ACCOUNT_DISABLED
-    left = m[o + at.STEPS] - m[o + at.FILLED]
-    reduces = m[o + at.REDUCE] != 0 or left <= reducible(m, symbol_at(m, s), m[o + at.SIDE])
+    reduces = only_reduces(m, s, o)
     if not reduces and is_blocked(m):
         return at.BLOCKED
     if m[at.TERMS] == 0:
         return at.NO_REASON
     reason = by_moment(m, s, reduces)
-    return reason if reduces or reason != at.NO_REASON else by_size(m, s, o, 0)
+    if reduces or reason != at.NO_REASON:
+        return reason
+    stop = at.NO_TICKS
+    if m[at.ASKS] & at.PROTECTING != 0:
+        stop = child_stop(m, symbol_at(m, s), o)
+    return by_size(m, s, o, 0, price, stop)
 
 
 def by_moment(m: Any, s: int, reducing: bool) -> int:
@@ -61,20 +90,33 @@ def by_moment(m: Any, s: int, reducing: bool) -> int:
     return at.NO_REASON if k < 0 else broken(m, k)
 
 
-def by_size(m: Any, s: int, o: int, new: int) -> int:
-    """Judge an order whose size is known, act on what it breaks, and return why not."""
+def by_size(m: Any, s: int, o: int, new: int, entry: int, stop: int) -> int:
+    """Judge an order whose size is known, act on what it breaks, and return why not.
+
+    entry and stop are the prices it would enter at and be stopped at, see `risk`.
+    """
     side, whole = m[o + at.SIDE], m[o + at.STEPS]
     left = whole - m[o + at.FILLED]
     if m[o + at.REDUCE] != 0:
         left = min(left, reducible(m, symbol_at(m, s), side))
         whole = left
-    return by_steps(m, s, side, left, whole, new)
-
-
-def by_steps(m: Any, s: int, side: int, left: int, whole: int, new: int) -> int:
-    """Judge an order of so many steps: see `terms.refused_by_size`."""
-    k = refused_by_size(m, s, side, left, whole, new)
+    k = refused_by_size(m, s, side, left, whole, new, entry, stop)
     return at.NO_REASON if k < 0 else broken(m, k)
+
+
+def by_steps(m: Any, s: int, side: int, steps: int) -> int:
+    """Judge a new market order of so many steps without a stop: see `terms.refused_by_size`."""
+    k = refused_by_size(m, s, side, steps, steps, 1, at.NO_TICKS, at.NO_TICKS)
+    return at.NO_REASON if k < 0 else broken(m, k)
+
+
+def by_protection(m: Any, s: int, o: int, changed: int) -> int:
+    """Say why a stop may not be cancelled or changed so: see `protecting.keeping`; act on it."""
+    k = keeping(m, s, o, changed)
+    if k < 0:
+        return at.NO_REASON
+    note_term(m, k)
+    return broken(m, k)
 
 
 def broken(m: Any, k: int) -> int:

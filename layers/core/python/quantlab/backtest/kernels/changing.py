@@ -7,12 +7,13 @@ each is changed by itself.
 from typing import Any
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels.attempts import attempt, by_size
+from quantlab.backtest.kernels.attempts import attempt, by_protection, by_size
 from quantlab.backtest.kernels.book import is_armed, order_at, trail
 from quantlab.backtest.kernels.fills import begin_command, reducible
 from quantlab.backtest.kernels.gathering import ON_SCRATCH
 from quantlab.backtest.kernels.judge import blank, enforce, mop_up
 from quantlab.backtest.kernels.margin import refused_orders
+from quantlab.backtest.kernels.protecting import child_stop
 from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
     EXIT_TRAIL,
@@ -26,6 +27,7 @@ from quantlab.backtest.kernels.reading import (
     TAKE_PROFIT,
     TRAIL,
     TRIGGER,
+    entry_ticks,
     given,
     misplaced,
     read_trail,
@@ -94,8 +96,8 @@ def change(m: Any, out: Any, r: int, s: int, o: int, part: int) -> int:
     for j in range(at.ORDER_WORDS):
         m[c + j] = m[o + j]
     reason = read_changes(m, out, r, w, c, part)
-    if reason == at.NO_REASON and not lessens(m, o, c):
-        reason = refused_change(m, s, c)
+    if reason == at.NO_REASON:
+        reason = disallowed(m, s, o, c)
     if reason == at.NO_REASON and m[c + at.STATE] != at.PENDING_PARENT:
         start_anew(m, w, c)
         reason = misplaced(m, w, c)
@@ -112,6 +114,14 @@ def change(m: Any, out: Any, r: int, s: int, o: int, part: int) -> int:
     attempt(m, s, o, False, at.BY_SIGNAL)
     enforce(m)
     return at.NO_REASON
+
+
+def disallowed(m: Any, s: int, o: int, c: int) -> int:
+    """Say why rules do not let an order become another, NO_REASON where they do."""
+    reason = by_protection(m, s, o, c)
+    if reason != at.NO_REASON or lessens(m, o, c):
+        return reason
+    return refused_change(m, s, c)
 
 
 def start_anew(m: Any, w: int, o: int) -> None:
@@ -232,4 +242,7 @@ def refused_change(m: Any, s: int, o: int) -> int:
         protects = m[o + at.TYPE] == at.STOP and m[p + at.ID] == m[o + at.PARENT]
         if protects and m[p + at.STATE] != at.GONE:
             judged = p
-    return by_size(m, s, judged, 0)
+    if m[at.ASKS] & at.PROTECTING == 0:
+        return by_size(m, s, judged, 0, at.NO_TICKS, at.NO_TICKS)
+    stop = m[o + at.TRIGGER] if judged != o else child_stop(m, w, o)
+    return by_size(m, s, judged, 0, entry_ticks(m, w, judged), stop)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels.attempts import attempt, by_size, by_steps
-from quantlab.backtest.kernels.book import cancel_symbol, drop, order_at, tidy
+from quantlab.backtest.kernels.attempts import attempt, by_protection, by_size, by_steps
+from quantlab.backtest.kernels.book import drop, order_at, tidy
 from quantlab.backtest.kernels.changing import modify
 from quantlab.backtest.kernels.fills import (
     PLANNED,
@@ -24,6 +24,7 @@ from quantlab.backtest.kernels.judge import (
 )
 from quantlab.backtest.kernels.margin import NO_ORDER, refused_orders, stop_out_below
 from quantlab.backtest.kernels.margin import is_waiting as waits
+from quantlab.backtest.kernels.protecting import NOTHING, keeping, stop_beside
 from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
     COMMAND_WORDS,
@@ -35,6 +36,7 @@ from quantlab.backtest.kernels.reading import (
     SYMBOL,
     TAG,
     VERB,
+    entry_ticks,
     given,
     nearest,
 )
@@ -70,9 +72,9 @@ def act(m: Any, out: Any) -> None:
 def manage(m: Any, out: Any, r: int, verb: int, owner: int) -> None:
     """Change or end what is there already."""
     if verb == CANCEL:
-        cancel(m, out[r + ORDER])
+        cancel(m, out[r + ORDER], owner)
     elif verb == CANCEL_ALL:
-        cancel_symbol(m, m[m[at.MAP_AT] + out[r + SYMBOL]], at.REQUESTED)
+        cancel_all(m, m[m[at.MAP_AT] + out[r + SYMBOL]], owner)
     elif verb == FLATTEN:
         flatten(m)
     elif verb == MODIFY:
@@ -128,7 +130,11 @@ def too_much(m: Any, s: int) -> int:
         o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
         if m[o + at.STATE] == at.PENDING_PARENT:
             continue
-        reason = by_size(m, s, o, 1)
+        entry, stop = at.NO_TICKS, at.NO_TICKS
+        if m[at.ASKS] & at.PROTECTING != 0:
+            entry = entry_ticks(m, symbol_at(m, s), o)
+            stop = stop_beside(m, ON_SCRATCH, k)
+        reason = by_size(m, s, o, 1, entry, stop)
         if reason != at.NO_REASON:
             return reason
     return at.NO_REASON
@@ -206,15 +212,43 @@ def work_due(m: Any, s: int) -> None:
             attempt(m, s, o, False, at.BY_SIGNAL)
 
 
-def cancel(m: Any, owner: int) -> None:
-    """Cancel the order of a number, if it works; its exits stay."""
+def cancel(m: Any, number: int, owner: int) -> None:
+    """Cancel the order of a number, if it works and no rule keeps it; its exits stay."""
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         for k in range(m[w + at.ORDERS]):
             o = order_at(m, w, k)
-            own = m[o + at.OWNER] == owner and m[o + at.STATE] != at.GONE
-            if own and (m[o + at.PARENT] == 0 or m[o + at.GROUP] == 0):
+            own = m[o + at.OWNER] == number and m[o + at.STATE] != at.GONE
+            if not own or (m[o + at.PARENT] != 0 and m[o + at.GROUP] != 0):
+                continue
+            reason = by_protection(m, s, o, NOTHING)
+            if reason == at.NO_REASON:
                 drop(m, s, o, at.CANCELLED_STATE, at.REQUESTED)
+            else:
+                refuse(m, s, blank(m, ON_SCRATCH), owner, reason)
+            return
+
+
+def cancel_all(m: Any, s: int, owner: int) -> None:
+    """Cancel every working order of a symbol; stops that a rule asks for stay.
+
+    That is refused where nothing else was there to cancel.
+    """
+    w = symbol_at(m, s)
+    kept = NOTHING
+    for k in range(m[w + at.ORDERS]):
+        o = order_at(m, w, k)
+        stays = m[o + at.STATE] != at.GONE and keeping(m, s, o, NOTHING) >= 0
+        m[o + at.CALLED] = stays
+        if stays and kept == NOTHING:
+            kept = o
+    cancelled = m[at.CANCELLED]
+    for k in range(m[w + at.ORDERS]):
+        o = order_at(m, w, k)
+        if m[o + at.STATE] != at.GONE and m[o + at.CALLED] == 0:
+            drop(m, s, o, at.CANCELLED_STATE, at.REQUESTED)
+    if kept != NOTHING and m[at.CANCELLED] == cancelled:
+        refuse(m, s, blank(m, ON_SCRATCH), owner, by_protection(m, s, kept, NOTHING))
 
 
 def close(m: Any, out: Any, r: int, owner: int) -> None:
@@ -235,7 +269,7 @@ def close(m: Any, out: Any, r: int, owner: int) -> None:
         reason = at.QUANTITY_TOO_SMALL if some < m[w + at.MIN_STEPS] else reason
         steps = some
     if reason == at.NO_REASON and m[at.TERMS] != 0:
-        reason = by_steps(m, s, -1 if m[w + at.SIZE] > 0 else 1, steps, steps, 1)
+        reason = by_steps(m, s, -1 if m[w + at.SIZE] > 0 else 1, steps)
     if reason == at.NO_REASON and m[w + at.LATENCY] > 0 and m[at.STATUS] == at.ACTIVE_STATUS:
         send(m, s, steps, owner, not turns)
     elif reason == at.NO_REASON:
@@ -270,7 +304,7 @@ def flatten(m: Any) -> None:
         if m[at.TERMS] == 0 or m[w + at.SIZE] == 0 or not is_fresh(m, w, m[at.NOW]):
             continue
         steps = abs(m[w + at.SIZE])
-        if by_steps(m, s, -1 if m[w + at.SIZE] > 0 else 1, steps, steps, 1) != at.NO_REASON:
+        if by_steps(m, s, -1 if m[w + at.SIZE] > 0 else 1, steps) != at.NO_REASON:
             return
     cancel_everything(m, at.FLATTENED)
     liquidate(m, at.BY_SIGNAL)

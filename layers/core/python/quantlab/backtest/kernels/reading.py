@@ -33,7 +33,7 @@ OUO_GROUP = 16
 _TICKS_MAX = float(1 << 53)
 _PPM_PER_PERCENT = 10_000.0
 _OFF = 1e-6
-NO_TICKS = -(1 << 60)
+NO_TICKS = at.NO_TICKS
 
 
 def given(out: Any, word: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.quotes import symbol_at
+from quantlab.backtest.kernels.risk import is_unprotected
 from quantlab.ledger.scalars import nano_of, netted
 from quantlab.rules.scalars import idle_from, weighted_nano
 
@@ -131,10 +132,13 @@ def keeps_out(m: Any, t: int, s: int, reducing: bool) -> bool:
     return kind in (at.HOURS, at.HOLDING) and is_shut(m, m[t + at.TERM_GATE])
 
 
-def refused_by_size(m: Any, s: int, side: int, left: int, whole: int, new: int) -> int:
+def refused_by_size(
+    m: Any, s: int, side: int, left: int, whole: int, new: int, entry: int, stop: int
+) -> int:
     """Return which rule refuses an order of a known size, as its number; below 0 for none.
 
     left is what it would fill now, whole what it was given for; new is 1 unless it counts already.
+    entry and stop are prices, see `risk`, and only asked for where a rule asks for stops.
     """
     w = symbol_at(m, s)
     after, opened = m[w + at.SIZE], 0
@@ -142,8 +146,14 @@ def refused_by_size(m: Any, s: int, side: int, left: int, whole: int, new: int) 
         after, _, _, _, opened = netted(m[w + at.SIZE], m[w + at.COST], side, left, 0)
     for k in range(m[at.TERMS]):
         t = term_at(m, k)
-        late = m[t + at.TERM_KIND] >= at.NEWS
-        if late and asks_too_much(m, t, s, whole, after, opened, new) and refuses(m, k, t):
+        kind = m[t + at.TERM_KIND]
+        if kind < at.NEWS:
+            continue
+        if kind == at.PROTECTED:
+            broken = opened != 0 and is_unprotected(m, t, w, side, entry, stop, opened)
+        else:
+            broken = asks_too_much(m, t, s, whole, after, opened, new)
+        if broken and refuses(m, k, t):
             return k
     return -1
 
@@ -160,6 +170,20 @@ def asks_too_much(m: Any, t: int, s: int, whole: int, after: int, opened: int, n
         return counts_over(m, t, s, after, opened, new)
     most = step_of(m, t) if kind == at.SCALED else m[t + at.TERM_MOST]
     return lots_counted(m, t, s, whole, after) > most
+
+
+def stop_fired(m: Any, s: int) -> int:
+    """Note the rules on news that a stop breaks by firing; return the gravest action, or below 0.
+
+    It is filled all the same.
+    """
+    gravest = -1
+    for k in range(m[at.TERMS]):
+        t = term_at(m, k)
+        if m[t + at.TERM_STOPS] != 0 and is_shut(m, m[t + at.TERM_GATE] + s):
+            note_term(m, k)
+            gravest = max(gravest, m[t + at.TERM_ACTION])
+    return gravest
 
 
 def lots_counted(m: Any, t: int, s: int, whole: int, after: int) -> int:

@@ -3,8 +3,9 @@
 from typing import Final
 
 _KERNELS: Final = (
-    *("quotes", "worth", "book", "margin", "terms", "fills", "judge", "attempts", "stopping"),
-    *("overnight", "clock", "reading", "gathering", "refusals", "changing", "desk", "loop", "run"),
+    *("quotes", "worth", "book", "margin", "risk", "terms", "protecting", "fills", "judge"),
+    *("attempts", "stopping", "overnight"),
+    *("clock", "reading", "gathering", "refusals", "changing", "desk", "loop", "run"),
 )
 _SCALARS: Final = (
     *("kernel.arith", "ledger.scalars", "ledger.fees", "engine.pricing", "market.rates"),

@@ -14,9 +14,11 @@ from quantlab.backtest.kernels import (
     loop,
     margin,
     overnight,
+    protecting,
     quotes,
     reading,
     refusals,
+    risk,
     run,
     stopping,
     terms,
@@ -30,7 +32,7 @@ from quantlab.market import rates
 from quantlab.rules import scalars as rules_scalars
 
 KERNELS: Final = (
-    *(quotes, worth, book, margin, terms, fills, judge, attempts, stopping, overnight, clock),
-    *(reading, gathering, refusals, changing, desk, loop, run),
+    *(quotes, worth, book, margin, risk, terms, protecting, fills, judge, attempts, stopping),
+    *(overnight, clock, reading, gathering, refusals, changing, desk, loop, run),
 )
 SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)
