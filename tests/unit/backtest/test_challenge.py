@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,27 @@ def test_the_command_says_all_of_it(given: list[str], tmp_path: Path) -> None:
     assert first["inputs"] == {"lots": 3.0}
     low, high = first["paths"]["interval"]
     assert 0 <= low <= first["paths"]["passRate"] <= high <= 1
-    assert "challenge-50k/verification is next" in " ".join(shown.split())
+    types = [phase["type"] for phase in first["phases"]]
+    assert types == [f"challenge-50k{end}" for end in ("", "/verification", "/funded")]
+    assert first["phases"][0]["attempts"]["count"] == 8
+    for before, phase in pairwise(first["phases"]):
+        reached = before["attempts"] and before["attempts"]["outcomes"]["passed"]
+        assert (phase["attempts"] or {"count": 0})["count"] == (reached or 0)
+        assert (phase["paths"] or {"count": 0})["count"] == before["paths"]["outcomes"]["passed"]
+    assert (
+        first["paths"]["outcomes"]["passed"] == first["phases"][-1]["paths"]["outcomes"]["passed"]
+    )
     assert command(*asked)[0] == 0
     assert json.loads(out.read_text()) == first
+    assert command(*asked, "--only")[0] == 0
+    alone = json.loads(out.read_text())
+    assert [
+        alone["phases"][0][key] == first["phases"][0][key] for key in ("attempts", "paths")
+    ] == [
+        True,
+        True,
+    ]
+    assert len(alone["phases"]) == 1
 
 
 def test_what_cannot_be_attempted_is_refused(given: list[str], tmp_path: Path) -> None:

@@ -75,7 +75,27 @@ def _account_for(folder: Path, profile: str | None, symbols: Iterable[str]) -> C
     return _of_type(folder, profile, symbols)
 
 
+def phases_for(
+    folder: Path, profile: str, symbols: Iterable[str], news: Path | None = None
+) -> tuple[Configured, ...]:
+    """Return the account of TENANT/TYPE and those of the phases that follow it, in their order."""
+    catalog, config, type_id = _type_named(folder, profile)
+    releases = None if news is None else _releases(news)
+    found: list[Configured] = []
+    following: str | None = type_id
+    while following is not None:
+        one = account_of(catalog, config, following, symbols)
+        found.append(one._replace(account=replace(one.account, news=releases)))
+        phase = config.account_types[following].phase
+        following = None if phase is None else phase.next_type
+    return tuple(found)
+
+
 def _of_type(folder: Path, profile: str, symbols: Iterable[str]) -> Configured:
+    return account_of(*_type_named(folder, profile), symbols)
+
+
+def _type_named(folder: Path, profile: str) -> tuple[Catalog, TenantConfig, str]:
     from quantlab_edge.tenant_files import read_configs, read_tenant
 
     tenant_id, _, type_id = profile.partition("/")
@@ -89,7 +109,7 @@ def _of_type(folder: Path, profile: str, symbols: Iterable[str]) -> Configured:
     if type_id not in config.account_types:
         known = ", ".join(config.account_types)
         raise Refusal(f"--profile: expected an account type of {known}, was {type_id!r}")
-    return account_of(configs.catalog, config, type_id, symbols)
+    return configs.catalog, config, type_id
 
 
 def account_of(

@@ -52,6 +52,7 @@ class Attempt:
     """How an attempt ended, and after how many days of the data, the first one counted.
 
     cause is the identifier of the rule that ended it, or the trap that stopped the strategy.
+    next_ns is the first instant whose quotes an account opened then would see.
     """
 
     start_ns: int
@@ -61,6 +62,7 @@ class Attempt:
     days: int
     balance_minor: int
     payout: Payout | None
+    next_ns: int
 
 
 def day_places(account: BacktestAccount, quotes: Any) -> list[int]:
@@ -94,6 +96,7 @@ class _Watched:
         day = open_day(self.profile, initial, initial, run.span.first_ns)
         self.account: Account = self.owner.opening(day)
         self.end_ns = run.span.first_ns
+        self.at_reset = False
         self.payout: Payout | None = None
         self._counts_trades = any(isinstance(one, terms.Consistency) for one in self.profile.rules)
         self._least_minor = initial + least_profit_minor(self.profile)
@@ -110,6 +113,7 @@ class _Watched:
             days=days,
             balance_minor=self.account.balance_minor,
             payout=self.payout,
+            next_ns=self.end_ns + (not self.at_reset),
         )
 
     def see_day(self, number: int, *, is_last: bool) -> tuple[str, str] | None:
@@ -132,7 +136,7 @@ class _Watched:
             self._see_payout(rolled, number)
             paid = self.payout is not None and not self.asks
             if paid or self._is_passed(rolled):
-                self.account, self.end_ns = rolled, reset_ns
+                self.account, self.end_ns, self.at_reset = rolled, reset_ns, True
                 return PASSED, ""
         return None
 

@@ -4,7 +4,7 @@ The days are those of one run over all the data without the rules, so that no br
 short. Goals are judged by the rules room at the close of each path's days.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -38,6 +38,7 @@ class Paths:
 
     payout_minor is the mean over all paths of the trader's part of the payout that passes a path,
     where a payout is what passes it. left_out says what of the profile the paths do not know.
+    outcome and taken are those of each path, paid what each was paid by its number.
     """
 
     found: Challenge
@@ -47,6 +48,9 @@ class Paths:
     seed: int
     payout_minor: float | None
     left_out: tuple[str, ...]
+    outcome: Words = field(compare=False)
+    taken: Words = field(compare=False)
+    paid: dict[int, int]
 
 
 def without_rules(account: BacktestAccount) -> BacktestAccount:
@@ -68,10 +72,12 @@ def paths_of(
     block_days: int,
     max_days: int,
     seed: int,
+    drawn_before: int = 0,
 ) -> Paths | None:
     """Draw paths from the days of a run `without_rules`, and attempt the account's type on each.
 
-    None where the paths know none of the goals.
+    drawn_before is how many blocks were drawn from the seed already. None where the paths know none
+    of the goals.
     """
     judged, left_out = _judged(account.profile)
     if not has_goals(judged) and (has_goals(account.profile) or payouts is None):
@@ -88,10 +94,14 @@ def paths_of(
     )
     wanted = _necessary(judged, payouts, rules, max_days)
     judge = _Judge(moves, opened, judged, payouts)
-    drawn = challenge.drawn_days(moves, wanted, paths, block_days, seed)
-    found = challenge.summary_of(*challenge.attempt(moves, wanted, drawn, judge.passes))
-    paid = None if has_goals(judged) else sum(judge.paid) / paths
-    return Paths(found, len(moves), block_days, max_days, seed, paid, left_out)
+    drawn = challenge.drawn_days(moves, wanted, paths, block_days, seed, drawn_before)
+    outcome, taken = challenge.attempt(moves, wanted, drawn, judge.passes)
+    found = challenge.summary_of(outcome, taken)
+    paid = None if has_goals(judged) else sum(judge.paid.values()) / paths
+    return Paths(
+        *(found, len(moves), block_days, max_days, seed, paid, left_out),
+        *(outcome, taken, judge.paid),
+    )
 
 
 def _necessary(
@@ -139,16 +149,16 @@ class _Judge:
     ) -> None:
         self._moves, self._opened, self._profile = moves, opened, profile
         self._payouts = payouts
-        self.paid: list[int] = []
+        self.paid: dict[int, int] = {}
 
-    def passes(self, _row: int, days: Words) -> bool:
+    def passes(self, row: int, days: Words) -> bool:
         """Say whether the account passes at the close of the last of these days."""
         account = self._account(days)
         if has_goals(self._profile):
             return all(goal.met for goal in goals(self._profile, account))
         found = offer(account, self._profile, self._payouts, None, None)
         if found.open:
-            self.paid.append(found.trader_minor)
+            self.paid[row] = found.trader_minor
         return found.open
 
     def _account(self, days: Words) -> Account:

@@ -104,14 +104,16 @@ def bootstrap(
     return summary_of(*attempt(moves, terms, drawn_days(moves, terms, paths, block_days, seed)))
 
 
-def drawn_days(moves: DayMoves, terms: Terms, paths: int, block_days: int, seed: int) -> Words:
-    """Return a row of days for each path, drawn in blocks."""
+def drawn_days(
+    moves: DayMoves, terms: Terms, paths: int, block_days: int, seed: int, drawn_before: int = 0
+) -> Words:
+    """Return a row of days for each path, drawn in blocks; drawn_before skips so many blocks."""
     count = len(moves)
     _check(count, terms)
     if paths < 1 or block_days < 1:
         raise NoResult(f"expected paths and days of a block, was {paths} and {block_days}")
     blocks = -(-terms.max_days // block_days)
-    starts = below(seed, 0, paths * blocks, count).reshape(paths, blocks, 1)
+    starts = below(seed, drawn_before, paths * blocks, count).reshape(paths, blocks, 1)
     days: Words = ((starts + np.arange(block_days)) % count).reshape(paths, -1)
     return days[:, : terms.max_days]
 
