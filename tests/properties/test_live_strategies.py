@@ -25,10 +25,13 @@ from tests.support.qls_bars import compiled
 from tests.support.qls_programs import program_source
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.outputs import Outputs
 from quantlab.backtest.running import Run
 from quantlab.live import events
 from quantlab.live.events import AccountSeen, FillSeen, Held, quote_words
 from quantlab.live.running import LiveRun
+from quantlab.live.tray import Given
+from quantlab.qls.lines import line_of
 from quantlab.qls.native import abi
 from quantlab.qls.native.machine import QUICK, TUNED
 from quantlab_edge import backtest
@@ -134,7 +137,7 @@ def test_generated_strategies_agree_with_the_backtest(
         source = compiled(program_source(seed))
         rows = [one[1:] for one in history(seed, EVENTS, BOTH) if one[0] == events.QUOTE]
         rows.sort(key=lambda row: row[0])
-        batch = Run(source, owner, np.array(rows, np.int64), engine)
+        batch = Run(source, owner, np.array(rows, np.int64), engine, keeps_outputs=True)
         live = LiveRun(source, made, engine, rows[0][0], tier=QUICK)
         live.feed(AccountSeen(*_money(batch), 0, 0).words())
         live.feed([events.START, rows[0][0]])
@@ -145,10 +148,40 @@ def test_generated_strategies_agree_with_the_backtest(
             if seed % 3 == 0 or number == len(rows):
                 assert live.image() == batch.state.image()
                 assert live.orders_placed == batch.out[abi.PLACED]
-        batch.finish()
+        kept = batch.finish().outputs
         live.feed([events.STOP, 0])
+        assert _kept(kept) == _shown(live.taken())
         assert live.image() == batch.state.image()
         assert live.trapped == abi.TRAPS[batch.block[at.TRAP]]
+
+
+def _kept(outputs: Outputs) -> dict[str, list[tuple[Any, ...]]]:
+    """Return what a backtest kept by kind, doubles as text."""
+    assert outputs.left_out == {}
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for line in outputs.lines:
+        found.setdefault(line.kind, []).append((line.ns, line.text))
+    for mark in outputs.markers:
+        found.setdefault("marker", []).append((mark.ns, mark.name, repr(mark.price)))
+    for plot in outputs.plots:
+        points = zip(plot.ts_ns.tolist(), plot.values.tolist(), strict=True)
+        if plot.points:
+            found[f"plot {plot.name}"] = [(ns, repr(value)) for ns, value in points]
+    return found
+
+
+def _shown(given: list[Given]) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the same of what a live run gave."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for one in given:
+        for kind, text, values in one.effects.outputs:
+            if kind == "plot":
+                found.setdefault(f"plot {text}", []).append((one.ns, repr(values[0])))
+            elif kind == "marker":
+                found.setdefault(kind, []).append((one.ns, text, repr(values[0])))
+            else:
+                found.setdefault(kind, []).append((one.ns, line_of(text, values)))
+    return found
 
 
 def _money(batch: Run) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import pytest
 from tests.support.finished_runs import CENT, ODD, SECOND, START, path_of, run_of
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.outputs import NO_OUTPUTS
 from quantlab.backtest.results.finished import heading_of, of_finished
 from quantlab.backtest.results.metrics.figures import figures
 from quantlab.backtest.results.metrics.table import METRICS
@@ -198,6 +199,7 @@ def finished_run():
         end="rule_broken",
         trap="",
         trace_hash=lambda: "ab",
+        outputs=NO_OUTPUTS,
         program=SimpleNamespace(name="fade", source_hash="cd"),
         account=SimpleNamespace(
             currency="USD",

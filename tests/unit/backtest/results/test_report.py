@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.finished_runs import CENT, DAY, SECOND, START, path_of, run_of
 
+from quantlab.backtest.outputs import Line
 from quantlab.backtest.results.metrics.figures import figures
 from quantlab.backtest.results.metrics.table import METRICS
 from quantlab.backtest.results.report import chart
@@ -65,7 +66,9 @@ def full_run(**more):
 
 
 def page(run, heading=None, log=()) -> Page:
-    return Page(html_page(figures(run), heading or Heading("fade", "end_of_data"), log))
+    lines = tuple(Line(ns, "log", text) for ns, text in log)
+    shown = replace(run, outputs=replace(run.outputs, lines=lines))
+    return Page(html_page(figures(shown), heading or Heading("fade", "end_of_data")))
 
 
 def test_every_metric_is_there_with_its_definition() -> None:

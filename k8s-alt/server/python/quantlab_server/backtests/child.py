@@ -94,7 +94,7 @@ def _made(request: Mapping[str, Any], limits: Limits) -> Run:
     close_first(limits)
     program = _program(request["source"], inputs)
     try:
-        return Run(program, account, quotes, engine, inputs)
+        return Run(program, account, quotes, engine, inputs, keeps_outputs=True)
     except NotRun:
         raise
     except ValueError as error:

@@ -52,7 +52,7 @@ def carry_out(asked: Asked) -> None:
         sources = sources_of(asked.ticks, asked.bars)
         program = program_of(asked.strategy)
         configured = account_for(asked.configs, asked.profile, sources, asked.seed, asked.news)
-        finished, quotes, timings = _finished(program, configured, sources, given)
+        finished, quotes, timings = _finished(program, configured, sources, asked)
     except (NotRun, ModuleNotFoundError, machine.UnreadableQuotes) as error:
         raise Refusal(str(error)) from error
     results = figures(of_finished(finished, quotes))
@@ -64,7 +64,7 @@ def _finished(
     program: Program,
     configured: Configured,
     sources: dict[str, machine.Source],
-    given: Sequence[str],
+    asked: Asked,
 ) -> tuple[Finished, Any, dict[str, float]]:
     folder = native_folder()
     started = time.perf_counter()
@@ -80,8 +80,9 @@ def _finished(
             configured.account,
             records.words,
             engine,
-            inputs_of(program, given),
+            inputs_of(program, asked.set_),
             machine.KeptCode(folder),
+            keeps_outputs=asked.details or asked.report is not None,
         )
     except NotRun:
         raise

@@ -14,6 +14,7 @@ from quantlab.live.intents import Intent, NotSent, client_id, intents_of
 from quantlab.live.terms import LiveTerms
 from quantlab.live.tray import Given
 from quantlab.qls.interpreter import Output
+from quantlab.qls.lines import line_of, value_text
 from quantlab.webhooks.body import parse_signal
 from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.ports.live_strategies import Line, RunEnded, StrategyRun
@@ -139,18 +140,9 @@ def signal_id_of(run_id: str, number: int) -> str:
 
 def written(output: Output) -> str:
     """Write an output with its values in their places."""
-    values = [_value(one) for one in output.values]
     if output.kind == "marker":
-        return f"{output.text} {values[0]}"[:TEXT_MAX]
-    parts = output.text.split("{}")
-    text = parts[0] + "".join(v + p for v, p in zip(values, parts[1:], strict=True))
-    return text[:TEXT_MAX]
-
-
-def _value(value: float | bool) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "na" if value != value else str(value)  # noqa: PLR0124 - NaN
+        return f"{output.text} {value_text(output.values[0])}"[:TEXT_MAX]
+    return line_of(output.text, output.values)[:TEXT_MAX]
 
 
 def _refusal(ns: int, numbers: Sequence[int], reason: str) -> Line:

@@ -19,6 +19,8 @@ from quantlab.backtest.native.joining import (
     out_words,
     pointer,
 )
+from quantlab.backtest.native.keeping import QUOTES_AT_ONCE, log_words, take_rows
+from quantlab.backtest.outputs import NO_OUTPUTS, OutputLog, Outputs
 from quantlab.backtest.rows import Rows
 from quantlab.backtest.span import Span
 from quantlab.qls.ir import Program
@@ -45,6 +47,7 @@ class Finished:
     state: Any
     program: Program
     account: BacktestAccount
+    outputs: Outputs = NO_OUTPUTS
 
     @property
     def end(self) -> str:
@@ -90,7 +93,8 @@ class Run:
     """One strategy over one set of quotes: made, it is compiled; `finish` runs it.
 
     joined is the code of another run of the same program for the same account, which is taken up
-    whatever the quotes and the inputs are. One that keeps no rows has no fills and orders to show.
+    whatever the quotes and the inputs are; both keep outputs or neither. One that keeps no rows has
+    no fills and orders to show, one that keeps no outputs no plots, markers, alerts and log.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Run:
         joined: Joined | None = None,
         *,
         keeps_rows: bool = True,
+        keeps_outputs: bool = False,
     ) -> None:
         if len(quotes) == 0:
             raise NotRun("expected at least one quote, was none")
@@ -111,8 +116,12 @@ class Run:
         self.span = Span(int(quotes[0, at.Q_NS]), int(quotes[-1, at.Q_NS]))
         self.state = State(first_words(program, dict(inputs or {})), abi.float_words(program))
         self.block = new_block(account, program, self.span)
-        self.out = out_words()
-        self.joined = joined or join(program, account, self.block, engine, objects)
+        keeps = keeps_outputs and bool(abi.output_sites(program))
+        self.log = OutputLog(program) if keeps else None
+        self.out = log_words() if keeps else out_words()
+        self.joined = joined or join(
+            program, account, self.block, engine, objects, keeps_outputs=keeps
+        )
         self.taken = 0
         self._keeps_rows = keeps_rows
         self._kept = {"fills": Rows(at.FILL_WORDS), "ends": Rows(at.END_WORDS)}
@@ -130,11 +139,17 @@ class Run:
             self._single(at.START_EVENT)
         while self.taken < end and not self.is_over:
             m[at.END] = at.RUNNING
-            self.taken = self._call(self.taken, end)
+            self.taken = self._call(self.taken, self._until(end))
+            if m[at.END] == at.RUNNING and self.taken < end:
+                continue
             if m[at.FILLS_SEEN] == m[at.FILLS]:
                 self._empty()
             if m[at.FILLS_TOTAL] + m[at.ENDS_TOTAL] > ROWS_PER_RUN_MAX and not self.is_over:
                 m[at.END], m[at.TRAP] = at.TRAPPED, abi.TRAPS.index("rows_limit")
+
+    def _until(self, end: int) -> int:
+        """Return up to which quote to go: a log of outputs is emptied before it can be full."""
+        return end if self.log is None else min(end, self.taken + QUOTES_AT_ONCE)
 
     def fills(self, begin: int = 0) -> Any:
         """Return the fills so far, from one of them on."""
@@ -166,7 +181,7 @@ class Run:
         return self._finished()
 
     def _call(self, begin: int, end: int) -> int:
-        return self.joined.run(
+        taken = self.joined.run(
             pointer(self.block),
             pointer(self.out),
             pointer(self.state.words),
@@ -174,6 +189,9 @@ class Run:
             begin,
             end,
         )
+        if self.log is not None:
+            self.log.take(*take_rows(self.out))
+        return taken
 
     def _single(self, kind: int) -> None:
         self._call(0, -1 - kind)
@@ -202,4 +220,5 @@ class Run:
             state=self.state,
             program=self.program,
             account=self.account,
+            outputs=NO_OUTPUTS if self.log is None else self.log.outputs(),
         )

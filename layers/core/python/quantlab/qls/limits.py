@@ -39,5 +39,11 @@ OUTPUTS_PER_EVENT_MAX: Final = 64
 ROWS_PER_RUN_MAX: Final = 5_000_000
 """Fills and ended orders of one backtest together, which stay in memory to its end."""
 
+LINES_PER_RUN_MAX: Final = 10_000
+"""Lines of the log, alerts and markers of one backtest that are kept, each: the last ones."""
+
+PLOT_POINTS_MAX: Final = 4_000
+"""Points of one plot that a backtest keeps, thinned evenly."""
+
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1

@@ -13,6 +13,7 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
 from quantlab.backtest.block import symbol_map, timer_handlers
 from quantlab.backtest.native import names
+from quantlab.backtest.native.keeping import KEEP, TEXT
 from quantlab.qls import limits
 from quantlab.qls.ir import Handler, Program, Read
 from quantlab.qls.native import abi
@@ -62,9 +63,11 @@ class Glue:
         account: BacktestAccount,
         m: Any,
         fuel: int = limits.COST_PER_EVENT_MAX,
+        *,
+        keeps_outputs: bool = False,
     ) -> None:
         self.program, self.account, self.fuel = program, account, fuel
-        self.block = m
+        self.block, self.keeps_outputs = m, keeps_outputs
         self.symbols = symbol_map(account, program)
         self.timers = {id(one): k for k, one in enumerate(timer_handlers(program))}
         self.lines: list[str] = []
@@ -86,6 +89,7 @@ class Glue:
                 handlers,
                 f"declare i64 @{names.COLD}(i64, ptr, ptr, i64)",
                 "declare double @llvm.fma.f64(double, double, double)",
+                TEXT if self.keeps_outputs else "",
                 f"define i64 @{names.TICK}({parameters}, i64 %s) alwaysinline nounwind {{",
                 f"{tick}}}",
                 f"define i64 @{names.EVENT}({parameters}, i64 %kind, i64 %index) nounwind {{",
@@ -115,10 +119,21 @@ class Glue:
             self._line(f"store i64 0, ptr {self._out(word)}")
         for k, handler in handlers:
             self._handler(k, handler, condition(handler))
+        if self.keeps_outputs and handlers:
+            self._keep()
         orders = self._out(abi.ORDERS)
         self._line(f"%orders = load i64, ptr {orders}")
         self._line("ret i64 %orders")
         return "\n".join(self.lines) + "\n"
+
+    def _keep(self) -> None:
+        self._line(f"%outputs = load i64, ptr {self._out(abi.OUTPUTS)}")
+        self._line("%silent = icmp eq i64 %outputs, 0")
+        self._line("br i1 %silent, label %given, label %keep")
+        self.lines.append("keep:")
+        self._line(f"call void @{KEEP}(ptr %m, ptr %out, i64 %outputs)")
+        self._line("br label %given")
+        self.lines.append("given:")
 
     def _handler(self, k: int, handler: Handler, when: str) -> None:
         if when:

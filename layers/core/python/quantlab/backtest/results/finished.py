@@ -67,6 +67,7 @@ def of_finished(
         orders=_columns(finished.orders, ORDER_COLUMNS),
         rates=_rates(finished),
         swap_minor=int(block[at.SWAPS]),
+        outputs=finished.outputs,
     )
 
 

@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from quantlab.backtest.outputs import NO_OUTPUTS, Outputs
+
 Words = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -122,6 +124,7 @@ class Run:
     index: without them no excursions are known. orders are columns as the run has them. rates are
     numerators and denominators, by fill, from the quote currency to the account's for a loss; None
     where nothing is converted. With them no excursions are known: they would need every rate.
+    outputs are what the strategy showed.
     """
 
     currency: str
@@ -141,6 +144,7 @@ class Run:
     paths: dict[int, PricePath] = field(default_factory=dict)
     orders: dict[str, Words] = field(default_factory=dict)
     rates: tuple[Words, Words] | None = None
+    outputs: Outputs = NO_OUTPUTS
 
     def __post_init__(self) -> None:
         if self.initial_minor <= 0:

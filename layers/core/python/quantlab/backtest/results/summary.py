@@ -15,6 +15,7 @@ from quantlab.backtest.results.writing import (
     fill_rows,
     money,
     order_rows,
+    output_lists,
     trade_rows,
 )
 from quantlab.kernel.instants import format_rfc3339
@@ -113,13 +114,14 @@ def _goals(heading: Heading) -> dict[str, object]:
 
 
 def details(figures: Figures) -> dict[str, object]:
-    """Return the long lists: every trade, fill, ended order and day; they join the document."""
+    """Return the long lists, that join the document: trades, fills, orders, days, outputs."""
     run = figures.run
     return {
         "tradeList": trade_rows(run, figures.trades),
         "fillList": fill_rows(run),
         "orderList": order_rows(run),
         "dayList": day_rows(run),
+        **output_lists(run.outputs),
     }
 
 

@@ -1,11 +1,13 @@
 """Numbers of a run as text and JSON: prices, sizes, instants, trades."""
 
+import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.outputs import Outputs
 from quantlab.backtest.results.run import Run, Scale, Words, day_date
 from quantlab.backtest.results.trades import UNKNOWN, Trades
 from quantlab.kernel.canonical import Json
@@ -128,6 +130,34 @@ def day_rows(run: Run) -> list[dict[str, Json]]:
         }
         for row in _rows(run.days.columns())
     ]
+
+
+def output_lists(outputs: Outputs) -> dict[str, Json]:
+    """Return what the strategy showed as JSON; na is null."""
+    return {
+        "logList": [
+            {"time": format_rfc3339(one.ns), "kind": one.kind, "text": one.text}
+            for one in outputs.lines
+        ],
+        "markerList": [
+            {"time": format_rfc3339(one.ns), "name": one.name, "price": _number(one.price)}
+            for one in outputs.markers
+        ],
+        "plotList": [
+            {
+                "name": one.name,
+                "points": one.points,
+                "times": [format_rfc3339(ns) for ns in one.ts_ns.tolist()],
+                "values": [_number(value) for value in one.values.tolist()],
+            }
+            for one in outputs.plots
+        ],
+        "outputsLeftOut": dict(outputs.left_out),
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _rows(columns: Mapping[str, Words], count: int | None = None) -> Iterator[dict[str, int]]:

@@ -1,14 +1,15 @@
 """The page itself: every text on it is escaped, and nothing on it is loaded or run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Final
 
+from quantlab.backtest.outputs import Outputs
 from quantlab.backtest.results.metrics.figures import Figures
 from quantlab.backtest.results.metrics.metric import Metric, Unit, Value
 from quantlab.backtest.results.metrics.table import METRICS, metrics_of
 from quantlab.backtest.results.monthly import Month, Year, yearly
-from quantlab.backtest.results.report import pictures
+from quantlab.backtest.results.report import outputs, pictures
 from quantlab.backtest.results.report.style import STYLE
 from quantlab.backtest.results.summary import Heading, RuleOutcome
 from quantlab.backtest.results.writing import trade_rows
@@ -38,11 +39,11 @@ ENDS: Final = {
 }
 
 
-def html_page(figures: Figures, heading: Heading, log: Sequence[tuple[int, str]] = ()) -> str:
+def html_page(figures: Figures, heading: Heading) -> str:
     """Return the report as one HTML document.
 
-    log is what the strategy wrote: instants in ns and texts. The first 500 trades and the last
-    1,000 lines of the log are shown, and the page says how many are not.
+    The first 500 trades and the last 1,000 lines of the log are shown, and the page says how many
+    are not.
     """
     run = figures.run
     values = metrics_of(figures)
@@ -50,12 +51,13 @@ def html_page(figures: Figures, heading: Heading, log: Sequence[tuple[int, str]]
         ("Equity", pictures.equity_picture(run)),
         ("Drawdown", pictures.drawdown_picture(run)),
         ("Prices and fills", pictures.price_pictures(run)),
+        ("Plots of the strategy", outputs.plot_pictures(run)),
         ("Profit by day", pictures.daily_picture(figures)),
         ("Returns by month", _months(figures)),
         ("Rules", _rules(figures, heading)),
         ("Metrics", _metrics(figures, values)),
         ("Trades", _trades(figures)),
-        ("Log of the strategy", _log(log)),
+        ("Log of the strategy", _log(run.outputs)),
     )
     cards = "".join(
         f'<section class="card"><h2>{title}</h2>{body}</section>' for title, body in sections
@@ -244,12 +246,16 @@ def _trade(row: Mapping[str, object]) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _log(log: Sequence[tuple[int, str]]) -> str:
+def _log(shown_by: Outputs) -> str:
+    log = shown_by.lines
     if not log:
         return '<p class="note">It wrote nothing.</p>'
     shown = log[-LOG_MOST:]
-    lines = "\n".join(f"{_time(ts_ns)}  {escape(text)}" for ts_ns, text in shown)
+    lines = "\n".join(
+        f"{_time(one.ns)}  {'ALERT ' * (one.kind == 'alert')}{escape(one.text)}" for one in shown
+    )
     left_out = len(log) - len(shown)
+    left_out += sum(shown_by.left_out.get(kind, 0) for kind in ("log", "alert"))
     note = f'<p class="note">{left_out:,} earlier lines are left out.</p>' if left_out else ""
     return f'{note}<pre class="log">{lines}</pre>'
 

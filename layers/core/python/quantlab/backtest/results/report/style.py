@@ -45,6 +45,7 @@ svg text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--mute
 .fall{stroke:var(--down);fill:none;stroke-width:1.4}
 .floor{stroke:var(--floor);fill:none;stroke-width:1.6}
 .price{stroke:var(--mute);fill:none;stroke-width:1}
+.mark{fill:var(--floor);fill-opacity:.75}
 .buy,.gain{fill:var(--up)}.sell,.loss{fill:var(--down)}
 .key{display:inline-block;margin-right:16px;color:var(--mute);font-size:13px}
 .key i{display:inline-block;width:14px;height:3px;margin-right:6px;vertical-align:middle;
