@@ -316,7 +316,9 @@ def exits(draw: st.DrawFn, one: Asked, tick: Quote) -> tuple[int | None, int | N
 
 
 @st.composite
-def histories(draw: st.DrawFn, profiles: tuple[tuple[Profile, ...], ...]) -> History:
+def histories(
+    draw: st.DrawFn, profiles: tuple[tuple[Profile, ...], ...] = (PROFILES, CONDITIONS)
+) -> History:
     symbols, currency = draw(st.sampled_from(WORLDS))
     made = draw(ticks(symbols, draw(st.integers(5, 40))))
     asked: list[Asked] = []
@@ -345,7 +347,7 @@ def histories(draw: st.DrawFn, profiles: tuple[tuple[Profile, ...], ...]) -> His
     derandomize="QUANTLAB_BACKTEST_HISTORIES" not in os.environ,  # make soak looks for new ones
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(histories((PROFILES, CONDITIONS)))
+@given(histories())
 def test_a_backtest_decides_as_live_trading_does(history: History) -> None:
     run, fills = cases.live(history)
     block = cases.plain(history)
