@@ -24,7 +24,8 @@ def synthesized(folder: Path, **context: str) -> Synthesized:
     spine, tenants, alarms = (
         assembly.get_stack_artifact(name).template for name in ("Spine", "Tenants", "Alarms")
     )
-    return Synthesized(spine, tenants, alarms, lambdas())
+    stacks = frozenset(stack.id for stack in assembly.stacks)
+    return Synthesized(spine, tenants, alarms, lambdas(), stacks)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ class Synthesized:
     tenants: dict[str, Any]
     alarms: dict[str, Any]
     manifests: tuple[Manifest, ...]
+    stacks: frozenset[str]
 
     @property
     def templates(self) -> tuple[dict[str, Any], ...]:

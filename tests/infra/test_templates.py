@@ -228,6 +228,7 @@ def test_the_local_stage_has_all_that_the_cloud_has(aws: Synthesized, local: Syn
         ]
         assert kinds[0] == kinds[1]
     assert "AWS_ENDPOINT_URL" not in set(texts(aws.spine))
+    assert aws.stacks == local.stacks == {"Spine", "Tenants", "Alarms"}
 
 
 def test_a_stack_stays_within_what_the_service_takes(stage: Synthesized) -> None:

@@ -1,4 +1,4 @@
-"""The app: the stage from the context, the functions from their manifests, three stacks."""
+"""The app: the stage from the context, the functions from their manifests, the stacks."""
 
 from aws_cdk import App, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
@@ -8,6 +8,7 @@ from quantlab_cdk.code import gather
 from quantlab_cdk.places import FUNCTIONS
 from quantlab_cdk.spine import Spine
 from quantlab_cdk.stage import stage_of
+from quantlab_cdk.sweeps import Sweeps
 from quantlab_cdk.tenants import Tenants
 from quantlab_manifest import Manifest, load_all
 
@@ -25,6 +26,8 @@ def build(app: App) -> None:
     spine = Spine(app, stage, manifests, code)
     for stack in (Tenants(app, stage, manifests), Alarms(app, stage, manifests)):
         stack.add_stack_dependency(spine)
+    if stage.sweep_image is not None:
+        Sweeps(app, stage, stage.sweep_image)
     Tags.of(app).add("quantlab:stage", stage.name)
 
 

@@ -10,6 +10,10 @@ LOG_STREAMS: Final = (
     "Streams of a log group are named by the service; the resource names the one group."
 )
 
+TAKES_NO_RESOURCE: Final = (
+    "The token of a registry is for all of it: ecr:GetAuthorizationToken takes no resource."
+)
+
 
 def acknowledge(construct: Construct, finding: str, reason: str) -> None:
     """Accept a finding, such as SQS3, on a construct and what is below it."""

@@ -45,6 +45,7 @@ class Stage:
     public_url: str | None
     local_endpoint: str | None
     configs: Path
+    sweep_image: str | None
 
     @property
     def is_local(self) -> bool:
@@ -82,6 +83,7 @@ def stage_of(node: Node) -> Stage:
     sender = _text(node, "mail_sender") or MAIL_SENDER
     public_url = _text(node, "public_url")
     configs = Path(_text(node, "configs") or CONFIGS)
+    sweep_image = _text(node, "sweep_image")
     if name == "aws":
         return Stage(
             name="aws",
@@ -93,6 +95,7 @@ def stage_of(node: Node) -> Stage:
             public_url=public_url,
             local_endpoint=None,
             configs=configs,
+            sweep_image=sweep_image,
         )
     if name == "aws-local":
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -107,6 +110,7 @@ def stage_of(node: Node) -> Stage:
             public_url=public_url,
             local_endpoint=(_text(node, "local_endpoint") or LOCAL_ENDPOINT).rstrip("/"),
             configs=configs,
+            sweep_image=sweep_image,
         )
     raise WrongContextError(f"-c stage: expected aws or aws-local, got {name!r}")
 

@@ -46,47 +46,81 @@ def manifest_of(bench: Bench, setup: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Kept:
-    """The results of a sweep by the hash of their inputs, in a folder or in memory alone."""
+    """The results of a sweep by the hash of their inputs; keep is given each that is new."""
 
-    def __init__(self, folder: Path | None, manifest: Mapping[str, Any]) -> None:
-        self.rows: dict[str, Row] = {}
-        self._file = None if folder is None else folder / RESULTS
-        if folder is None:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        _hold_to(folder / MANIFEST, manifest)
-        self._read()
-
-    def _read(self) -> None:
-        """Read what is there; a last line that was cut short is taken out and run again."""
-        if self._file is None or not self._file.exists():
-            return
-        content = self._file.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            self._file.write_bytes(whole)
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                row = json.loads(line)
-                self.rows[row["key"]] = row
-            except (ValueError, KeyError, TypeError) as error:
-                raise Refusal(
-                    f"{self._file}, line {number}: expected a result of a sweep, was {line[:60]!r}"
-                ) from error
+    def __init__(
+        self, rows: Iterable[Row] = (), keep: Callable[[Row], None] = lambda _row: None
+    ) -> None:
+        self.rows = {row["key"]: row for row in rows}
+        self._keep = keep
 
     def add(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Keep rows as they come, and hand them on."""
         for row in rows:
             self.rows[row["key"]] = row
-            if self._file is not None:
-                with self._file.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
+            self._keep(row)
             yield row
 
 
-def _hold_to(file: Path, manifest: Mapping[str, Any]) -> None:
+def kept_in(folder: Path, manifest: Mapping[str, Any]) -> Kept:
+    """Keep results in a folder, beside those of the same sweep that are there; or raise Refusal."""
+    folder.mkdir(parents=True, exist_ok=True)
+    hold_to(folder / MANIFEST, manifest)
+    results = folder / RESULTS
+
+    def keep(row: Row) -> None:
+        with results.open("ab") as file:
+            file.write(line_of(row))
+
+    return Kept(_whole_rows(results), keep)
+
+
+def _whole_rows(results: Path) -> list[Row]:
+    """Read what is there; a last line that was cut short is taken out and run again."""
+    if not results.exists():
+        return []
+    content = results.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        results.write_bytes(whole)
+    return rows_of(whole, str(results))
+
+
+def line_of(row: Row) -> bytes:
+    """Write a row as a line."""
+    return json.dumps(row).encode() + b"\n"
+
+
+def rows_of(lines: bytes, where: str) -> list[Row]:
+    """Read lines of rows, or raise Refusal, which says where they are from."""
+    rows = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        try:
+            row = json.loads(line)
+            row["key"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refusal(
+                f"{where}, line {number}: expected a result of a sweep, was {line[:60]!r}"
+            ) from error
+        rows.append(row)
+    return rows
+
+
+def document_of(rows: Sequence[Row], metric: str, seed: int, *, lowest: bool) -> str:
+    """Write all results, the best first, as JSON."""
+    best = ranked(rows, lowest=lowest)
+    document = {"format": 1, "metric": metric, "lowest": lowest, "seed": seed, "rows": best}
+    return json.dumps(document, indent=1) + "\n"
+
+
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """Write what results are of."""
+    return json.dumps(dict(manifest), indent=1) + "\n"
+
+
+def hold_to(file: Path, manifest: Mapping[str, Any]) -> None:
     """Write what a folder's results are of, or refuse a folder of others."""
-    text = json.dumps(dict(manifest), indent=1) + "\n"
+    text = manifest_text(manifest)
     if not file.exists():
         file.write_text(text, encoding="utf-8")
         return

@@ -1,13 +1,10 @@
 """`quantlab sweep`: a strategy with many inputs over the same quotes."""
 
-import json as json_text
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from quantlab.backtest.account import NotRun
 from quantlab_server.backtests import options
@@ -22,11 +19,20 @@ from quantlab_server.backtests.evaluating import (
 )
 from quantlab_server.backtests.given import CONFIGS, Bench, fixed_of, say
 from quantlab_server.backtests.progress import bar
-from quantlab_server.backtests.sweeping import RESULTS, Kept, manifest_of, ranked, run_all
+from quantlab_server.backtests.sweeping import (
+    Kept,
+    document_of,
+    kept_in,
+    manifest_of,
+    ranked,
+    run_all,
+)
+from quantlab_server.cli import sweep_shards
+from quantlab_server.cli.sweep_table import show
 from quantlab_server.refusal import Refusal
 
 app = typer.Typer(no_args_is_help=True, help="Run strategies with many inputs.")
-SHOWN: Final = 10
+sweep_shards.add_to(app)
 
 
 @app.callback()
@@ -73,17 +79,15 @@ def run(
     fixed = fixed_of(bench.program, set_)
     axes = axes_of(bench.program, axis, fixed)
     said = {"profile": profile, "fixed": fixed, "metric": metric, "traced": trace}
-    kept = Kept(out, manifest_of(bench, said))
+    kept = Kept() if out is None else kept_in(out, manifest_of(bench, said))
     before = len(kept.rows)
     started = time.perf_counter()
     sweep = _Sweep(axes, fixed, kept, len(bench.records.words))
     rows = sweep.rows(setup, bench, (random, optuna, seed, jobs), lowest=lowest)
     seconds = time.perf_counter() - started
-    best = ranked(rows, lowest=lowest)
     if json is not None:
-        document = {"format": 1, "metric": metric, "lowest": lowest, "seed": seed, "rows": best}
-        json.write_text(json_text.dumps(document, indent=1) + "\n", encoding="utf-8")
-    _show(best, axes, metric, out)
+        json.write_text(document_of(rows, metric, seed, lowest=lowest), encoding="utf-8")
+    show(ranked(rows, lowest=lowest), metric, out)
     _say_speed([*kept.rows.values()][before:], len(rows), seconds)
 
 
@@ -120,23 +124,6 @@ class _Sweep(NamedTuple):
             )  # fmt: skip
         wanted = drawn(self.axes, random, seed) if random else list(grid(self.axes))
         return run_all(wanted, self.fixed, self.kept, evaluate, self.quotes, progress)
-
-
-def _show(best: list[Row], axes: tuple[Axis, ...], metric: str, out: Path | None) -> None:
-    names = [axis.known.name for axis in axes]
-    table = Table(*names, metric, "net profit", "max drawdown", "fills", "ended by")
-    for row in best[:SHOWN]:
-        inputs = (str(row["inputs"][name]) for name in names)
-        value = "undefined" if row["value"] is None else str(row["value"])
-        table.add_row(
-            *inputs, value, row["netProfit"], row["maxDrawdown"], f"{row['fills']:,}", row["end"]
-        )
-    console = Console()
-    console.print(table)
-    if len(best) > SHOWN:
-        console.print(f"the best {SHOWN} of {len(best):,}")
-    if out is not None:
-        console.print(f"all results: {out / RESULTS}")
 
 
 def _say_speed(made: list[Row], wanted: int, seconds: float) -> None:
