@@ -15,7 +15,7 @@ from quantlab_server.refusal import Refusal
 GROUPS: Final = (
     "aws-local", "calendars", "db", "role", "tenant", "keys", "signal", "audit", "inbox", "rules",
     "replay", "bad-ticks", "halts", "qls", "backtest", "challenge", "sweep",
-    "walkforward", "montecarlo",
+    "walkforward", "montecarlo", "strategy",
 )  # fmt: skip
 COMMANDS: Final = {"up": "up", "down": "up", "watch": "watch", "demo": "demo", "openapi": "openapi"}
 
