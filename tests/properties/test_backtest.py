@@ -264,6 +264,8 @@ def command(draw: st.DrawFn, after: int, tick: Quote, placed: list[Asked]) -> As
         cancels = Asked(after, "cancel", tick.symbol, order=draw(st.integers(1, len(placed))))
         return cancels if choice == 1 else draw(change(after, placed))
     one = draw(order(after, tick))
+    if choice == 8 or (choice < 6 and draw(st.integers(0, 5)) == 0):
+        one = replace(one, equity_ppm=draw(st.sampled_from((1, 20_000, 310_055, 25_000_000))))
     if choice < 6 and not one.reduce:
         return replace(one, exits=draw(exits(one, tick)))
     if choice == 6 and one.kind != "market" and one.time not in ("ioc", "fok"):

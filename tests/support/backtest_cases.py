@@ -1,7 +1,7 @@
 """One history for both: the live engine in a batch run, and the kernels of a backtest."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from quantlab.backtest.plain import PlainBlock, run_plain
 from quantlab.backtest.span import Span
 from quantlab.backtest.words import word_of
 from quantlab.engine.batch import BatchRun
-from quantlab.engine.commands import Command, Fill, Outcome
+from quantlab.engine.commands import Command, Fill
 from quantlab.engine.draft import Draft
 from quantlab.engine.fill_models import first_draw, next_draw
 from quantlab.engine.inputs import Inputs
@@ -29,6 +29,7 @@ from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.fill_model import FillModel, chosen_model
+from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote
 from quantlab.qls import ir
 from quantlab.rules.day import open_day
@@ -46,7 +47,8 @@ class Asked:
     """A command behind a tick; prices in ticks, size in steps. exits are (stop, trail, target).
 
     ouo says that the orders of oco make each other smaller instead. modify changes what is given of
-    the order of a number (steps of 0 are not), or one of its exits.
+    the order of a number (steps of 0 are not), or one of its exits. equity_ppm is the size as a
+    share of the equity, 0 where it is steps.
     """
 
     after: int
@@ -66,6 +68,7 @@ class Asked:
     ouo: bool = False
     children: tuple["Asked", ...] = ()
     order: int = 0
+    equity_ppm: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,36 +122,11 @@ class Filled(NamedTuple):
 
 
 class Live(BatchRun):
-    """Names the exits of orders by identifiers, which are known once there are any."""
+    """Keeps which rules broke."""
 
     def __post_init__(self) -> None:
         BatchRun.__post_init__(self)
-        self.known: dict[str, str] = {}
-        self.wanted: dict[str, tuple[str, bool]] = {}
         self.broken: list[str] = []
-
-    def note(self, ended: Sequence[Order]) -> None:
-        """Keep the identifiers of the orders that there are."""
-        for order in (*ended, *self.account.working.values()):
-            if order.client_id is not None:
-                self.known.setdefault(order.client_id, order.order_id)
-
-    def _give(self, decided: Decided) -> Iterator[Outcome]:
-        wanted = self.wanted.get(decided.command.signal_id)
-        if wanted is not None:
-            decided.command.payload["orderId"] = self._exit_of(*wanted)
-        yield from BatchRun._give(self, decided)
-
-    def _exit_of(self, client_id: str, is_target: bool) -> str:
-        parent = self.known.get(client_id, "")
-        exits = (
-            order.order_id
-            for order in self.account.working.values()
-            if order.terms.parent_id == parent
-            and order.client_id is None
-            and (order.order_type == "limit") == is_target
-        )
-        return next(exits, "none")
 
 
 def live(history: History) -> tuple[Live, list[Filled]]:
@@ -163,14 +141,13 @@ def live(history: History) -> tuple[Live, list[Filled]]:
     around = Surroundings(None if history.news is None else history.news.events, ())
     run = Live(history.opening(), history.catalog, rules, history.ticks, seen=[(0, around)])
     missing = frozenset(history.catalog.instruments) - frozenset(history.symbols)
-    given, placed = [], 0
+    given, placed, senders = [], 0, {}
     for number, one in enumerate(history.asked):
         tick = history.ticks[one.after]
         placed += 1
-        body = _payload(history, one, placed)
+        body = _payload(history, one, placed, senders)
+        senders[placed] = f"s{number}"
         placed += len(one.oco) + len(one.children)
-        if one.verb == "modify" and one.exits != NO_EXITS:
-            run.wanted[f"s{number}"] = f"c{one.order}", one.exits[2] is not None
         command = Command(
             number, f"s{number}", ACCOUNT_ID, "user", "user", "trade", body, tick.ts_ns
         )
@@ -187,7 +164,6 @@ def live(history: History) -> tuple[Live, list[Filled]]:
         mock.patch("quantlab.engine.fill_models.draw_of", draws.of_seed),
     ):
         for outcome in run.run(given):
-            run.note(outcome.orders)
             run.broken += [one.verdict["ruleId"] for one in outcome.violations]
             # Swap is booked as a day rolls, before anything is filled.
             for booked in () if outcome.life is None else outcome.life.bookings:
@@ -220,11 +196,13 @@ def _as_given(held: tuple[str, Order]) -> int:
     return held[1].created_ns
 
 
-def _payload(history: History, one: Asked, number: int) -> dict[str, Any]:
+def _payload(
+    history: History, one: Asked, number: int, senders: Mapping[int, str]
+) -> dict[str, Any]:
     if one.verb in ("close", "reverse"):
         return {"action": one.verb, "symbol": one.symbol}
     if one.verb == "modify":
-        return _changes(history, one)
+        return _changes(history, one, senders)
     if one.verb == "cancel":
         return {"action": "cancel", "clientId": f"c{one.order}"}
     if one.verb == "cancel_all":
@@ -251,12 +229,14 @@ def _payload(history: History, one: Asked, number: int) -> dict[str, Any]:
     return body
 
 
-def _changes(history: History, one: Asked) -> dict[str, Any]:
+def _changes(history: History, one: Asked, senders: Mapping[int, str]) -> dict[str, Any]:
     instrument = history.catalog.instruments[one.symbol]
     body: dict[str, Any] = {"action": "modify"}
     for name, ticks in zip(("triggerPrice", "trailDistance", "price"), one.exits, strict=True):
         if ticks is not None:
-            return {**body, name: _price(history, one, ticks)}
+            part = "target" if name == "price" else "stop"
+            sender = senders.get(one.order, "none")
+            return {**body, "signalId": sender, "exit": part, name: _price(history, one, ticks)}
     body["clientId"] = f"c{one.order}"
     if one.steps:
         body["quantity"] = format_units(one.steps, instrument.size_step)
@@ -270,7 +250,7 @@ def _terms(history: History, one: Asked) -> dict[str, Any]:
     instrument = history.catalog.instruments[one.symbol]
     body: dict[str, Any] = {
         "action": "buy" if one.side > 0 else "sell",
-        "quantity": format_units(one.steps, instrument.size_step),
+        **_size(one, instrument),
         "orderType": one.kind,
     }
     if one.time != "default":
@@ -283,6 +263,12 @@ def _terms(history: History, one: Asked) -> dict[str, Any]:
     if one.post:
         body["postOnly"] = True
     return body
+
+
+def _size(one: Asked, instrument: Instrument) -> dict[str, str]:
+    if one.equity_ppm:
+        return {"equityPercent": str(Decimal(one.equity_ppm) / 10_000)}
+    return {"quantity": format_units(one.steps, instrument.size_step)}
 
 
 def _price(history: History, one: Asked, ticks: int) -> str:
@@ -348,7 +334,7 @@ class Script:
             self.symbols.index(one.symbol),
             ir.ORDER_TYPES.index(one.kind),
             ir.TIMES.index(one.time),
-            0,
+            ir.SIZE_UNITS.index("equity_percent" if one.equity_ppm else "lots"),
             flags,
             group,
             -1,
@@ -356,7 +342,7 @@ class Script:
             one.order,
             parent,
             0,
-            word_of(float(one.steps * instrument.size_step) if has_size else NAN),
+            word_of(_quantity(one, instrument) if has_size else NAN),
             price(one.limit),
             price(one.trigger),
             price(one.trail if trail is None else trail),
@@ -366,6 +352,11 @@ class Script:
         assert len(words) == COMMAND_WORDS == ir.ORDER_WORDS
         begin = at.OUT_FIRST + count * COMMAND_WORDS
         out[begin : begin + COMMAND_WORDS] = words
+
+
+def _quantity(one: Asked, instrument: Instrument) -> float:
+    share = one.equity_ppm / 10_000
+    return share or float(one.steps * instrument.size_step)
 
 
 def block_of(history: History) -> Any:

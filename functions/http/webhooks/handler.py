@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from quantlab.webhooks.body import ACTIONS
+from quantlab.webhooks.body import ACTIONS, EXITS
 from quantlab.webhooks.order_fields import ORDER_TYPES, TIMES
 from quantlab_app.use_cases.signals import BODY_BYTES_MAX, Attempt, Receipt, Refused, accept
 from quantlab_edge.http import PUBLIC, ApiModel, RawRoute, ports_of, source_of
@@ -27,6 +27,7 @@ class SignalIn(ApiModel):
     action: str = Field(description=", ".join(ACTIONS) + ".")
     quantity: str | None = Field(None, description="Lots, contracts or coins.")
     risk_percent: str | None = Field(None, description="Percent of the balance lost at the stop.")
+    equity_percent: str | None = Field(None, description="Value as a percent of the equity.")
     order_type: str = Field("market", description=", ".join(ORDER_TYPES) + ".")
     price: str | None = Field(None, description="The limit; of a market order only recorded.")
     trigger_price: str | None = Field(None, description="The stop or touch price.")
@@ -42,6 +43,8 @@ class SignalIn(ApiModel):
     bracket: Bracket = Field(None, description="The exits of this entry.")
     client_id: str | None = Field(None, max_length=64)
     order_id: str | None = Field(None, description="Which order to cancel or modify.")
+    signal_id: str | None = Field(None, description="With exit, whose bracket to modify.")
+    exit: str | None = Field(None, description=", ".join(EXITS) + ".")
     account_id: str | None = Field(None, description="Default: the bot's own account.")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import WithJsonSchema
 
-from quantlab.webhooks.body import ACTIONS
+from quantlab.webhooks.body import ACTIONS, EXITS
 from quantlab.webhooks.order_fields import BRACKET, LINK_TYPES, ORDER_TYPES, TIMES
 from quantlab_edge.http import ApiModel
 
@@ -73,6 +73,7 @@ class NewOrder(ApiModel):
     order_type: Annotated[Any, WithJsonSchema(_TERMS["orderType"])] = None
     quantity: Exact = None
     risk_percent: Exact = None
+    equity_percent: Exact = None
     price: Exact = None
     trigger_price: Exact = None
     trail_distance: Exact = None
@@ -88,6 +89,8 @@ class NewOrder(ApiModel):
     ticket: Annotated[Any, WithJsonSchema(_TERMS["ticket"])] = None
     client_id: Text = None
     order_id: Text = None
+    signal_id: Text = None
+    exit: Annotated[Any, WithJsonSchema({"type": "string", "enum": list(EXITS)})] = None
 
 
 class OrderChange(ApiModel):

@@ -11,6 +11,7 @@ from quantlab.engine.guard import guard, only_reduces
 from quantlab.engine.margin import refused_orders
 from quantlab.engine.order_terms import (
     GTD,
+    LIMIT,
     LIMITED,
     PERCENT_STEP,
     STOP,
@@ -86,7 +87,7 @@ def modify(draft: Draft, payload: Payload) -> Rejection | None:
     if isinstance(found, Rejection):
         return found
     if len(found) > 1:
-        detail = f"expected one working order of that clientId, was {len(found)}"
+        detail = f"expected one working order that is meant, was {len(found)}"
         return Rejection(Reason.ORDER_NOT_WORKING, detail)
     (order,) = found
     market = draft.context.market
@@ -160,6 +161,8 @@ def _answer(draft: Draft, orders: list[Order]) -> None:
 def _named(draft: Draft, payload: Payload) -> list[Order] | Rejection:
     """Return the working orders meant: at least one."""
     order_id, client_id = payload.get("orderId"), payload.get("clientId")
+    if "exit" in payload:
+        return _exits_of(draft, payload["signalId"], payload["exit"])
     found = [
         order
         for order in draft.account.working.values()
@@ -169,6 +172,22 @@ def _named(draft: Draft, payload: Payload) -> list[Order] | Rejection:
         return found
     named = f"clientId {client_id}" if order_id is None else order_id
     return Rejection(Reason.ORDER_NOT_WORKING, f"no working order {named}")
+
+
+def _exits_of(draft: Draft, signal_id: str, part: str) -> list[Order] | Rejection:
+    """Return the stop or the target of the bracket that a signal has placed: one."""
+    found = [
+        order
+        for order in draft.account.working.values()
+        if order.signal_id == signal_id
+        and order.terms.parent_id is not None
+        and order.terms.reduce_only
+        and order.client_id is None
+        and (order.order_type == LIMIT) == (part == "target")
+    ]
+    if found:
+        return found
+    return Rejection(Reason.ORDER_NOT_WORKING, f"no working {part} of signal {signal_id}")
 
 
 def _allowed(

@@ -49,6 +49,7 @@ from quantlab.market.quote import BUY, Quote
 
 WORKING_MAX: Final = 200
 OTO: Final = "oto"
+SIZED_BY_ENTRY: Final = ("riskPercent", "equityPercent")
 _PRICES: Final = (
     ("limit_ticks", "price"),
     ("trigger_ticks", "triggerPrice"),
@@ -371,7 +372,7 @@ def misplaced(order: Order, quote: Quote | Rejection, instrument: Instrument) ->
 def _sized(
     draft: Draft, instrument: Instrument, order: Order, payload: Payload
 ) -> Sized | Rejection:
-    needs_entry = any(key in payload for key in ("stopLoss", "takeProfit", "riskPercent"))
+    needs_entry = any(key in payload for key in ("stopLoss", "takeProfit", *SIZED_BY_ENTRY))
     entry_ticks = entry_ticks_of(draft, instrument, order)
     if isinstance(entry_ticks, Rejection):
         if needs_entry:

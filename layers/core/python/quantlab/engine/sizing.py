@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from quantlab.engine.context import Market
+from quantlab.engine.context import Market, equity_of
 from quantlab.engine.fill_models import expected_price
 from quantlab.engine.rejections import Reason, Rejection
-from quantlab.kernel.arith import MICRO
+from quantlab.kernel.arith import MICRO, muldiv
 from quantlab.kernel.decimals import to_units, to_units_floor
 from quantlab.ledger.fees import Fees, risk_steps
 from quantlab.ledger.state import Account, Position
@@ -60,10 +60,30 @@ def size_entry(
     stop_loss, take_profit = protective
     if "quantity" in payload:
         size = quantity_steps(instrument, payload["quantity"])
+    elif "equityPercent" in payload:
+        percent = Decimal(payload["equityPercent"])
+        size = _equity_size(account, market, instrument, entry_ticks, percent)
     else:
         percent = Decimal(payload["riskPercent"])
-        size = _risk_size(account, market, instrument, entry_ticks, stop_loss, percent, fees)
+        stop_loss_at = _stop_at_risk(instrument, side, entry_ticks, payload, stop_loss)
+        if isinstance(stop_loss_at, Rejection):
+            return stop_loss_at
+        size = _risk_size(account, market, instrument, entry_ticks, stop_loss_at, percent, fees)
     return size if isinstance(size, Rejection) else Sized(size, stop_loss, take_profit)
+
+
+def _stop_at_risk(
+    instrument: Instrument,
+    side: int,
+    entry_ticks: int,
+    payload: Mapping[str, Any],
+    stop_loss: int | None,
+) -> int | Rejection | None:
+    """Return the stop that a size by risk is measured to: the position's, or the bracket's."""
+    if "stopLoss" not in payload.get("bracket", {}):
+        return stop_loss
+    exits = protective_prices(instrument, side, entry_ticks, payload["bracket"])
+    return exits if isinstance(exits, Rejection) else exits[0]
 
 
 def protective_prices(
@@ -171,6 +191,22 @@ def _within(instrument: Instrument, steps: int) -> int | Rejection:
             f"expected at most {most} lots, was {_lots(instrument, steps)}",
         )
     return steps
+
+
+def _equity_size(
+    account: Account, market: Market, instrument: Instrument, entry_ticks: int, percent: Decimal
+) -> int | Rejection:
+    """Return the steps whose value is the percent of the equity, rounded down."""
+    equity_minor = equity_of(account, market)
+    if isinstance(equity_minor, Rejection):
+        return equity_minor
+    value_micro = muldiv(entry_ticks, instrument.unit_num, instrument.unit_den)
+    rate = market.rate(instrument, account.currency, value_micro)
+    if isinstance(rate, Rejection):
+        return rate
+    value_micro = muldiv(value_micro, *rate)
+    wanted_micro = to_units_floor(max(equity_minor, 0) * percent * MICRO, Decimal(100))
+    return _within(instrument, wanted_micro // max(value_micro, 1))
 
 
 def _risk_size(

@@ -12,23 +12,25 @@ from quantlab.webhooks.fields import FieldReader, Problem
 from quantlab.webhooks.order_fields import PRICES, TERMS, TRAILS, read_order
 
 ENTRIES = ("buy", "sell")
+SIZES = ("quantity", "riskPercent", "equityPercent")
+EXITS = ("stop", "target")
 ACTIONS = (*ENTRIES, "close", "flat", "reverse", "cancel", "cancel_all", "modify")
 CHANGES = ("quantity", *PRICES, *TRAILS, "expireAt")
+EQUITY_PERCENT_MAX = Decimal(100_000)
 _ALWAYS = frozenset(("id", "action", "accountId", "secret", "timenow"))
 _DECIMALS = ("quantity", "triggerPrice", *TRAILS, "stopLoss", "takeProfit")
 _NAMED = ("orderId", "clientId")
+_EXIT = ("signalId", "exit")
 _PLAIN = ("symbol", "orderType", "price", "clientId")
 # What each action may have; any other field of an order is refused by name.
 _FIELDS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        ENTRIES, ("symbol", "clientId", "quantity", "riskPercent", *TERMS, "links", "bracket")
-    ),
+    **dict.fromkeys(ENTRIES, ("symbol", "clientId", *SIZES, *TERMS, "links", "bracket")),
     "close": (*_PLAIN, "quantity", "ticket"),
     "flat": _PLAIN,
     "reverse": (*_PLAIN, "stopLoss", "takeProfit"),
     "cancel": _NAMED,
     "cancel_all": ("symbol",),
-    "modify": (*_NAMED, *CHANGES),
+    "modify": (*_NAMED, *_EXIT, *CHANGES),
 }
 _KEYS = _ALWAYS.union(*_FIELDS.values())
 
@@ -155,23 +157,34 @@ def _entry(reader: FieldReader) -> dict[str, Any]:
     fields = {
         "quantity": reader.positive("quantity"),
         "riskPercent": reader.positive("riskPercent", Decimal(100)),
+        "equityPercent": reader.positive("equityPercent", EQUITY_PERCENT_MAX),
+        "bracket": None,
         **read_order(reader),
     }
-    sizes = reader.has("quantity") + reader.has("riskPercent")
+    sizes = sum(reader.has(key) for key in SIZES)
     if sizes != 1:
-        reader.fail("quantity", "exactly one of quantity and riskPercent", str(sizes))
-    elif reader.has("riskPercent") and not reader.has("stopLoss"):
-        reader.fail("stopLoss", "a stop-loss price with riskPercent")
+        reader.fail("quantity", f"exactly one of {', '.join(SIZES)}", str(sizes))
+    elif reader.has("riskPercent") and not _has_stop(reader, fields):
+        reader.fail("stopLoss", "a stop-loss price, or one in a bracket, with riskPercent")
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def _has_stop(reader: FieldReader, fields: Mapping[str, Any]) -> bool:
+    return reader.has("stopLoss") or "stopLoss" in (fields["bracket"] or {})
 
 
 def _target(reader: FieldReader, action: str) -> dict[str, Any]:
     """Read which order is meant, and what of it is to change."""
-    if reader.has("orderId") == reader.has("clientId"):
-        count = 2 * reader.has("orderId")
-        reader.fail("orderId", "exactly one of orderId and clientId", str(count))
+    names = _NAMED if action == "cancel" else (*_NAMED, "signalId")
+    count = sum(reader.has(key) for key in names)
+    if count != 1:
+        reader.fail("orderId", f"exactly one of {', '.join(names)}", str(count))
     fields: dict[str, Any] = {"orderId": reader.uuid("orderId")}
     if action == "modify":
+        fields["signalId"] = reader.uuid("signalId")
+        fields["exit"] = reader.choice("exit", EXITS, required=reader.has("signalId"))
+        if not reader.has("signalId"):
+            reader.refuse(("exit",), "without the signalId of an entry with a bracket")
         fields["expireAt"] = reader.instant("expireAt")
         if not any(reader.has(key) for key in CHANGES):
             reader.fail("quantity", "something to change: " + ", ".join(CHANGES))

@@ -76,7 +76,7 @@ def read_terms(reader: FieldReader) -> Fields:
     if fields["postOnly"] and (kind != "limit" or fields["timeInForce"] in _AT_ONCE):
         reader.fail("postOnly", "absent or false, but for a limit that waits", "true")
     if fields["reduceOnly"]:
-        reader.refuse(("stopLoss", "takeProfit", "riskPercent"), "with reduceOnly")
+        reader.refuse(("stopLoss", "takeProfit", "riskPercent", "equityPercent"), "with reduceOnly")
     else:
         reader.refuse(("ticket",), "without reduceOnly")
     return {key: value for key, value in fields.items() if value is not None}

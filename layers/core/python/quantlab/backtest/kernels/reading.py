@@ -15,7 +15,7 @@ from quantlab.backtest.kernels.book import (
 from quantlab.backtest.kernels.fills import reducible
 from quantlab.backtest.kernels.judge import blank
 from quantlab.backtest.kernels.quotes import converted, is_fresh, may_convert, rate_of
-from quantlab.backtest.kernels.worth import equity_now
+from quantlab.backtest.kernels.worth import equity_now, is_known
 from quantlab.backtest.words import double_of
 from quantlab.engine.fill_models import expected_ticks
 from quantlab.kernel.arith import muldiv
@@ -155,6 +155,13 @@ def size_of(m: Any, out: Any, r: int, w: int, entry: int) -> int:
     ppm = nearest(quantity * _PPM_PER_PERCENT)
     if out[r + UNIT] == 1:
         return size_of_risk(m, out, r, w, entry, ppm)
+    return size_of_equity(m, w, entry, ppm)
+
+
+def size_of_equity(m: Any, w: int, entry: int, ppm: int) -> int:
+    """Return the steps whose value is a share of the equity."""
+    if not is_known(m, m[at.NOW]):
+        return -at.NO_QUOTE
     value = converted(m, w, muldiv(entry, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]))
     return max(equity_now(m) * ppm, 0) // max(value, 1)
 
