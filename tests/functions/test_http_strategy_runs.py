@@ -18,7 +18,6 @@ on tick
     if crossover(mid, sma(mid, n))
         buy(0.1)
 """
-GREEDY = "on tick\n    buy(equity_percent=1.0)\n"
 
 
 async def strategy(served: Site, person: Person, source: str = SOURCE) -> str:
@@ -41,13 +40,14 @@ async def test_a_trader_starts_shows_and_stops_a_run(served: Site) -> None:
     path = f"/accounts/{account_id}/strategy-runs"
     answer = await started(
         served, trader, account_id, inputs={"n": 20}, limits={"ordersPerMinute": 7},
-        onKill="keep_orders",
+        onKill="keep_orders", warmUpSeconds=3600,
     )  # fmt: skip
     assert answer.status_code == 201, answer.text
     run = answer.json()
     assert answer.headers["location"] == f"/tenants/{ALPHA}{path}/{run['runId']}"
     assert (run["status"], run["symbol"], run["inputs"]) == ("starting", "EURUSD", {"n": 20})
     assert (run["limits"]["ordersPerMinute"], run["onKill"]) == (7, "keep_orders")
+    assert run["warmUpSeconds"] == 3600
     listed = (await served.get(trader, path)).json()
     assert [one["runId"] for one in listed["items"]] == [run["runId"]]
     shown = (await served.get(trader, f"{path}/{run['runId']}")).json()
@@ -88,16 +88,14 @@ async def test_what_may_not_run_is_refused(served: Site) -> None:
         ({"strategyId": mine, "inputs": {"m": 1}}, 422),
         ({"strategyId": mine, "limits": {"openOrders": 0}}, 422),
         ({"strategyId": mine, "limits": {"memoryBytes": 1}}, 422),
+        ({"strategyId": mine, "warmUpSeconds": -1}, 422),
+        ({"strategyId": mine, "warmUpSeconds": 31 * 86_400}, 422),
     ):
         answer = await started(served, trader, account_id, **body)
         assert answer.status_code == status, (body, answer.text)
         assert problem(answer)[0] == status
     foreign = await started(served, stranger, account_id, strategyId=theirs)
     assert foreign.status_code == 404
-    greedy = await strategy(served, trader, GREEDY)
-    answer = await started(served, trader, account_id, strategyId=greedy)
-    assert problem(answer) == (409, "conflict")
-    assert "equity_percent" in answer.json()["detail"]
     viewer = await served.person(Role.VIEWER)
     assert (await started(served, viewer, account_id, strategyId=mine)).status_code == 403
     for _ in range(5):

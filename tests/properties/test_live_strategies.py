@@ -14,6 +14,7 @@ from tests.support.backtest_runs import account, program
 from tests.support.live_runs import (
     BEGAN_NS,
     PROFILE,
+    TRADING,
     OracleRun,
     exact_given,
     history,
@@ -28,7 +29,14 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.outputs import Outputs
 from quantlab.backtest.running import Run
 from quantlab.live import events
-from quantlab.live.events import AccountSeen, FillSeen, Held, quote_words
+from quantlab.live.events import (
+    AccountSeen,
+    FillSeen,
+    Held,
+    Resting,
+    orders_words,
+    quote_words,
+)
 from quantlab.live.running import LiveRun
 from quantlab.live.tray import Given
 from quantlab.qls.lines import line_of
@@ -108,11 +116,48 @@ def agree(source: Any, seed: int, engine: Any, count: int = EVENTS, on: str = "E
             told += single.taken()
         whole += words
     batch.feed(whole)
+    if seed % 4 == 0:
+        _goes_on(source, made, engine, tier, list(history(seed, count, BOTH)), single.digest())
     assert exact_given(told) == exact_given(oracle.given)
     assert exact_given(batch.taken()) == exact_given(oracle.given)
     same_state(oracle, single)
     assert single.digest() == batch.digest()
     return single.trapped
+
+
+def _goes_on(
+    source: Any, made: Any, engine: Any, tier: str, fed: list[list[int]], digest: str
+) -> None:
+    """Leave a run in the middle and go on with another from its snapshot."""
+    first, second = (
+        LiveRun(source, made, engine, BEGAN_NS, tier=tier, objects=KEPT) for _ in range(2)
+    )
+    half = len(fed) // 2
+    for words in fed[:half]:
+        first.feed(words)
+    first.emptied()
+    assert second.restore(first.snapshot())
+    assert second.digest() == first.digest()
+    for words in fed[half:]:
+        first.feed(words)
+        second.feed(words)
+        assert exact_given(second.taken()) == exact_given(first.taken())
+    assert second.digest() == first.digest() == digest
+    assert second.snapshot() == first.snapshot()
+
+
+def test_a_snapshot_of_something_else_is_not_taken_up(engine: backtest.EngineFiles) -> None:
+    made = terms(*BOTH)
+    runs = [
+        LiveRun(compiled(source), made, engine, BEGAN_NS, tier=QUICK)
+        for source in (TIMED, TIMED.replace("rung += 1", "rung += 2"))
+    ]
+    for run in runs:
+        run.feed([events.START, BEGAN_NS])
+    own, image = runs[0].digest(), runs[1].snapshot()
+    for foreign in (image, runs[0].snapshot()[:-8], b"", runs[0].snapshot() + b"\0"):
+        assert not runs[0].restore(foreign)
+        assert runs[0].digest() == own
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -219,6 +264,67 @@ def test_a_strategy_that_trades_agrees_with_its_backtest_over_real_ticks(
     assert ordered == live.orders_placed > 300
     assert told > 300
     assert live.image() == batch.state.image()
+
+
+MARGIN = """strategy "Margin"
+
+var ticks = 0
+var sum = 0.0
+var far = 0
+
+on tick
+    ticks += 1
+    sum := nz(sum * 0.999) + nz(free_margin)
+    plot("free", free_margin)
+    if ticks % 50 == 0
+        flatten()
+    else if ticks % 10 == 0
+        buy(equity_percent=40.0)
+    else if ticks % 25 == 1
+        far := sell(0.3, limit=ask * 2.0)
+    else if ticks % 25 == 20
+        cancel(far)
+"""
+
+
+def test_free_margin_is_that_of_the_backtest_over_real_ticks(
+    engine: backtest.EngineFiles, tmp_path: Path
+) -> None:
+    """Positions use margin and a limit far away reserves some: told, both see the same."""
+    owner = replace(account(None, "EURUSD"), trading=TRADING)
+    instruments = {one.symbol: one for one in owner.instruments}
+    records = backtest.quotes(
+        {"EURUSD": backtest.Source(ticks_file(EURUSD))}, instruments, tmp_path
+    )
+    quotes = np.array(records.words[:3_000], np.int64)
+    source = compiled(MARGIN)
+    batch = Run(source, owner, quotes, engine)
+    live = LiveRun(source, terms("EURUSD"), engine, int(quotes[0, at.Q_NS]), tier=QUICK)
+    live.feed(_seen(batch))
+    live.feed([events.START, int(quotes[0, at.Q_NS])])
+    free = set()
+    for number, row in enumerate(quotes.tolist(), 1):
+        gave = live.feed(quote_words(*row))
+        free |= {output.values[0] for one in live.taken() for output in one.effects.outputs}
+        batch.take(number)
+        if gave:
+            live.feed(_book(batch))
+            live.feed(_seen(batch))
+        assert live.image() == batch.state.image()
+    assert live.orders_placed == batch.out[abi.PLACED] > 300
+    assert len(free) > 1_000
+
+
+def _book(batch: Run) -> list[int]:
+    m = batch.block
+    w = m[at.SYMBOLS_AT]
+    orders = []
+    for k in range(m[w + at.ORDERS]):
+        o = m[w + at.ORDERS_AT] + k * at.ORDER_WORDS
+        if m[o + at.STATE] >= at.WORKS:
+            left = int(m[o + at.STEPS] - m[o + at.FILLED])
+            orders.append(Resting(0, int(m[o + at.SIDE]), left, int(m[o + at.LIMIT])))
+    return orders_words(orders)
 
 
 def _seen(batch: Run) -> list[int]:

@@ -16,13 +16,13 @@ import pytest
 from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, CONFIGS, World, world
 
+from quantlab.live.intents import signal_id_of
 from quantlab_app.ports.live_strategies import StrategyRun
-from quantlab_app.use_cases import strategy_runner
+from quantlab_app.use_cases import strategy_feeding, strategy_runner
 from quantlab_app.use_cases import strategy_runs as runs
 from quantlab_app.use_cases.accounts import change_status
 from quantlab_app.use_cases.strategies import Kept, create_strategy
 from quantlab_app.use_cases.strategy_feeding import LiveStrategy
-from quantlab_app.use_cases.strategy_orders import signal_id_of
 from quantlab_app.use_cases.strategy_runs import NewRun, end_runs, read_run, start_run
 
 pytestmark = pytest.mark.stack
@@ -72,6 +72,18 @@ on tick
     buy(0.01, limit=bid - 0.01)
     buy(0.01, limit=bid - 0.01)
 """
+MOVES = """strategy "Moves"
+
+var id = 0
+var ticks = 0
+
+on tick
+    ticks += 1
+    if ticks == 1
+        id := buy(1.0, limit=1.00000, sl=0.99500, tp=1.02000)
+    if ticks == 9
+        modify(id, limit=1.01, lots=0.99, sl=0.99, tp=1.03)
+"""
 BURNS = """strategy "Burns"
 
 input n = int(1000, min=1, max=1000)
@@ -80,6 +92,21 @@ var sum = 0
 on tick
     for i in 1..n
         sum := (sum + i) % 1000
+"""
+
+
+WARMS = """strategy "Warms"
+
+var ticks = 0
+
+on start
+    log("begins")
+
+on tick
+    ticks += 1
+    log("tick {} of {}", ticks, working_orders)
+    if ticks % 2 == 0
+        buy(0.01, limit=bid - 0.01)
 """
 
 
@@ -105,6 +132,7 @@ class Scene:
             inputs=fields.pop("inputs", {}),
             limits=fields.pop("limits", {}),
             cancels_orders=fields.pop("cancels_orders", True),
+            warm_up_s=fields.pop("warm_up_s", 0),
         )
         run = await start_run(self.world.ports, scope, account_id, new)
         assert isinstance(run, StrategyRun), run
@@ -189,6 +217,25 @@ async def scene(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[S
                 print(log.read_text()[-4000:] if log.exists() else "")
 
 
+@pytest.fixture
+def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the sandbox lack what this kernel may lack, in this process too."""
+    monkeypatch.setenv("QUANTLAB_SANDBOX_MAY_LACK", "landlock seccomp")
+
+
+@asynccontextmanager
+async def feeding(scene: Scene) -> AsyncIterator[None]:
+    """Run the worker in this process."""
+    stop = asyncio.Event()
+    runner = strategy_runner.StrategyRunner(scene.world.ports, lambda _: None)
+    working = asyncio.create_task(runner.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(working, 30)
+
+
 @asynccontextmanager
 async def running(scene: Scene) -> AsyncIterator["subprocess.Popen[bytes]"]:
     process = scene.runner()
@@ -261,6 +308,76 @@ async def test_a_replay_that_ends_elsewhere_is_refused(scene: Scene) -> None:
     assert (await scene.read(run)).reason == "replay_mismatch"
 
 
+async def test_a_run_warms_up_over_recorded_ticks_and_is_rebuilt_with_them(scene: Scene) -> None:
+    """What it gives meanwhile is neither sent nor told; its state and its numbers go on."""
+    for _ in range(9):
+        await scene.tick(heard=False)
+    run = await scene.start(WARMS, warm_up_s=3600)
+    process = scene.runner()
+    await scene.until(lambda: _has_sent(scene, run, 2), ticks=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    async with running(scene):
+        await scene.until(lambda: _has_sent(scene, run, 4), ticks=True)
+        await end_runs(scene.world.ports, scene.world.scope(ALPHA), run.account_id, run.run_id,
+                       kill=False)  # fmt: skip
+        await scene.until(lambda: _is(scene, run, "stopped"))
+    log = [line for line in await scene.log(run) if line.startswith("log")]
+    told = [int(line.split()[2]) for line in log]
+    assert told == list(range(11, told[-1] + 1))
+    after = await scene.read(run)
+    sent = set(await scene.sent(run))
+    assert [n for n in range(1, after.orders + 1) if signal_id_of(run.run_id, n) in sent] == [
+        *range(6, after.orders + 1)
+    ]
+
+
+async def test_a_change_of_an_order_reaches_it_and_its_exits(scene: Scene) -> None:
+    run = await scene.start(MOVES)
+    async with running(scene):
+        await scene.until(lambda: _has_sent(scene, run, 4), ticks=True)
+        await scene.world.settle(ALPHA)
+    account = await scene.world.find(ALPHA, run.account_id)
+    (entry,) = [one for one in account.working.values() if one.terms.parent_id is None]
+    exits = [one for one in account.working.values() if one.terms.parent_id == entry.order_id]
+    assert entry.terms.limit_ticks == 101_000
+    stop, target = sorted(exits, key=lambda one: one.order_type, reverse=True)
+    assert (stop.terms.trigger_ticks, target.terms.limit_ticks) == (99_000, 103_000)
+    assert entry.size_steps == 99
+
+
+async def test_a_run_is_rebuilt_from_a_snapshot_or_the_one_before(
+    lacking: None, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its journal stays short; a damaged snapshot is not believed, and neither is none at all."""
+    monkeypatch.setattr(strategy_feeding, "SNAPSHOT_EVENTS", 10)
+    monkeypatch.setattr(strategy_runner, "RETRY_S", 0.01)
+    run = await scene.start(TURNS)
+    async with feeding(scene):
+        await scene.until(lambda: _has_sent(scene, run, 12), ticks=True)
+    before = await scene.read(run)
+    kept = _query(scene, "select step from quantlab.strategy_run_snapshot order by step desc")
+    steps = _query(scene, "select step from quantlab.strategy_run_step order by step")
+    assert len(kept) == 2
+    assert steps[0][0] == kept[1][0] + 1
+    async with feeding(scene):
+        await scene.until(lambda: _has_sent(scene, run, before.orders_sent + 2), ticks=True)
+    damaged = "update quantlab.strategy_run_snapshot set image = overlay(image placing %s from 99)"
+    newest = " where step = (select max(step) from quantlab.strategy_run_snapshot)"
+    _query(scene, damaged + newest, b"damaged")
+    before = await scene.read(run)
+    async with feeding(scene):
+        await scene.until(lambda: _has_sent(scene, run, before.orders_sent + 2), ticks=True)
+    sent = await scene.sent(run)
+    after = await scene.read(run)
+    numbers = {signal_id_of(run.run_id, number): number for number in range(1, after.orders + 1)}
+    assert [numbers[one] for one in sent] == list(range(1, after.orders + 1))
+    _query(scene, damaged, b"damaged")
+    async with feeding(scene):
+        await scene.until(lambda: _is(scene, run, "failed"))
+    assert (await scene.read(run)).reason == "snapshot_unreadable"
+
+
 async def test_a_kill_ends_a_run_and_cancels_its_orders(scene: Scene) -> None:
     run = await scene.start(RESTS)
     async with running(scene):
@@ -325,6 +442,23 @@ async def test_an_error_of_ours_ends_the_run_and_no_other(
     await asyncio.wait_for(working, 10)
 
 
+async def test_a_run_whose_terms_cannot_be_read_ends_with_its_orders(scene: Scene) -> None:
+    """It is not taken up for ever; nothing of it works on, for nobody would look after it."""
+    run = await scene.start(RESTS)
+    process = scene.runner()
+    await scene.until(lambda: _works(scene, run), ticks=True)
+    process.kill()
+    process.wait()
+    with psycopg.connect(scene.database.superuser_dsn) as connection:
+        connection.execute("update quantlab.strategy_run set terms = '{}'")
+    async with running(scene):
+        await scene.until(lambda: _is(scene, run, "failed"))
+    assert (await scene.read(run)).reason == "internal_error"
+    await scene.world.settle(ALPHA)
+    assert (await scene.world.find(ALPHA, run.account_id)).working == {}
+    assert "strategy.failed" in await _tenant_events(scene)
+
+
 async def test_a_run_ends_with_its_account(scene: Scene) -> None:
     run = await scene.start(TURNS)
     async with running(scene):
@@ -351,6 +485,12 @@ async def test_what_cannot_run_is_refused_at_once(scene: Scene) -> None:
     refused = await start_run(ports, scope, run.account_id, again)
     assert isinstance(refused, runs.Refused)
     assert refused.pointer == "/symbol"
+
+
+def _query(scene: Scene, statement: str, *values: Any) -> list[Any]:
+    with psycopg.connect(scene.database.superuser_dsn) as connection:
+        done = connection.execute(statement.encode(), values)
+        return done.fetchall() if done.description else []
 
 
 async def _has_sent(scene: Scene, run: StrategyRun, count: int) -> bool:

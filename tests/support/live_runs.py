@@ -10,11 +10,12 @@ from typing import Any
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.block import symbol_map, timer_handlers
-from quantlab.backtest.kernels import clock, run, worth
+from quantlab.backtest.kernels import clock, margin, run, worth
 from quantlab.backtest.plain import PlainBlock
+from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.live import events
-from quantlab.live.block import live_account, live_block, put_on, take_account
-from quantlab.live.events import AccountSeen, FillSeen, Held, quote_words
+from quantlab.live.block import live_account, live_block, put_on, take_account, take_orders
+from quantlab.live.events import AccountSeen, FillSeen, Held, Resting, orders_words, quote_words
 from quantlab.live.running import LiveRun
 from quantlab.live.terms import LiveTerms, terms_of
 from quantlab.live.tray import Given
@@ -35,6 +36,7 @@ PROFILE = profile(
     rule("daily_loss", anchor="higher_of_balance_and_equity", loss=percent("2"), comparator="lt"),
     rule("max_drawdown", mode="trailing", basis="equity", loss=percent("5"), comparator="le"),
 )
+TRADING = read_trading_terms({"margin": {"leverage": {"EURUSD": "30", "GBPUSD": "12.5"}}})
 KINDS = {
     at.START_EVENT: "start", at.STOP_EVENT: "stop", at.BAR_EVENT: "bar", at.FILL_EVENT: "fill",
     at.TIMER_EVENT: "timer",
@@ -43,7 +45,7 @@ KINDS = {
 
 def terms(*symbols: str) -> LiveTerms:
     """Return the terms of an account with a daily loss and a drawdown that trails the equity."""
-    return terms_of(fresh_account(PROFILE), PROFILE, catalog(), symbols)
+    return terms_of(fresh_account(PROFILE), PROFILE, catalog(), symbols, TRADING)
 
 
 class _Asleep(PlainBlock):
@@ -83,6 +85,8 @@ class OracleRun:
             fixed, held = body[1 : 1 + events.ACCOUNT_FIXED], body[1 + events.ACCOUNT_FIXED :]
             positions = [Held(*held[k : k + 3]) for k in range(0, len(held), 3)]
             take_account(m, self.terms, AccountSeen(*fixed, tuple(positions)))
+        elif kind == events.ORDERS:
+            take_orders(m, [Resting(*body[k : k + 4]) for k in range(1, len(body), 4)])
         elif self.trapped:
             return
         elif kind == events.QUOTE:
@@ -195,6 +199,11 @@ class OracleRun:
     def _account(self, read: ir.Read) -> float | int:
         if read.field == "working_orders":
             return int(self.m[at.WORKING])
+        if read.field == "free_margin":
+            free = margin.free(self.m)
+            return (
+                NA if free == at.NEVER_LOW else float(free) / float(10**self.terms.currency_digits)
+            )
         minor = self.m[at.BALANCE] if read.field == "balance" else worth.equity_now(self.m)
         if read.field == "day_profit":
             minor -= self.m[at.START_EQUITY]
@@ -242,8 +251,10 @@ def history(seed: int, count: int, symbols: Sequence[str]) -> Iterator[list[int]
             late = rng.choice((0, 0, 0, 5_000_000))
             sizes = rng.choice(((0, 0), (rng.randint(1, 900), rng.randint(1, 900))))
             yield quote_words(now - late, prices[s], prices[s] + rng.randint(0, 4), *sizes, s)
-        elif kind < 0.9:
+        elif kind < 0.86:
             yield _account(rng, prices)
+        elif kind < 0.9:
+            yield orders_words([_resting(rng, prices) for _ in range(rng.randint(0, 5))])
         elif kind < 0.96:
             side = rng.choice((1, -1))
             yield FillSeen(
@@ -267,6 +278,12 @@ def _account(rng: random.Random, prices: Sequence[int]) -> list[int]:
         balance - rng.randint(0, 900), rng.randint(-99, 99), rng.randint(0, 9), 0,
         rng.randint(0, 5), tuple(held),
     ).words()  # fmt: skip
+
+
+def _resting(rng: random.Random, prices: Sequence[int]) -> Resting:
+    s = rng.randrange(len(prices))
+    price = rng.choice((0, prices[s] + rng.randint(-200, 200)))
+    return Resting(s, rng.choice((1, -1)), rng.randint(1, 90_000), price)
 
 
 def exact_given(given: Sequence[Given]) -> list[Any]:

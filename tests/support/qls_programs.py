@@ -240,6 +240,7 @@ class _Writer:
             (
                 f"{side}({x})", f"{side}({x}, limit={y})",
                 f"{side}(risk=1.0, sl={y}, tp={x})",
+                f"{side}(equity_percent={x}, tp={y})",
                 f'{side}(1.0, stop={x}, oco="a")', f'{side}({x}, limit={y}, ouo="a")',
                 f"{side}(2.0, trail={x})", "flatten()",
                 f"modify({self.whole(1)}, lots={x}, limit={y}, sl={y})",
@@ -253,7 +254,7 @@ class _Writer:
 
 _INDICATORS = _indicators()
 _CHANGED = ("lots", "limit", "stop", "touch", "trail", "trail_percent", "sl", "tp", "exit_trail")
-_WITHOUT_PAST = ("equity", "position", "fill_price", 'floor_distance("daily_loss")')
+_WITHOUT_PAST = ("equity", "free_margin", "position", "fill_price", 'floor_distance("daily_loss")')
 _BAR_WORDS = (
     "open", "high", "low", "close", "volume", "hl2", "hlc3", "ohlc4", "tr()", "true_range", "atr(",
     "ad()", "dmi", "aroon", "donchian",
@@ -282,6 +283,7 @@ def _handler(w: _Writer, event: str) -> None:
         "bid",
         "ask",
         "equity",
+        "free_margin",
         "position",
         "g1",
         "g2",

@@ -48,7 +48,10 @@ CHANGING = {
     "refresh_token": "used once, deleted when old",
     "rule_checkpoint": "findings of the newest checkpoints only",
     "session": "revoked, deleted when old",
-    "strategy_run": "status, holder, counts; its journal only grows",
+    "strategy_run": "status, holder, counts",
+    "strategy_run_line": "the newest ones are kept",
+    "strategy_run_snapshot": "two are kept",
+    "strategy_run_step": "what two snapshots cover goes",
     "strategy": "name, latest version, archived; its versions only grow",
     "tenant": "event_seq, version, status",
     "webhook_delivery": "status, schedule, deleted when old",
@@ -223,7 +226,7 @@ def test_a_tenant_reads_its_own_rows_and_no_others(catalogue: Catalogue) -> None
         "webhook_endpoint", "webhook_delivery", "webhook_attempt", "decided_command",
         "rule_checkpoint", "news_calendar", "news_release", "bad_tick_difference",
         "strategy", "strategy_version", "backtest",
-        "strategy_run", "strategy_run_step", "strategy_run_line",
+        "strategy_run", "strategy_run_step", "strategy_run_line", "strategy_run_snapshot",
     }  # fmt: skip
 
 

@@ -53,6 +53,7 @@ async def post_run(
             inputs=new.inputs,
             limits=new.limits.as_limits(),
             cancels_orders=new.on_kill == "cancel_orders",
+            warm_up_s=new.warm_up_seconds,
         ),
     )
     if isinstance(made, use_cases.Refused):

@@ -7,7 +7,7 @@ from tests.support.engine_cases import catalog
 from tests.support.live_runs import terms
 from tests.support.qls_bars import compiled
 
-from quantlab.live.intents import Intent, NotSent, intents_of
+from quantlab.live.intents import Intent, NotSent, intents_of, signal_id_of
 from quantlab.qls.interpreter import Interpreter
 from quantlab.qls.ir import Read
 from quantlab.webhooks.body import Signal, parse_signal
@@ -23,7 +23,8 @@ class Host:
 def commands(*lines: str) -> list[Intent | NotSent]:
     program = compiled("on tick\n    b = bid\n    a = ask\n" + "".join(f"    {x}\n" for x in lines))
     effects = Interpreter(program).run("tick", Host())
-    return intents_of(effects.orders, RUN, terms("EURUSD", "GBPUSD"), program.symbols)
+    on = terms("EURUSD", "GBPUSD")
+    return intents_of(effects.orders, RUN, on, program.symbols, {})
 
 
 def payload(one: Intent | NotSent) -> dict[str, Any]:
@@ -45,7 +46,15 @@ def payload(one: Intent | NotSent) -> dict[str, Any]:
         ("sell(1, touch=a)", {"orderType": "market_if_touched", "triggerPrice": "1.10005"}),
         ("sell(1, trail=0.0015)", {"orderType": "trailing_stop", "trailDistance": "0.00150"}),
         ("sell(1, trail_percent=0.5)", {"trailPercent": "0.5000"}),
-        ("buy(risk=0.5, sl=b - 0.002)", {"riskPercent": "0.5000", "stopLoss": "1.09803"}),
+        (
+            "buy(risk=0.5, sl=b - 0.002)",
+            {"riskPercent": "0.5000", "bracket": {"stopLoss": "1.09803"}},
+        ),
+        ("buy(equity_percent=2.5)", {"equityPercent": "2.5000"}),
+        (
+            "sell(equity_percent=250, limit=b, tp=b - 0.01)",
+            {"equityPercent": "250.0000", "bracket": {"takeProfit": "1.09003"}},
+        ),
         (
             "buy(1, sl=b - 0.002, tp=a + 0.004)",
             {"bracket": {"stopLoss": "1.09803", "takeProfit": "1.10405"}},
@@ -111,7 +120,49 @@ def test_what_cannot_be_asked_for_says_why() -> None:
     assert catalog().instruments["EURUSD"].symbol == "EURUSD"
 
 
-def test_a_verb_that_is_not_sent_says_so() -> None:
-    assert commands("id = buy(1, limit=b)", "modify(id, limit=a)")[1] == NotSent(
-        (2,), "not_sent_live"
-    )
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ("limit=a", [{"clientId": f"{RUN}:1", "price": "1.10005"}]),
+        (
+            "lots=0.5, limit=b > 9 ? b : na, stop=b + 0.000004",
+            [{"clientId": f"{RUN}:1", "quantity": "0.50", "triggerPrice": "1.10003"}],
+        ),
+        ("trail_percent=0.25", [{"clientId": f"{RUN}:1", "trailPercent": "0.2500"}]),
+        ("expire=time + 1h", [{"clientId": f"{RUN}:1", "expireAt": "2024-01-01T01:00:00.000000Z"}]),
+        ("sl=b - 0.001", [{"exit": "stop", "triggerPrice": "1.09903"}]),
+        ("exit_trail=0.002", [{"exit": "stop", "trailDistance": "0.00200"}]),
+        (
+            "limit=a, sl=b - 0.001, tp=a + 0.02",
+            [
+                {"clientId": f"{RUN}:1", "price": "1.10005"},
+                {"exit": "stop", "triggerPrice": "1.09903"},
+                {"exit": "target", "price": "1.12005"},
+            ],
+        ),
+    ],
+)
+def test_a_change_is_a_command_for_the_order_and_each_of_its_exits(
+    changes: str, expected: list[dict[str, Any]]
+) -> None:
+    placed, *changed = commands("id = buy(1, limit=b)", f"modify(id, {changes})")
+    assert isinstance(placed, Intent)
+    found = [payload(one) for one in changed]
+    for one, want in zip(found, expected, strict=True):
+        assert one["action"] == "modify"
+        assert {key: _same(one.get(key)) for key in want} == {k: _same(v) for k, v in want.items()}
+        assert ("signalId" in one) == ("exit" in one) != ("clientId" in one)
+        if "exit" in one:
+            assert one["signalId"] == signal_id_of(RUN, 1)
+    assert len({signal_id_of(RUN, *one.numbers, one.part) for one in changed}) == len(changed)
+
+
+def test_a_change_that_names_no_order_or_changes_nothing_is_not_sent() -> None:
+    assert commands("modify(4, limit=a)") == [NotSent((1,), "unknown_order")]
+    nothing = commands("id = buy(1, limit=b)", "modify(id, limit=b > 9 ? b : na)")[1]
+    assert nothing == NotSent((2,), "nothing_changes")
+
+
+def test_a_change_is_written_in_the_ticks_of_its_own_order() -> None:
+    found = commands('id = buy(1, limit=1.2, symbol="GBPUSD")', "modify(id, lots=0.3)")
+    assert payload(found[1])["quantity"] == "0.30"

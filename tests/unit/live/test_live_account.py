@@ -10,13 +10,25 @@ from tests.support.live_runs import BEGAN_NS
 from tests.support.rule_cases import percent, rule
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels import worth
-from quantlab.ledger.state import Account, Tally
+from quantlab.backtest.kernels import margin, worth
+from quantlab.engine.context import Market
+from quantlab.engine.margin import Margin, margin_of
+from quantlab.ledger.orders import Order, Terms
+from quantlab.ledger.state import Account, Position, Tally
+from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.live import events
-from quantlab.live.asked import refuse_unsent
-from quantlab.live.block import live_account, live_block, put_on, take_account
+from quantlab.live.block import (
+    know_quote,
+    live_account,
+    live_block,
+    put_on,
+    take_account,
+    take_orders,
+)
 from quantlab.live.events import AccountSeen, Held
+from quantlab.live.reserving import resting
 from quantlab.live.terms import NotLive, read_terms, terms_of
+from quantlab.market.quote import Quote
 from quantlab.qls.compiler import compile_source
 from quantlab.qls.ir import Program
 from quantlab.rules import scalars
@@ -99,34 +111,72 @@ def test_terms_survive_being_kept() -> None:
         assert terms.conversions["JPY"].symbol == "USDJPY"
 
 
-def test_what_nobody_tells_live_is_refused() -> None:
-    terms = terms_of(account(), PROFILES[0], catalog(), ["EURUSD"])
-    program = _program('on tick\n    plot("room", free_margin)\n')
-    with pytest.raises(NotLive, match="free_margin"):
-        live_block(put_on(program, "EURUSD"), live_account(terms), terms, BEGAN_NS)
+def test_a_symbol_nobody_knows_is_refused() -> None:
     with pytest.raises(NotLive, match="NOSUCH"):
         terms_of(account(), PROFILES[0], catalog(), ["NOSUCH"])
 
 
-@pytest.mark.parametrize(
-    ("named", "body"),
-    [
-        ("equity_percent", "buy(equity_percent=1.0)"),
-        ("modify", "if bid > 0\n        modify(buy(1, limit=bid), limit=ask)"),
-    ],
-)
-def test_orders_that_nobody_sends_live_are_refused(named: str, body: str) -> None:
-    with pytest.raises(NotLive, match=named):
-        refuse_unsent(_program(f"on tick\n    {body}\n"))
-    refuse_unsent(_program("on tick\n    buy(1)\n"))
+def test_free_margin_is_that_of_the_engine() -> None:
+    """The same account, valued by the block of a run and by what its orders are judged by."""
+    trading = read_trading_terms({"margin": {"leverage": {"EURUSD": "30"}}})
+    quote = Quote("EURUSD", 108_000, 108_010, BEGAN_NS, 1)
+    market = Market(catalog(), {"EURUSD": quote}, BEGAN_NS)
+    rng = random.Random(3)
+    for _ in range(200):
+        size = rng.choice((0, 70_000, -250_000))
+        position = Position("EURUSD", size, size * 108_050, None, None, 0, 0)
+        working = [_working(rng, number) for number in range(rng.randint(0, 6))]
+        owner = account(
+            PROFILES[0], positions={"EURUSD": position} if size else {},
+            working={one.order_id: one for one in working},
+        )  # fmt: skip
+        terms = terms_of(owner, PROFILES[0], catalog(), ["EURUSD"], trading)
+        block = live_block(put_on(_program('on tick\n    log("")\n'), "EURUSD"),
+                           live_account(terms), read_terms(terms.document()), BEGAN_NS)  # fmt: skip
+        know_quote(block, [BEGAN_NS, 108_000, 108_010, 0, 0, 0])
+        block[at.NOW] = BEGAN_NS
+        held = (Held(0, size, size * 108_050),) if size else ()
+        balance = owner.balance_minor
+        take_account(block, terms, AccountSeen(balance, 0, *[balance] * 3, 0, 0, 0, 0, held))
+        take_orders(block, resting(owner, {"EURUSD": 0}))
+        known = margin_of(owner, market, trading)
+        assert isinstance(known, Margin)
+        assert int(margin.free(block)) == known.free_minor
+
+
+def _working(rng: random.Random, number: int) -> Order:
+    kind = rng.choice(("limit", "stop", "trailing_stop", "stop_limit"))
+    price = 108_000 + rng.randint(-300, 300)
+    peak = {"trail_ticks": 20, "peak_ticks": rng.choice((None, price))}
+    terms = Terms(
+        limit_ticks=price if "limit" in kind else None,
+        trigger_ticks=price + 5 if kind in ("stop", "stop_limit") else None,
+        reduce_only=rng.random() < 0.2,
+        **(peak if kind == "trailing_stop" else {}),
+    )
+    steps = rng.randint(1_000, 90_000)
+    status = rng.choice(("working", "working", "pending_parent", "partially_filled"))
+    return Order(
+        f"o{number}", "s", None, "user", "EURUSD", rng.choice((1, -1)), kind, steps,
+        rng.randrange(steps), None, None, status, None, 1, BEGAN_NS, terms,
+    )  # fmt: skip
+
+
+def test_orders_of_a_symbol_a_run_is_not_told_of_are_no_guess() -> None:
+    one = _working(random.Random(1), 1)
+    owner = account(PROFILES[0], working={"o1": replace(one, status="working", terms=Terms())})
+    with pytest.raises(KeyError):
+        resting(owner, {"GBPUSD": 0})
 
 
 def test_a_damaged_journal_is_refused() -> None:
-    for words in ([99, 1], [events.QUOTE, 1, 2], [events.ACCOUNT, 10, *[0] * 9], [0]):
+    orders = ([events.ORDERS, 3, 1, 2, 3], [events.ORDERS, 4, 0, 1], [events.ORDERS, -4])
+    for words in ([99, 1], [events.QUOTE, 1, 2], [events.ACCOUNT, 10, *[0] * 9], [0], *orders):
         with pytest.raises(events.Malformed):
             list(events.split(words))
     whole = [
         *events.quote_words(1, 2, 3, 0, 0, 0),
         *AccountSeen(*[0] * 9, (Held(0, 1, 2),)).words(),
+        *events.orders_words([events.Resting(0, 1, 2, 3)]),
     ]
-    assert list(events.split(whole)) == [(0, 7), (7, len(whole))]
+    assert list(events.split(whole)) == [(0, 7), (7, len(whole) - 6), (len(whole) - 6, len(whole))]

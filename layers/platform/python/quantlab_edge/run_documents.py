@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab_app.ports.live_strategies import Line, StrategyRun
-from quantlab_app.use_cases.strategy_runs import LIMITS
+from quantlab_app.use_cases.strategy_runs import LIMITS, WARM_UP_S_MAX
 from quantlab_edge.http import ApiModel
 
 
@@ -42,7 +42,10 @@ class RunLimits(ApiModel):
 
 
 class NewStrategyRun(ApiModel):
-    """A version of a strategy to be put on a symbol of the account; the latest without version."""
+    """A version of a strategy to be put on a symbol of the account; the latest without version.
+
+    It first runs over the recorded ticks of the last warmUpSeconds, and none of its orders counts.
+    """
 
     strategy_id: UUID
     version: Annotated[int | None, Field(ge=1, lt=1 << 31)] = None
@@ -51,6 +54,7 @@ class NewStrategyRun(ApiModel):
         dict[str, bool | int | float | str], Field(default_factory=dict, max_length=64)
     ]
     limits: RunLimits = RunLimits()
+    warm_up_seconds: Annotated[int, Field(ge=0, le=WARM_UP_S_MAX)] = 0
     on_kill: Literal["cancel_orders", "keep_orders"] = "cancel_orders"
 
 
@@ -74,6 +78,7 @@ class StrategyRunOut(ApiModel):
     reason: str | None
     detail: str | None
     began_at: str
+    warm_up_seconds: int
     ended_at: str | None
     events: int
     orders: int
@@ -136,7 +141,8 @@ def _fields(run: StrategyRun) -> dict[str, Any]:
         "status": run.status,
         "reason": run.reason,
         "detail": run.detail,
-        "began_at": format_rfc3339(run.began_ns),
+        "began_at": format_rfc3339(run.live_ns),
+        "warm_up_seconds": (run.live_ns - run.began_ns) // SECOND_NS,
         "ended_at": None if run.ended_ns is None else format_rfc3339(run.ended_ns),
         "events": run.events,
         "orders": run.orders,

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, Final, ParamSpec
+from typing import Annotated, Any, Final
 
 import httpx
 import typer
@@ -30,8 +30,6 @@ ApiKey = Annotated[
 Email = Annotated[str | None, typer.Option(help="Instead of --api-key.")]
 Password = Annotated[str | None, typer.Option(envvar="QUANTLAB_PASSWORD")]
 
-Arguments = ParamSpec("Arguments")
-
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -46,7 +44,9 @@ class Answered:
         errors = self.problem.get("errors") or [{}]
         known = self.problem.get("detail") or self.problem.get("title") or "no detail"
         wrong = errors[0]
-        named = f" ({wrong['pointer']}: {wrong['detail']})" if wrong.get("pointer") else ""
+        named = ""
+        if wrong.get("pointer"):
+            named = f" ({wrong['pointer']}: expected {wrong['expected']}, was {wrong['got']})"
         return f"{self.path}: {self.status}: {known}{named}"
 
 
@@ -92,7 +92,7 @@ class Rest:
 
 
 def with_rest(
-    command: Callable[Concatenate[Rest, Arguments], None],
+    command: Callable[..., None],
 ) -> Callable[..., None]:
     """Give a command, whose first argument is the server's `Rest`, the options of a login."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]

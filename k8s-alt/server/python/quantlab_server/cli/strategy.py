@@ -75,6 +75,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """List strategies, or with --account its live runs, the newest first."""
+    fields: tuple[str, ...]
     if account is None:
         fields = ("strategyId", "name", "latestVersion", "updatedAt", "userId")
         found = list(rest.items("/strategies", archived=archived))

@@ -2,14 +2,16 @@
 
 Run as `python -I -m quantlab_server.sandbox.live_child` with pipes as standard input and output.
 It says frames: what the program is, or why it is not run; then an answer to each frame of events.
-A frame of events is a byte, 1 where the state's hash is wanted, and the words of `live.events`. An
-answer is the code of a trap, the number of the last order, when time has something to do again, 64
-bytes of hash (spaces where none was wanted), then the entries of `live.tray`.
+A frame is a byte and what it is about: events as words of `live.events` (0, or 1 where the state's
+hash is wanted), 2 for a snapshot of the state, 3 with a snapshot that is to be taken up. An answer
+is the code of a trap, the number of the last order, when time has something to do again, 64 bytes
+of hash (spaces where none was wanted), then the entries of `live.tray`, or the snapshot.
 """
 
 import json
 import os
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +19,7 @@ from typing import Any, Final
 from quantlab.backtest.account import NotRun
 from quantlab.live.events import Malformed
 from quantlab.live.running import LiveRun
-from quantlab.live.terms import NotLive, read_terms
+from quantlab.live.terms import read_terms
 from quantlab.qls import limits
 from quantlab.qls.compiler import compile_source
 from quantlab.qls.diagnostics import show
@@ -31,6 +33,7 @@ from quantlab_server.sandbox.walls import Limits, close_first, close_rest
 
 _IN, _OUT = 0, 1
 ANSWER: Final = struct.Struct("<qqq64s")
+(SNAPSHOT, RESTORE) = (2, 3)
 TRAP_CODES: Final = {reason: code for code, reason in enumerate(abi.TRAPS)}
 
 
@@ -70,10 +73,11 @@ def _begun(request: Mapping[str, Any], engine: machine.EngineFiles) -> LiveRun:
             program, read_terms(request["terms"]), engine, request["beganNs"], inputs,
             fuel_per_event=min(request["fuel"], limits.COST_PER_EVENT_MAX),
         )  # fmt: skip
-    except (NotRun, NotLive) as refused:
+    except NotRun as refused:
         raise Refusal(str(refused)) from refused
     except ValueError as error:
         raise Refusal(f"an input does not fit: {error}") from error
+    run.restore(run.snapshot())
     run.digest()  # whatever is imported on first use is so now, before the walls close
     return run
 
@@ -90,12 +94,26 @@ def _described(run: LiveRun, walls: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _answer(run: LiveRun, payload: bytes) -> None:
-    words = memoryview(payload)[1:].cast("q")
-    run.intake[: len(words)] = words
-    given = run.emptied() if run.take(len(words)) else b""
+    given = b""
+    if payload[0] == SNAPSHOT:
+        given = zlib.compress(run.snapshot(), 1)
+    elif payload[0] == RESTORE:
+        run.restore(_decompressed(payload[1:], run.snapshot_bytes))
+    else:
+        words = memoryview(payload)[1:].cast("q")
+        run.intake[: len(words)] = words
+        given = run.emptied() if run.take(len(words)) else b""
     hash_ = run.digest().encode() if payload[0] else b" " * 64
     head = ANSWER.pack(TRAP_CODES[run.trapped], run.orders_placed, run.next_due_ns, hash_)
     frames.send(_write, head + given)
+
+
+def _decompressed(image: bytes, size: int) -> bytes:
+    """Return what was compressed, one byte more than a size at most; b"" for what is damaged."""
+    try:
+        return zlib.decompressobj().decompress(image, size + 1)
+    except zlib.error:
+        return b""
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ class StrategyRun:
 
     terms are those of `quantlab.live.terms`, limits what it may do. events and words count what was
     fed and is durable, orders is the number of the last order in it, state_hash that of the state
-    after it. feed_seqs has the last quote by symbol, account_seq the last event of the account.
+    after it. Its time begins at began_ns, with the first tick it warms up over; its orders count
+    from live_ns on. feed_seqs has the last quote by symbol, account_seq the last event of the
+    account.
     """
 
     run_id: str
@@ -40,6 +42,7 @@ class StrategyRun:
     holder_id: str | None
     cancels_orders: bool
     began_ns: int
+    live_ns: int
     ended_ns: int | None
     events: int
     orders: int
@@ -59,11 +62,30 @@ class Line:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class NewSnapshot:
+    """All of a run's state after a step: the program's as bytes, their SHA-256, the desk's."""
+
+    image: bytes = field(repr=False)
+    image_hash: str
+    desk: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(NewSnapshot):
+    """A snapshot that was kept: after which step, what the state hashed to, its last order."""
+
+    step: int
+    state_hash: str
+    orders: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What a run was fed since the last step, and what comes of it: all of it or nothing is kept.
 
-    words are events as they were fed. commands go to the account's inbox.
+    words are events as they were fed. commands go to the account's inbox. A run that is warming up
+    is not running yet.
     """
 
     words: bytes
@@ -75,6 +97,8 @@ class Step:
     commands: Sequence[NewCommand] = ()
     refused: int = 0
     lines: Sequence[Line] = ()
+    warming: bool = False
+    snapshot: NewSnapshot | None = None
 
 
 class StrategyRuns(Protocol):
@@ -116,10 +140,16 @@ class StrategyRuns(Protocol):
         """Return steps of what a run was fed, by number, oldest first."""
         ...
 
+    async def snapshots(self, tenant_id: str, run_id: str) -> Sequence[Snapshot]:
+        """Return the snapshots of a run that are kept, the newest first: two at most."""
+        ...
+
     async def keep(self, tenant_id: str, run: StrategyRun, step: Step) -> bool:
         """Keep a step and put its commands into the inbox, in one transaction.
 
-        False, and nothing kept, where the run is held by another, was killed, or has ended.
+        With a third snapshot the oldest goes, and the journal up to the older of the two left;
+        so do all but the newest lines of the log. False, and nothing kept, where the run is held by
+        another, was killed, or has ended.
         """
         ...
 
@@ -135,9 +165,12 @@ class StrategyRuns(Protocol):
 
     async def end(
         self, tenant_id: str, run: StrategyRun, status: RunStatus, reason: str, detail: str,
-        now_ns: int,
+        now_ns: int, commands: Sequence[NewCommand] = (),
     ) -> bool:  # fmt: skip
-        """End a run that its holder holds; False where it has ended or another holds it."""
+        """End a run that its holder holds, and put commands into the inbox, in one transaction.
+
+        False, and nothing done, where it has ended or another holds it.
+        """
         ...
 
 
@@ -182,6 +215,14 @@ class LiveProgram(Protocol):
 
     async def feed(self, words: bytes, *, hashed: bool) -> Answer:
         """Feed events; raises RunEnded where the sandbox has ended."""
+        ...
+
+    async def snapshot(self) -> tuple[Answer, bytes]:
+        """Return the state's hash, and all of the state as bytes that only `restore` reads."""
+        ...
+
+    async def restore(self, image: bytes) -> Answer:
+        """Take a state up and return its hash; one that does not fit changes nothing."""
         ...
 
     async def close(self) -> None:

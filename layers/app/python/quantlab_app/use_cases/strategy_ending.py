@@ -6,12 +6,11 @@ from typing import Final
 
 from quantlab.engine.commands import TRADE
 from quantlab.kernel.canonical import Json, canonical_json
-from quantlab.live.intents import client_id
+from quantlab.live.intents import SOURCE, client_id
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.ports.live_strategies import RunStatus, StrategyRun
-from quantlab_app.use_cases.strategy_orders import SOURCE
 from quantlab_app.use_cases.tenant_events import note
 
 PENDING_MAX: Final = 1_000

@@ -5,36 +5,38 @@ without its cause, or a cause without its order, cannot be. ADR 13 says why.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 import structlog
 
-from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import SECOND_NS
-from quantlab.ledger.state import Account
 from quantlab.live import events
-from quantlab.live.events import AccountSeen, FillSeen, Held, as_bytes
+from quantlab.live.events import as_bytes
 from quantlab.live.terms import read_terms
 from quantlab.live.tray import Given
 from quantlab.market.quote import FeedClock, Quote
 from quantlab.tenancy.scope import system_scope
-from quantlab_app.ports.accounts import Row
+from quantlab_app.ports.accounts import OwnedAccount
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.ports.live_strategies import (
     Answer,
     Line,
     LiveProgram,
+    NewSnapshot,
     Program,
     RunEnded,
     RunStatus,
     Step,
     StrategyRun,
 )
-from quantlab_app.use_cases.strategy_orders import OrderDesk
-from quantlab_app.use_cases.tenant_events import note
+from quantlab_app.use_cases.strategy_account import account_seen, new_fills, orders_seen
+from quantlab_app.use_cases.strategy_ending import end_run, tell
+from quantlab_app.use_cases.strategy_history import history
+from quantlab_app.use_cases.strategy_orders import OrderDesk, live_only
+from quantlab_app.use_cases.strategy_rebuilding import rebuild
 
 FLUSH_NS: Final = SECOND_NS
 GRACE_NS: Final = 2 * SECOND_NS
@@ -44,9 +46,9 @@ EARLIER_NS: Final = 60 * SECOND_NS
 WORD: Final = 8
 FRAME_EVENTS: Final = 2_000
 STEP_WORDS: Final = 256_000
-PAGE: Final = 500
 TICKS: Final = 5_000
-FILLS: Final = 200
+WARM_UP_TICKS_MAX: Final = 2_000_000
+SNAPSHOT_EVENTS: Final = 100_000
 ACTOR: Final = "strategy_runner"
 
 _log = structlog.get_logger("quantlab.strategy")
@@ -82,6 +84,8 @@ class LiveStrategy:
         self._fed = bytearray()
         self._fed_events = 0
         self._orders = run.orders
+        self._warming = run.status == "starting" and run.live_ns > run.began_ns
+        self._since_snapshot = 0
         self._lines: list[Line] = []
         self._refused = 0
         self._next_due_ns = 0
@@ -143,10 +147,6 @@ class LiveStrategy:
         finally:
             await self.close()
 
-    async def give_up(self) -> None:
-        """End the run over an error of ours: it must not trade on, nor begin again for ever."""
-        await self._end("failed", "internal_error", "an error of the platform ended it")
-
     async def close(self) -> None:
         """End the sandbox."""
         if self._program is not None:
@@ -157,9 +157,23 @@ class LiveStrategy:
         saved = await self._ports.strategies.version(self._scope, run.strategy_id, run.version)
         if saved is None or saved.source_hash != run.source_hash:
             raise RunEnded("source_gone", "its version has another source, or none")
+        self._source = saved.source
+        self.clock = await self._ports.quotes.feed_clock()
+        if run.events:
+            self._since_snapshot = await rebuild(self._ports, self._tenant_id, run, self._open)
+        else:
+            await self._open()
+        if not run.events or run.status == "starting":
+            await self._start()
+        self._woken.set()
+
+    async def _open(self) -> tuple[LiveProgram, OrderDesk]:
+        """Begin the program from nothing, in place of the one there is."""
+        await self.close()
+        run = self.run
         self._program = await self._ports.strategy_sandbox.open(
             Program(
-                source=saved.source,
+                source=self._source,
                 inputs=run.inputs,
                 terms=run.terms,
                 began_ns=run.began_ns,
@@ -168,29 +182,7 @@ class LiveStrategy:
             )
         )
         self._desk = OrderDesk(run, self._terms, self._program.symbols)
-        self.clock = await self._ports.quotes.feed_clock()
-        if run.events:
-            await self._replay()
-        else:
-            await self._start()
-        self._woken.set()
-
-    async def _replay(self) -> None:
-        """Feed what was fed before: what comes of it was sent before."""
-        step, answer = 0, None
-        while page := await self._ports.strategy_runs.journal(
-            self._tenant_id, self.run.run_id, step, PAGE
-        ):
-            for number, words in page:
-                step = number
-                for frame in events.frames(words):
-                    answer = await self._asked(frame, hashed=False)
-                    self._desk.remember(answer.given)
-        answer = await self._asked(b"", hashed=True)
-        if (answer.state_hash, answer.orders) != (self.run.state_hash, self.run.orders):
-            raise RunEnded("replay_mismatch", "its state could not be rebuilt from its journal")
-        if answer.trap:
-            raise RunEnded(answer.trap, f"it was stopped by its limit {answer.trap}")
+        return self._program, self._desk
 
     async def _catch_up(self) -> None:
         """Take the ticks nobody told from the log; orders that come of old ones are not sent.
@@ -201,7 +193,7 @@ class LiveStrategy:
         for symbol in self._terms.symbols:
             seq = self._heard.get(symbol, 0)
             while page := await self._ports.tick_log.page(
-                symbol, self.run.began_ns - EARLIER_NS, seq, TICKS
+                symbol, self.run.live_ns - EARLIER_NS, seq, TICKS
             ):
                 missed += page
                 seq = page[-1].seq
@@ -210,16 +202,57 @@ class LiveStrategy:
             self.on_quote(quote)
 
     async def _start(self) -> None:
-        """Tell the account, the quotes there are, and the start."""
+        """Warm up where that was asked for; tell the account, the quotes there are, the start."""
+        run = self.run
+        warms_up = run.live_ns > run.began_ns
+        if warms_up and not await self._warm_up():
+            return
         known = await self._ports.quotes.latest(self._terms.symbols)
         await self._take_account()
         for symbol, quote in known.items():
-            self._heard[symbol] = quote.seq
-            words = [events.KNOWN, *self._quote_words(quote)[1:]]
-            self._waiting.insert(0, _Event(words, symbol, quote.seq))
-        self._waiting.append(_Event([events.START, max(self._feed_now(), self.run.began_ns)]))
+            if symbol not in self._heard:
+                self._heard[symbol] = quote.seq
+                words = [events.KNOWN, *self._quote_words(quote)[1:]]
+                self._waiting.insert(0, _Event(words, symbol, quote.seq))
+        if not warms_up:
+            self._waiting.append(_Event([events.START, max(self._feed_now(), run.began_ns)]))
         await self._feed()
-        await self._tell("strategy.started", "started", {"symbol": self.run.symbol})
+        self._warming = False
+        if self._fed:
+            await self._keep(())
+        await tell(self._ports, self._scope, run, "started", {"symbol": run.symbol})
+
+    async def _warm_up(self) -> bool:
+        """Feed the recorded ticks of before the run is live; say whether it came to their end.
+
+        The account has its money and holds nothing then: what it holds is not valued at old
+        prices. It is kept in steps as what is fed live is, and goes on after the last of them.
+        """
+        run = self.run
+        if not run.events:
+            account = (await self._account()).account
+            flat = account_seen(account, run, self.numbers, 0)._replace(positions=())
+            self._waiting.append(_Event(flat.words()))
+            self._waiting.append(_Event([events.START, run.began_ns]))
+            await self._feed()
+        symbols, count = self._terms.symbols, run.events
+        async for page in history(
+            self._ports, symbols, run.began_ns, run.live_ns, dict(self._heard)
+        ):
+            count += len(page)
+            if count > WARM_UP_TICKS_MAX:
+                raise RunEnded("warm_up_limit", f"it would warm up over more than"
+                               f" {WARM_UP_TICKS_MAX} ticks")  # fmt: skip
+            for quote in page:
+                self._heard[quote.symbol] = quote.seq
+                self._waiting.append(_Event(self._quote_words(quote), quote.symbol, quote.seq))
+            await self._feed()
+            await self._keep_when_due()
+            if self._stop_asked:
+                return False
+        self._waiting.append(_Event([events.TIME, run.live_ns - 1]))
+        await self._feed()
+        return True
 
     async def _stop(self) -> None:
         await self._take_account()
@@ -239,6 +272,9 @@ class LiveStrategy:
         if not self._waiting and 0 < self._next_due_ns + GRACE_NS <= now_ns:
             self._waiting.append(_Event([events.TIME, now_ns]))
         await self._feed()
+        await self._keep_when_due()
+
+    async def _keep_when_due(self) -> None:
         since_ns = self._ports.clock.now_ns() - self._kept_ns
         if self._fed and (since_ns >= FLUSH_NS or len(self._fed) >= STEP_WORDS * WORD):
             await self._keep(())
@@ -260,7 +296,7 @@ class LiveStrategy:
     async def _take(self, answer: Answer) -> None:
         """Send what an answer asks for, with all that it comes of."""
         self._orders, self._next_due_ns = answer.orders, answer.next_due_ns
-        commands, ended = self._commands(answer.given)
+        commands, ended = self._commands(live_only(answer.given, self.run))
         if commands or ended is not None or answer.trap:
             await self._keep(commands)
         if ended is not None:
@@ -277,10 +313,12 @@ class LiveStrategy:
 
     async def _keep(self, commands: Sequence[NewCommand]) -> None:
         """Make what was fed durable, and the commands with it; raises Lost."""
-        answer = await self._asked(b"", hashed=True)
+        answer, snapshot = await self._state()
         step = Step(
             words=bytes(self._fed),
             events=max(self._fed_events, 1),
+            warming=self._warming,
+            snapshot=snapshot,
             orders=answer.orders,
             state_hash=answer.state_hash,
             feed_seqs=dict(self._fed_seqs),
@@ -291,12 +329,23 @@ class LiveStrategy:
         )
         if not await self._ports.strategy_runs.keep(self._tenant_id, self.run, step):
             raise Lost
+        self._since_snapshot += step.events
+        if snapshot is not None:
+            self._since_snapshot = 0
         self._fed.clear()
         self._lines.clear()
         self._fed_events = self._refused = 0
         self._kept_ns = self._ports.clock.now_ns()
         if commands:
             await self._ports.wakes.wake("orders", self._tenant_id, self.run.account_id)
+
+    async def _state(self) -> tuple[Answer, NewSnapshot | None]:
+        """Return the state's hash, and from time to time all of the state."""
+        if self._since_snapshot + self._fed_events < SNAPSHOT_EVENTS or self._program is None:
+            return await self._asked(b"", hashed=True), None
+        answer, image = await self._program.snapshot()
+        image_hash = hashlib.sha256(image).hexdigest()
+        return answer, NewSnapshot(image, image_hash, self._desk.kept())
 
     async def _asked(self, words: bytes, *, hashed: bool) -> Answer:
         if self._program is None:
@@ -305,14 +354,16 @@ class LiveStrategy:
 
     async def _take_account(self) -> None:
         """Feed what the account has become, then its new fills of the strategy's orders."""
-        run = self.run
-        owned = await self._ports.accounts.find(self._scope, run.account_id)
-        if owned is None:
-            raise RunEnded("account_gone", "there is no such account")
-        account = owned.account
+        run, account = self.run, (await self._account()).account
         if account.event_seq > self._seen_seq or not self._told_account:
-            fills = await self._new_fills()
-            words = self._seen(account).words()
+            fills = await new_fills(
+                self._ports, self._scope, run, self._desk, self.numbers, self._seen_seq
+            )
+            working = self._desk.count_working(account)
+            words = account_seen(account, run, self.numbers, working).words()
+            if run.limits.get("seesMargin"):
+                orders = events.orders_words(orders_seen(account, self.numbers))
+                self._waiting.append(_Event(orders))
             self._waiting.append(_Event(words, account_seq=account.event_seq))
             self._waiting += [_Event(fill.words()) for fill in fills]
             self._seen_seq, self._told_account = account.event_seq, True
@@ -321,49 +372,11 @@ class LiveStrategy:
             await self._keep(())
             raise RunEnded(f"account_{account.status}", account.status_reason or account.status)
 
-    def _seen(self, account: Account) -> AccountSeen:
-        held = []
-        for one in account.legs():
-            if one.symbol in self.numbers:
-                held.append(Held(self.numbers[one.symbol], one.size_steps, one.cost))
-            elif self.run.limits.get("seesEquity"):
-                raise RunEnded("unknown_symbol", f"its account holds {one.symbol}, of which it"
-                               " is told no quotes, and it asks for the equity")  # fmt: skip
-        day = account.day
-        return AccountSeen(
-            account.balance_minor, account.carry_micro, account.high_water_minor,
-            day.start_balance_minor, day.start_equity_minor, day.realised_minor,
-            account.tally.day_costs_minor, account.tally.payouts,
-            self._desk.count_working(account), tuple(held),
-        )  # fmt: skip
-
-    async def _new_fills(self) -> list[FillSeen]:
-        """Return the fills since the last look that are the strategy's, oldest first."""
-        rows: list[Row] = []
-        before: int | None = None
-        while True:
-            page = await self._ports.accounts.fills(self._scope, self.run.account_id, before, FILLS)
-            new = [row for row in page if row["event_seq"] > self._seen_seq]
-            rows += new
-            if len(new) < FILLS:
-                break
-            before = new[-1]["event_seq"]
-        if not rows:
-            return []
-        ids = list({str(row["order_id"]) for row in rows})
-        orders = await self._ports.accounts.orders_named(self._scope, self.run.account_id, ids)
-        known = {str(order["order_id"]): order for order in orders}
-        found = []
-        for row in reversed(rows):
-            order = known.get(str(row["order_id"]))
-            number = 0 if order is None else self._desk.number_of(order)
-            if order is not None and number and row["symbol"] in self.numbers:
-                left = order["size_steps"] - order["filled_steps"]
-                profit = row["realised_minor"] - row["commission_minor"]
-                symbol = self.numbers[row["symbol"]]
-                found.append(FillSeen(number, row["side"], row["size_steps"], row["price_ticks"],
-                                      profit, left, symbol))  # fmt: skip
-        return found
+    async def _account(self) -> OwnedAccount:
+        owned = await self._ports.accounts.find(self._scope, self.run.account_id)
+        if owned is None:
+            raise RunEnded("account_gone", "there is no such account")
+        return owned
 
     def _quote_words(self, quote: Quote) -> list[int]:
         return events.quote_words(
@@ -376,21 +389,4 @@ class LiveStrategy:
         return now_ns if self.clock is None else self.clock.at(now_ns)
 
     async def _end(self, status: RunStatus, reason: str, detail: str) -> None:
-        now_ns = self._ports.clock.now_ns()
-        if await self._ports.strategy_runs.end(
-            self._tenant_id, self.run, status, reason, detail[:4000], now_ns
-        ):
-            self.run = replace(self.run, status=status, reason=reason)
-            said: dict[str, Json] = {"reason": reason, "detail": detail[:400]}
-            await self._tell(f"strategy.{status}", status, said)
-
-    async def _tell(self, event_type: str, key: str, what: dict[str, Json]) -> None:
-        run = self.run
-        payload: dict[str, Json] = {
-            "runId": run.run_id, "accountId": run.account_id, "strategyId": run.strategy_id,
-            "version": run.version, "sourceHash": run.source_hash, **what,
-        }  # fmt: skip
-        await note(
-            self._ports.inbox, self._ports.ids, self._scope, event_type, payload,
-            now_ns=self._ports.clock.now_ns(), key=f"{run.run_id}:{key}",
-        )  # fmt: skip
+        self.run = await end_run(self._ports, self._scope, self.run, status, reason, detail)

@@ -3,16 +3,23 @@
 import hashlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from quantlab.engine.commands import TRADE
 from quantlab.kernel.canonical import canonical_json
-from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import SECOND_NS
 from quantlab.ledger.state import Account
-from quantlab.live.intents import Intent, NotSent, client_id, intents_of
+from quantlab.live.intents import (
+    SOURCE,
+    Intent,
+    NotSent,
+    client_id,
+    intents_of,
+    signal_id_of,
+)
 from quantlab.live.terms import LiveTerms
 from quantlab.live.tray import Given
+from quantlab.market.instrument import Instrument
 from quantlab.qls.interpreter import Output
 from quantlab.qls.lines import line_of, value_text
 from quantlab.webhooks.body import parse_signal
@@ -20,11 +27,13 @@ from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.ports.live_strategies import Line, RunEnded, StrategyRun
 
 MINUTE_NS: Final = 60 * SECOND_NS
+ORDERS_KEPT: Final = 10_000
+"""Of more orders that do not work the oldest are forgotten: they can no longer be changed."""
+
 LATE_NS: Final = 10 * SECOND_NS
 """An order that comes of an event older than this is not sent: the market has gone on."""
 
 TEXT_MAX: Final = 400
-SOURCE: Final = "strategy"
 KEPT_KINDS: Final = frozenset(("log", "alert", "marker"))
 """Points of plots are drawn by whoever watches; they are not kept."""
 
@@ -38,15 +47,39 @@ class OrderDesk:
     def __init__(self, run: StrategyRun, terms: LiveTerms, symbols: Sequence[str]) -> None:
         self._run, self._terms, self._symbols = run, terms, symbols
         self._numbers: dict[str, int] = {}
+        self._placed_on: dict[int, Instrument] = {}
         self._sent_ns: deque[int] = deque()
         self._working = 0
+        self._mine: set[int] = set()
 
     def remember(self, given: Sequence[Given]) -> None:
         """Take note of orders that were sent before."""
         for one in given:
             for intent in self._intents(one):
-                if isinstance(intent, Intent):
+                if isinstance(intent, Intent) and one.ns >= self._run.live_ns:
                     self._note(intent.numbers[0], one.ns)
+
+    def kept(self) -> dict[str, Any]:
+        """Return what it knows, as JSON; of orders that do not work only the newest."""
+        numbers = sorted(self._numbers.values())
+        old = set(numbers[:-ORDERS_KEPT]) - self._mine
+        self._numbers = {one: n for one, n in self._numbers.items() if n not in old}
+        oldest = min(self._numbers.values(), default=0)
+        self._placed_on = {
+            n: one for n, one in self._placed_on.items() if n >= oldest and n not in old
+        }
+        return {
+            "numbers": sorted(self._numbers.values()),
+            "placedOn": [[n, one.symbol] for n, one in self._placed_on.items()],
+            "sentNs": list(self._sent_ns),
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Know what `kept` has returned."""
+        known = {one.symbol: one for one in self._terms.instruments}
+        self._numbers = {signal_id_of(self._run.run_id, n): n for n in kept["numbers"]}
+        self._placed_on = {n: known[symbol] for n, symbol in kept["placedOn"]}
+        self._sent_ns = deque(kept["sentNs"])
 
     def number_of(self, order: Mapping[str, object]) -> int:
         """Return the strategy's number of an order of the account, 0 for somebody else's."""
@@ -58,8 +91,11 @@ class OrderDesk:
 
     def count_working(self, account: Account) -> int:
         """Count the strategy's orders that work."""
-        mine = (one for one in account.working.values() if one.signal_id in self._numbers)
-        self._working = sum(1 for _ in mine)
+        signals = [
+            one.signal_id for one in account.working.values() if one.signal_id in self._numbers
+        ]
+        self._mine = {self._numbers[one] for one in signals}
+        self._working = len(signals)
         return self._working
 
     def commands(
@@ -87,7 +123,9 @@ class OrderDesk:
         return commands, lines, None
 
     def _intents(self, one: Given) -> list[Intent | NotSent]:
-        return intents_of(one.effects.orders, self._run.run_id, self._terms, self._symbols)
+        return intents_of(
+            one.effects.orders, self._run.run_id, self._terms, self._symbols, self._placed_on
+        )
 
     def _send(
         self, intent: Intent, ns: int, now_ns: int, commands: list[NewCommand], lines: list[Line]
@@ -101,11 +139,11 @@ class OrderDesk:
         payload = signal.as_payload()
         commands.append(
             NewCommand(
-                signal_id=signal_id_of(run.run_id, number),
+                signal_id=signal_id_of(run.run_id, number, intent.part),
                 account_id=run.account_id,
                 source_kind=SOURCE,
                 source_id=run.run_id,
-                idempotency_key=hashlib.sha256(f"{run.run_id}\x00{number}".encode()).digest(),
+                idempotency_key=_key(run.run_id, number, intent.part),
                 body_digest=hashlib.sha256(canonical_json(payload)).digest(),
                 name=TRADE,
                 payload=payload,
@@ -133,9 +171,14 @@ class OrderDesk:
         return None
 
 
-def signal_id_of(run_id: str, number: int) -> str:
-    """Return the identifier of the command for a strategy's order: always the same one."""
-    return derive_id(SOURCE, run_id, number)
+def live_only(given: Sequence[Given], run: StrategyRun) -> list[Given]:
+    """Leave out what a strategy gave while it warmed up: it is neither sent nor told."""
+    return [one for one in given if one.ns >= run.live_ns]
+
+
+def _key(run_id: str, number: int, part: str) -> bytes:
+    named = f"{run_id}\x00{number}" + (f"\x00{part}" if part else "")
+    return hashlib.sha256(named.encode()).digest()
 
 
 def written(output: Output) -> str:

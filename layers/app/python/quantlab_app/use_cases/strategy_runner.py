@@ -11,11 +11,13 @@ from typing import Final
 import orjson
 import structlog
 
+from quantlab.tenancy.scope import system_scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.live_strategies import TOPIC, StrategyRun
 from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC
-from quantlab_app.use_cases.strategy_feeding import LiveStrategy
+from quantlab_app.use_cases.strategy_ending import end_run
+from quantlab_app.use_cases.strategy_feeding import ACTOR, LiveStrategy
 
 RECONCILE_S: Final = 10.0
 PULSE_S: Final = 1.0
@@ -91,6 +93,7 @@ class StrategyRunner:
 
     async def _feed(self, tenant_id: str, run_id: str) -> None:
         """Hold a run and feed it; after a fault of a store begin it again from its journal."""
+        run: StrategyRun | None = None
         while True:
             try:
                 holder_id = self._ports.ids.new_id()
@@ -105,11 +108,17 @@ class StrategyRunner:
             except Exception:
                 _log.exception("run_broken", run_id=run_id)
                 await asyncio.sleep(RETRY_S)
-                if run_id in self._runs:
-                    await self._runs[run_id].give_up()
+                if run is not None:
+                    await self._give_up(tenant_id, run)
                 raise
             else:
                 return
+
+    async def _give_up(self, tenant_id: str, run: StrategyRun) -> None:
+        """End a run over an error of ours: it must not trade on, nor begin again for ever."""
+        scope = system_scope(tenant_id, ACTOR, run.run_id)
+        detail = "an error of the platform ended it"
+        await end_run(self._ports, scope, run, "failed", "internal_error", detail)
 
     def _forget(self, run_id: str) -> None:
         self._tasks.pop(run_id, None)

@@ -1,16 +1,13 @@
 """Starting, stopping and killing strategies on accounts, and what they have done."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from quantlab.engine.commands import TRADE
-from quantlab.kernel.canonical import Json, canonical_json
-from quantlab.live.asked import refuse_unknown, refuse_unsent, sees_equity
-from quantlab.live.intents import client_id
+from quantlab.kernel.instants import SECOND_NS
+from quantlab.live.asked import sees_equity, sees_margin
 from quantlab.live.terms import LiveTerms, NotLive, terms_of
 from quantlab.qls.compiler import compile_source
 from quantlab.qls.interpreter import input_value
@@ -20,16 +17,14 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.accounts import OwnedAccount
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound
-from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.ports.live_strategies import TOPIC, Line, StrategyRun
 from quantlab_app.use_cases.strategies import Kept, beside, read_strategy
-from quantlab_app.use_cases.strategy_orders import SOURCE
-from quantlab_app.use_cases.tenant_events import note
+from quantlab_app.use_cases.strategy_ending import cancelling, tell
 from quantlab_app.use_cases.visibility import visible_account
 
 RUNS_PER_ACCOUNT: Final = 5
 LINES_MAX: Final = 200
-PENDING_MAX: Final = 1_000
+WARM_UP_S_MAX: Final = 30 * 24 * 3600
 MIB: Final = 1024 * 1024
 LIMITS: Final[Mapping[str, tuple[int, int, int]]] = {
     "ordersPerMinute": (1, 60, 600),
@@ -59,6 +54,7 @@ class NewRun:
     inputs: Mapping[str, Any]
     limits: Mapping[str, int]
     cancels_orders: bool
+    warm_up_s: int = 0
 
 
 async def start_run(
@@ -93,9 +89,7 @@ async def _terms(
     if isinstance(symbols, Refused):
         return symbols
     try:
-        refuse_unknown(program)
-        refuse_unsent(program)
-        return terms_of(owned.account, rulebook.profile, ports.catalog, symbols)
+        return terms_of(owned.account, rulebook.profile, ports.catalog, symbols, rulebook.trading)
     except NotLive as error:
         return Refused("conflict", str(error))
 
@@ -111,6 +105,7 @@ async def _run(
 ) -> StrategyRun:
     now_ns = ports.clock.now_ns()
     clock = await ports.quotes.feed_clock()
+    live_ns = now_ns if clock is None else clock.at(now_ns)
     return StrategyRun(
         run_id=ports.ids.new_id(),
         account_id=owned.account.account_id,
@@ -125,13 +120,15 @@ async def _run(
         limits={
             **{name: new.limits.get(name, usual) for name, (_, usual, _) in LIMITS.items()},
             "seesEquity": int(sees_equity(program)),
+            "seesMargin": int(sees_margin(program)),
         },
         status="starting",
         reason=None,
         detail=None,
         holder_id=None,
         cancels_orders=new.cancels_orders,
-        began_ns=now_ns if clock is None else clock.at(now_ns),
+        began_ns=live_ns - new.warm_up_s * SECOND_NS,
+        live_ns=live_ns,
         ended_ns=None,
         events=0,
         orders=0,
@@ -215,51 +212,9 @@ async def end_runs(
 
 
 async def _killed(ports: Ports, scope: Scope, run: StrategyRun) -> None:
-    if run.cancels_orders:
-        await cancel_orders(ports, scope, run)
-    payload: dict[str, Json] = {
-        "runId": run.run_id, "accountId": run.account_id, "strategyId": run.strategy_id,
-        "version": run.version, "sourceHash": run.source_hash,
-        "by": f"{scope.actor.kind}:{scope.actor.id}",
-    }  # fmt: skip
-    key = f"{run.run_id}:killed"
-    await note(ports.inbox, ports.ids, scope, "strategy.killed", payload,
-               now_ns=ports.clock.now_ns(), key=key)  # fmt: skip
-
-
-async def cancel_orders(ports: Ports, scope: Scope, run: StrategyRun) -> None:
-    """Cancel what a run has asked for: orders that work, and those nobody has decided on yet."""
-    owned = await ports.accounts.find(scope, run.account_id)
-    prefix = client_id(run.run_id, 0)[:-1]
-    wanted: dict[str, dict[str, str]] = {}
-    for order in owned.account.working.values() if owned is not None else ():
-        if (order.client_id or "").startswith(prefix):
-            wanted[order.order_id] = {"action": "cancel", "orderId": order.order_id}
-    pending = await ports.inbox.deliveries(
-        scope, source_kind=SOURCE, account_ids=(run.account_id,), status="accepted", before=None,
-        limit=PENDING_MAX,
-    )  # fmt: skip
-    for delivery in pending:
-        known = delivery.payload.get("clientId")
-        if delivery.source_id == run.run_id and delivery.payload["action"] in ("buy", "sell"):
-            wanted[str(known)] = {"action": "cancel", "clientId": str(known)}
-    for named, payload in wanted.items():
-        await ports.inbox.accept(
-            scope,
-            NewCommand(
-                signal_id=ports.ids.new_id(),
-                account_id=run.account_id,
-                source_kind=SOURCE,
-                source_id=run.run_id,
-                idempotency_key=hashlib.sha256(
-                    f"{run.run_id}\x00cancel\x00{named}".encode()
-                ).digest(),
-                body_digest=hashlib.sha256(canonical_json(dict(payload))).digest(),
-                name=TRADE,
-                payload=dict(payload),
-                received_ns=ports.clock.now_ns(),
-            ),
-        )
+    for command in await cancelling(ports, scope, run):
+        await ports.inbox.accept(scope, command)
+    await tell(ports, scope, run, "killed", {"by": f"{scope.actor.kind}:{scope.actor.id}"})
 
 
 async def _wake(ports: Ports, scope: Scope) -> None:

@@ -15,8 +15,7 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, free_profile
 from quantlab.backtest.block import DAY_NS, new_block
 from quantlab.backtest.span import Span
-from quantlab.live.asked import refuse_unknown
-from quantlab.live.events import AccountSeen, Held
+from quantlab.live.events import AccountSeen, Held, Resting
 from quantlab.live.terms import LiveTerms
 from quantlab.market.fill_model import top_of_book
 from quantlab.qls.ir import Program
@@ -49,9 +48,8 @@ def put_on(program: Program, symbol: str) -> Program:
 def live_block(program: Program, account: BacktestAccount, terms: LiveTerms, began_ns: int) -> Any:
     """Return the block of a run that begins at an instant, an array of int64 words.
 
-    Raises NotRun for a symbol the terms do not have, NotLive for a value nobody gives live.
+    Raises NotRun for a symbol the terms do not have.
     """
-    refuse_unknown(program)
     m = new_block(account, program, Span(began_ns, last_ns(began_ns)))
     rows = np.zeros(len(terms.floors) * at.RULE_WORDS, np.int64)
     for j, rule in enumerate(terms.floors):
@@ -62,6 +60,10 @@ def live_block(program: Program, account: BacktestAccount, terms: LiveTerms, beg
     m[at.BASIS] = terms.basis
     for word in _ASLEEP:
         m[word] = at.NEVER_HIGH
+    for s, instrument in enumerate(terms.instruments):
+        w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
+        if instrument.symbol in terms.leverages:
+            m[w + at.LEVERAGE_NUM], m[w + at.LEVERAGE_DEN] = terms.leverages[instrument.symbol]
     return np.concatenate((m, rows))
 
 
@@ -104,8 +106,26 @@ def _hold(m: Any, held: Held) -> None:
     m[w + at.COST] += held.cost
 
 
+def take_orders(m: Any, orders: Sequence[Resting]) -> None:
+    """Write what orders could open where a backtest has its book; nothing triggers them here."""
+    for s in range(m[at.SYMBOLS]):
+        m[m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS + at.ORDERS] = 0
+    for one in orders:
+        w = m[at.SYMBOLS_AT] + one.symbol * at.SYMBOL_WORDS
+        o = m[w + at.ORDERS_AT] + m[w + at.ORDERS] * at.ORDER_WORDS
+        m[w + at.ORDERS] += 1
+        m[o + at.STATE], m[o + at.SIDE], m[o + at.STEPS] = at.WORKS, one.side, one.steps
+        m[o + at.TYPE] = at.LIMIT_TYPE if one.price_ticks else at.MARKET
+        m[o + at.LIMIT] = one.price_ticks
+
+
 def shown_words(m: Any) -> tuple[slice, ...]:
     """Return the words whose every bit a replay must give again."""
+    books = []
+    for s in range(m[at.SYMBOLS]):
+        w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
+        first = m[w + at.ORDERS_AT]
+        books.append(slice(first, first + m[w + at.ORDERS] * at.ORDER_WORDS))
     streams = m[at.STREAMS_AT] + m[at.STREAMS] * at.STREAM_WORDS
     timers = m[at.TIMERS_AT] + m[at.TIMERS] * at.TIMER_WORDS
     return (
@@ -113,4 +133,5 @@ def shown_words(m: Any) -> tuple[slice, ...]:
         slice(m[at.SYMBOLS_AT], m[at.SYMBOLS_AT] + m[at.SYMBOLS] * at.SYMBOL_WORDS),
         slice(m[at.STREAMS_AT], streams),
         slice(m[at.TIMERS_AT], timers),
+        *books,
     )

@@ -12,6 +12,8 @@ An event is a word with its kind, then its words:
     START    ns
     STOP     ns
     KNOWN    as QUOTE: the latest quote of before the start, which is no event to the strategy
+    ORDERS   count of the words that follow it, then (symbol, side, steps, price ticks) for each
+             order that works and could open something; a price of 0 is that of the quote
 
 Symbols are numbered as `LiveTerms.symbols`. An instant before that of the event before counts as
 that of the event before: time does not run backwards in a run.
@@ -21,12 +23,13 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-(QUOTE, ACCOUNT, FILL, TIME, START, STOP, KNOWN) = range(1, 8)
+(QUOTE, ACCOUNT, FILL, TIME, START, STOP, KNOWN, ORDERS) = range(1, 9)
 SIZES: Final = {QUOTE: 7, FILL: 8, TIME: 2, START: 2, STOP: 2, KNOWN: 7}
 QUOTE_WORDS: Final = SIZES[QUOTE]
 ACCOUNT_HEAD: Final = 2
 ACCOUNT_FIXED: Final = 9
 POSITION_WORDS: Final = 3
+RESTING_WORDS: Final = 4
 EVENT_WORDS_MAX: Final = 4096
 FRAME_WORDS: Final = 64_000
 
@@ -57,6 +60,20 @@ class AccountSeen(NamedTuple):
         """Return it as an event."""
         held = [word for one in self.positions for word in one]
         return [ACCOUNT, ACCOUNT_FIXED + len(held), *self[:ACCOUNT_FIXED], *held]
+
+
+class Resting(NamedTuple):
+    """What an order that works could open, of the account, whoever placed it."""
+
+    symbol: int
+    side: int
+    steps: int
+    price_ticks: int
+
+
+def orders_words(orders: Sequence[Resting]) -> list[int]:
+    """Return the orders that work as an event."""
+    return [ORDERS, RESTING_WORDS * len(orders), *(word for one in orders for word in one)]
 
 
 class FillSeen(NamedTuple):
@@ -95,6 +112,10 @@ def size_at(words: Sequence[int] | memoryview, place: int) -> int:
         held = words[place + 1] - ACCOUNT_FIXED
         if held < 0 or held % POSITION_WORDS or size > EVENT_WORDS_MAX:
             raise Malformed(f"expected positions of an account, was {words[place + 1]} words")
+    if kind == ORDERS and place + 1 < end:
+        size = ACCOUNT_HEAD + words[place + 1]
+        if words[place + 1] < 0 or words[place + 1] % RESTING_WORDS or size > EVENT_WORDS_MAX:
+            raise Malformed(f"expected orders of an account, was {words[place + 1]} words")
     if size == 0 or place + size > end:
         raise Malformed(f"expected a whole event at word {place}, was kind {kind}")
     return size

@@ -18,6 +18,7 @@ from quantlab.live.block import (
     put_on,
     shown_words,
     take_account,
+    take_orders,
 )
 from quantlab.live.joining import (
     TRAY_AT,
@@ -31,6 +32,7 @@ from quantlab.live.tray import Given, Tray
 from quantlab.qls import limits
 from quantlab.qls.ir import Program
 from quantlab.qls.native import abi
+from quantlab.qls.native.lower import lower
 from quantlab.qls.native.machine import TUNED, ObjectCache
 
 INTAKE_WORDS: Final = 1 << 17
@@ -40,11 +42,19 @@ _NOTHING: Final = 99
 _MORE: Final = {events.START: at.START_EVENT, events.STOP: at.STOP_EVENT}
 
 
+def layout_hash(program: Program) -> bytes:
+    """Return the SHA-256, 32 bytes, of what says where everything of a run's state stands."""
+    names = sorted((name, value) for name, value in vars(at).items() if isinstance(value, int))
+    digest = hashlib.sha256(repr((abi.ABI_VERSION, names)).encode())
+    digest.update(lower(program, inlined=False).encode())
+    return digest.digest()
+
+
 class LiveRun:
     """One strategy on one account: its state lasts from event to event.
 
     began_ns is the instant its timers count from. Raises ValueError for an input that does not fit,
-    NotRun for symbols the terms do not have, NotLive for what a live run is not told.
+    NotRun for symbols the terms do not have.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class LiveRun:
         self._bytes = memoryview(self._out).cast("B")
         self._reader = Tray(abi.output_sites(program), program.strings)
         self._last_ns = last_ns(began_ns)
+        self._head = layout_hash(program)
 
     @property
     def trapped(self) -> str:
@@ -152,6 +163,28 @@ class LiveRun:
             digest.update(np.ascontiguousarray(self.block[words], "<i8").data)
         return digest.hexdigest()
 
+    @property
+    def snapshot_bytes(self) -> int:
+        """Return how long a snapshot is."""
+        return len(self._head) + 8 * sum(len(part) for part in self._parts())
+
+    def snapshot(self) -> bytes:
+        """Return all that the run is; what has been given must have been taken."""
+        return self._head + b"".join(np.ascontiguousarray(one, "<i8").data for one in self._parts())
+
+    def restore(self, image: bytes) -> bool:
+        """Become what another run of the same program was; False, and nothing, for another."""
+        if len(image) != self.snapshot_bytes or not image.startswith(self._head):
+            return False
+        words, place = np.frombuffer(image, "<i8", offset=len(self._head)), 0
+        for part in self._parts():
+            part[:] = words[place : place + len(part)]
+            place += len(part)
+        return True
+
+    def _parts(self) -> tuple[Any, Any, Any]:
+        return self.state.words, self.block, self._out[:TRAY_AT]
+
     def _take_other(self, place: int, size: int) -> None:
         """Take an event that is no quote of a running strategy."""
         kind, *body = self.intake[place : place + size].tolist()
@@ -162,6 +195,8 @@ class LiveRun:
         elif kind == events.KNOWN:
             self._check_symbol(body[at.Q_SYMBOL])
             know_quote(self.block, body)
+        elif kind == events.ORDERS:
+            self._take_orders(body[1:])
         elif self.trapped:
             return
         elif kind == events.FILL:
@@ -179,6 +214,15 @@ class LiveRun:
             self._check_symbol(position.symbol)
         seen = events.AccountSeen._make((*fixed, positions))
         take_account(self.block, self.terms, seen)
+
+    def _take_orders(self, body: list[int]) -> None:
+        places = range(0, len(body), events.RESTING_WORDS)
+        orders = [events.Resting(*body[one : one + events.RESTING_WORDS]) for one in places]
+        if len(orders) > at.ORDERS_MAX:
+            raise events.Malformed(f"expected at most {at.ORDERS_MAX} orders, was {len(orders)}")
+        for one in orders:
+            self._check_symbol(one.symbol)
+        take_orders(self.block, orders)
 
     def _take_fill(self, fill: events.FillSeen) -> None:
         self._check_symbol(fill.symbol)

@@ -5,11 +5,12 @@ catalogue and the rules have become since.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from quantlab.ledger.state import EMPTY_TALLY, Account
+from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import Conversion, conversion_pair
 from quantlab.market.instrument import GateLimits, Instrument
@@ -41,7 +42,8 @@ class LiveTerms:
 
     symbol is the one the strategy is put on: what it calls "" or does not name.
     instruments are those the strategy names, those the account may hold where the strategy asks
-    for its equity, and the pairs that convert their profits.
+    for its equity, and the pairs that convert their profits. leverages are fractions by symbol;
+    what has none needs no margin.
     """
 
     symbol: str
@@ -52,6 +54,7 @@ class LiveTerms:
     floors: tuple[FloorRule, ...]
     instruments: tuple[Instrument, ...]
     conversions: Mapping[str, Conversion]
+    leverages: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -76,6 +79,7 @@ class LiveTerms:
                 }
                 for currency, one in sorted(self.conversions.items())
             },
+            "leverages": {symbol: list(one) for symbol, one in sorted(self.leverages.items())},
         }  # fmt: skip
 
 
@@ -99,11 +103,18 @@ def read_terms(document: Mapping[str, Any]) -> LiveTerms:
             )
             for currency, one in document["conversions"].items()
         },
+        leverages={
+            symbol: (num, den) for symbol, (num, den) in document.get("leverages", {}).items()
+        },
     )
 
 
 def terms_of(
-    account: Account, profile: rules.Profile, catalog: Catalog, symbols: Sequence[str]
+    account: Account,
+    profile: rules.Profile,
+    catalog: Catalog,
+    symbols: Sequence[str],
+    trading: TradingTerms = STANDARD,
 ) -> LiveTerms:
     """Return the terms of a run over some symbols of the catalogue, with the pairs they need.
 
@@ -137,6 +148,11 @@ def terms_of(
         ),
         instruments=tuple(instruments[symbol] for symbol in sorted(instruments)),
         conversions=conversions,
+        leverages={
+            one.symbol: leverage
+            for one in instruments.values()
+            if (leverage := trading.leverage(one)) is not None
+        },
     )
 
 
@@ -153,6 +169,7 @@ def _written(one: Instrument) -> dict[str, Any]:
         "baseCurrency": one.base_currency, "quoteCurrency": one.quote_currency,
         "quoteDigits": one.quote_digits, "tick": str(one.tick), "sizeStep": str(one.size_step),
         "contractSize": str(one.contract_size), "unitNum": one.unit_num, "unitDen": one.unit_den,
+        "maxAgeNs": one.gate.max_age_ns,
     }  # fmt: skip
 
 
@@ -171,6 +188,6 @@ def _instrument(one: Mapping[str, Any]) -> Instrument:
         unit_num=one["unitNum"],
         unit_den=one["unitDen"],
         calendar="",
-        gate=_GATE,
+        gate=replace(_GATE, max_age_ns=one.get("maxAgeNs", _GATE.max_age_ns)),
         aliases=tuple(one["aliases"]),
     )

@@ -12,12 +12,20 @@ from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.columns import columns
 from quantlab_adapters.postgres.database import Connection, Database
 from quantlab_adapters.postgres.inbox import ACCEPT, COMMAND_SHAPE, command_rows
-from quantlab_app.ports.live_strategies import Line, RunStatus, Step, StrategyRun
+from quantlab_app.ports.inbox import NewCommand
+from quantlab_app.ports.live_strategies import (
+    Line,
+    NewSnapshot,
+    RunStatus,
+    Snapshot,
+    Step,
+    StrategyRun,
+)
 
 _COLUMNS: Final = """run_id::text, account_id::text, strategy_id::text, version, source_hash,
   user_id::text, created_by, symbol, inputs, terms, limits, status, reason, detail,
-  holder_id::text, cancels_orders, began_ns, ended_ns, events, orders, orders_sent, orders_refused,
-  state_hash, feed_seqs, account_seq"""
+  holder_id::text, cancels_orders, began_ns, live_ns, ended_ns, events, orders, orders_sent,
+  orders_refused, state_hash, feed_seqs, account_seq"""
 _SELECT: Final = f"select {_COLUMNS} from strategy_run where tenant_id = %(tenant)s"  # noqa: S608
 _LOCK_ACCOUNT: Final = """
 select pg_advisory_xact_lock(hashtextextended(%(tenant)s || %(account)s, 23))
@@ -28,10 +36,10 @@ where tenant_id = %(tenant)s and account_id = %(account)s and ended_ns is null
 """
 _ADD: Final = """
 insert into strategy_run (tenant_id, run_id, account_id, strategy_id, version, source_hash, user_id,
-  created_by, symbol, inputs, terms, limits, status, cancels_orders, began_ns, account_seq)
+  created_by, symbol, inputs, terms, limits, status, cancels_orders, began_ns, live_ns, account_seq)
 values (%(tenant)s, %(run_id)s, %(account_id)s, %(strategy_id)s, %(version)s, %(source_hash)s,
   %(user_id)s, %(created_by)s, %(symbol)s, %(inputs)s, %(terms)s, %(limits)s, %(status)s,
-  %(cancels_orders)s, %(began_ns)s, %(account_seq)s)
+  %(cancels_orders)s, %(began_ns)s, %(live_ns)s, %(account_seq)s)
 """
 _CLAIM: Final = f"""
 update strategy_run set holder_id = %(holder)s
@@ -42,7 +50,7 @@ _KEEP: Final = """
 update strategy_run set steps = steps + 1, events = events + %(events)s, orders = %(orders)s,
   orders_sent = orders_sent + %(sent)s, orders_refused = orders_refused + %(refused)s,
   state_hash = %(hash)s, feed_seqs = %(feed)s, account_seq = %(seq)s,
-  status = case status when 'starting' then 'running' else status end
+  status = case when status = 'starting' and not %(warming)s then 'running' else status end
 where tenant_id = %(tenant)s and run_id = %(run)s and holder_id = %(holder)s and ended_ns is null
 returning steps
 """
@@ -50,6 +58,33 @@ _STEP: Final = """
 insert into strategy_run_step (tenant_id, run_id, step, words)
 values (%(tenant)s, %(run)s, %(step)s, %(words)s)
 """
+_SNAPSHOT: Final = """
+insert into strategy_run_snapshot
+  (tenant_id, run_id, step, state_hash, orders, desk, image, image_hash)
+values (%(tenant)s, %(run)s, %(step)s, %(hash)s, %(orders)s, %(desk)s, %(image)s, %(image_hash)s)
+"""
+_THIN: Final = (
+    """
+delete from strategy_run_snapshot where tenant_id = %(tenant)s and run_id = %(run)s and step < (
+  select step from strategy_run_snapshot where tenant_id = %(tenant)s and run_id = %(run)s
+  order by step desc offset 1 limit 1)
+""",
+    """
+delete from strategy_run_step where tenant_id = %(tenant)s and run_id = %(run)s and step <= (
+  select step from strategy_run_snapshot where tenant_id = %(tenant)s and run_id = %(run)s
+  order by step desc offset 1 limit 1)
+""",
+    """
+delete from strategy_run_line where tenant_id = %(tenant)s and run_id = %(run)s and step < (
+  select step from strategy_run_line where tenant_id = %(tenant)s and run_id = %(run)s
+  order by step desc, place desc offset %(lines)s limit 1)
+""",
+)
+_SNAPSHOTS: Final = """
+select image, image_hash, desk, step, state_hash, orders from strategy_run_snapshot
+where tenant_id = %s and run_id = %s order by step desc
+"""
+LINES_KEPT: Final = 10_000
 _LINES: Final = """
 insert into strategy_run_line (tenant_id, run_id, step, place, ns, kind, line)
 select %(tenant)s, %(run)s, %(step)s, l.place, l.ns, l.kind, l.line
@@ -142,12 +177,18 @@ class PostgresStrategyRuns:
             found = await rows.fetchall()
         return [(row["step"], zlib.decompress(row["words"])) for row in found]
 
+    async def snapshots(self, tenant_id: str, run_id: str) -> Sequence[Snapshot]:
+        async with self._database.tenant(tenant_id) as connection:
+            rows = await connection.execute(_SNAPSHOTS, (tenant_id, run_id))
+            return [Snapshot(**row) for row in await rows.fetchall()]
+
     async def keep(self, tenant_id: str, run: StrategyRun, step: Step) -> bool:
         values: dict[str, Any] = {
             "tenant": tenant_id, "run": run.run_id, "holder": run.holder_id,
             "events": step.events, "orders": step.orders, "sent": len(step.commands),
             "refused": step.refused, "hash": step.state_hash, "feed": Json(dict(step.feed_seqs)),
             "seq": step.account_seq, "words": zlib.compress(step.words, 1),
+            "warming": step.warming,
         }  # fmt: skip
         async with self._database.tenant(tenant_id) as connection:
             row = await (await connection.execute(_KEEP, values)).fetchone()
@@ -157,8 +198,10 @@ class PostgresStrategyRuns:
             await connection.execute(_STEP, values)
             if step.lines:
                 await connection.execute(_LINES, {**values, **_line_arrays(step.lines)})
+            if step.snapshot is not None:
+                await _keep_snapshot(connection, values, step.snapshot)
             if step.commands:
-                await _accept(connection, tenant_id, step)
+                await _accept(connection, tenant_id, step.commands)
             return True
 
     async def ask_to_stop(
@@ -176,20 +219,36 @@ class PostgresStrategyRuns:
 
     async def end(
         self, tenant_id: str, run: StrategyRun, status: RunStatus, reason: str, detail: str,
-        now_ns: int,
+        now_ns: int, commands: Sequence[NewCommand] = (),
     ) -> bool:  # fmt: skip
         values = {
             "tenant": tenant_id, "run": run.run_id, "holder": run.holder_id, "status": status,
             "reason": reason, "detail": detail, "now": now_ns,
         }  # fmt: skip
         async with self._database.tenant(tenant_id) as connection:
-            return (await connection.execute(_END, values)).rowcount == 1
+            ended = (await connection.execute(_END, values)).rowcount == 1
+            if ended and commands:
+                await _accept(connection, tenant_id, commands)
+            return ended
 
     async def _runs(self, tenant_id: str, condition: str, **values: Any) -> list[StrategyRun]:
         statement = (_SELECT + condition).encode()
         async with self._database.tenant(tenant_id) as connection:
             rows = await connection.execute(statement, {"tenant": tenant_id, **values})
             return [StrategyRun(**row) for row in await rows.fetchall()]
+
+
+async def _keep_snapshot(
+    connection: Connection, values: dict[str, Any], snapshot: NewSnapshot
+) -> None:
+    """Keep a snapshot of the step that values are of; two are enough, and what came after them."""
+    more = {
+        "desk": Json(dict(snapshot.desk)), "image": snapshot.image,
+        "image_hash": snapshot.image_hash, "lines": LINES_KEPT,
+    }  # fmt: skip
+    await connection.execute(_SNAPSHOT, {**values, **more})
+    for statement in _THIN:
+        await connection.execute(statement.encode(), {**values, **more})
 
 
 def _line_arrays(lines: Sequence[Line]) -> dict[str, list[Any]]:
@@ -201,7 +260,7 @@ def _line_arrays(lines: Sequence[Line]) -> dict[str, list[Any]]:
     }
 
 
-async def _accept(connection: Connection, tenant_id: str, step: Step) -> None:
-    """Put commands into the inbox within the step's own transaction."""
-    arrays = columns(COMMAND_SHAPE, command_rows((tenant_id, one) for one in step.commands))
+async def _accept(connection: Connection, tenant_id: str, commands: Sequence[NewCommand]) -> None:
+    """Put commands into the inbox within the transaction they come of."""
+    arrays = columns(COMMAND_SHAPE, command_rows((tenant_id, one) for one in commands))
     await AsyncRawCursor(connection).execute(ACCEPT, arrays)

@@ -28,6 +28,7 @@ COMPILE_CPU_S: Final = 20
 TRAPS: Final = (
     "", "fuel", "int_overflow", "division_by_zero", "loop_limit", "order_limit", "output_limit",
 )  # fmt: skip
+(FED, HASHED, SNAPSHOT, RESTORE) = range(4)
 _LENGTH: Final = struct.Struct("<I")
 _ANSWER: Final = struct.Struct("<qqq64s")
 _ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
@@ -108,11 +109,23 @@ class ChildProgram:
         self._tray = Tray(sites, [str(one) for one in said["strings"]])
 
     async def feed(self, words: bytes, *, hashed: bool) -> Answer:
-        answer = await self._asked(bytes((hashed,)) + words, EVENTS_WAIT_S)
+        answer = await self._asked(bytes((HASHED if hashed else FED,)) + words, EVENTS_WAIT_S)
+        return self._read(answer, entries=True)
+
+    async def snapshot(self) -> tuple[Answer, bytes]:
+        answer = await self._asked(bytes((SNAPSHOT,)), EVENTS_WAIT_S)
+        return self._read(answer, entries=False), answer[_ANSWER.size :]
+
+    async def restore(self, image: bytes) -> Answer:
+        if len(image) >= FRAME_BYTES_MAX:
+            raise RunEnded("snapshot_unreadable", f"a snapshot of {len(image)} bytes")
+        return self._read(await self._asked(bytes((RESTORE,)) + image, EVENTS_WAIT_S), entries=True)
+
+    def _read(self, answer: bytes, *, entries: bool) -> Answer:
         try:
             code, orders, next_due_ns, hash_ = _ANSWER.unpack_from(answer)
             trap = TRAPS[code]
-            given = self._tray.read(memoryview(answer)[_ANSWER.size :])
+            given = self._tray.read(memoryview(answer)[_ANSWER.size :]) if entries else []
             state_hash = hash_.decode("ascii").strip()
         except (Malformed, struct.error, IndexError, ValueError) as error:
             raise RunEnded("forbidden_call", f"it broke its protocol: {error}") from error
