@@ -51,7 +51,9 @@ def _marker_picture(run: Run) -> str:
     inside = ""
     if path is not None:
         tick = float(run.scales[0].tick)
-        inside = chart.line(framed.points(path.ts_ns, path.low_bid.astype(np.float64) * tick), "price")
+        inside = chart.line(
+            framed.points(path.ts_ns, path.low_bid.astype(np.float64) * tick), "price"
+        )
     inside += "".join(_mark(framed, one) for one in shown)
     left_out = len(markers) - len(shown) + outputs.left_out.get("marker", 0)
     note = f'<p class="note">{left_out:,} earlier markers are left out.</p>' if left_out else ""
