@@ -40,3 +40,27 @@ def test_no_function_imports_what_is_heavy_or_only_needed_later() -> None:
         name: set() for name in FUNCTIONS
     }
     assert all("pydantic" in packages for packages in found.values())
+
+
+# What no signal needs before or after it is accepted.
+NOT_FOR_SIGNALS = {
+    "dotenv", "pydantic.v1", "pydantic_settings", "quantlab.engine.life_records",
+    "quantlab.ledger.state", "quantlab_app.ports.identity", "quantlab_edge.deployments",
+    "quantlab_edge.lambdas_gateway",
+}  # fmt: skip
+START_SIGNALS = """
+import json, sys
+import quantlab_edge.lambdas
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_accepting_signals_starts_without_what_it_never_uses() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START_SIGNALS],
+        env={"PATH": os.environ["PATH"], "QUANTLAB_FUNCTION": "http/webhooks", **ENVIRONMENT},
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    found = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "functions.http.webhooks.handler" in found
+    assert found & NOT_FOR_SIGNALS == set()

@@ -19,7 +19,7 @@ from quantlab_edge.problems import FieldError, ProblemError, correlation_id_of
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=RawRoute)
 
 
-class SignalIn(ApiModel):
+class SignalIn(ApiModel, defer_build=True):
     """A signal. Decimals are text or JSON numbers, read exactly."""
 
     id: str | None = Field(None, max_length=128, description="The sender's idempotency key.")
@@ -48,14 +48,14 @@ class SignalIn(ApiModel):
     account_id: str | None = Field(None, description="Default: the bot's own account.")
 
 
-class SignalByToken(SignalIn):
+class SignalByToken(SignalIn, defer_build=True):
     """A signal of a sender without headers."""
 
     secret: str = Field(description="The bot's secret; removed before anything is stored.")
     timenow: str | None = Field(None, description="The sender's time, RFC 3339.")
 
 
-class SignalOut(ApiModel):
+class SignalOut(ApiModel, defer_build=True):
     """The signal is durably queued; its outcome follows on the account's event stream."""
 
     signal_id: str
@@ -68,15 +68,12 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _documented(model: type[ApiModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True)
-    return {
-        **PUBLIC,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-    }
-
-
-@router.post("/signals", status_code=202, responses=_ANSWERS, openapi_extra=_documented(SignalIn))
+@router.post(
+    "/signals",
+    status_code=202,
+    responses=_ANSWERS,
+    openapi_extra={**PUBLIC, "requestBody": SignalIn},
+)
 async def post_signal(request: Request) -> Response:
     """Queue a signed signal: `X-Bot-Id` with `X-Signature` or the Standard Webhooks headers."""
     headers = request.headers
@@ -101,7 +98,7 @@ async def post_signal(request: Request) -> Response:
     "/signals/{botToken}",  # noqa: FAST003 - a raw route reads its path itself
     status_code=202,
     responses=_ANSWERS,
-    openapi_extra=_documented(SignalByToken),
+    openapi_extra={**PUBLIC, "requestBody": SignalByToken},
 )
 async def post_signal_by_token(request: Request) -> Response:
     """Queue a signal of a sender that cannot send headers, such as TradingView."""

@@ -33,7 +33,6 @@ KEEP: Final = frozenset(
         "prometheus-client",
         "psycopg",
         "pydantic",
-        "pydantic-settings",
         "pyjwt",
         "pyotp",
         "python-multipart",

@@ -15,6 +15,7 @@ from fastapi import APIRouter, FastAPI
 from quantlab_app.ports.container import Ports
 from quantlab_edge import problems
 from quantlab_edge.asgi import make_app
+from quantlab_edge.http import RawRoute
 from quantlab_edge.settings import Settings
 from quantlab_server import hub
 
@@ -34,7 +35,11 @@ class Manifest(Protocol):
 
 def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
     """Make the application; without ports it can only describe itself."""
-    app = make_app(_routers(manifests), ports, describe=_Described())
+    routers = _routers(manifests)
+    for route in (route for router in routers for route in router.routes):
+        if isinstance(route, RawRoute):
+            route.describe()
+    app = make_app(routers, ports, describe=_Described())
     if ports is not None:
         hub.attach(app, ports, cast(Sequence[hub.Manifest], manifests))
     return app

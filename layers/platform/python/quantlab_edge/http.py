@@ -87,7 +87,28 @@ class RawRoute(APIRoute):
     """A documented route whose endpoint takes the request and gives the response, and no more.
 
     On the hot path, where the framework's reading of parameters would cost more than the endpoint.
+    Its models are for the description of the application: see `describe`.
     """
+
+    def __init__(
+        self,
+        *args: Any,
+        responses: dict[int | str, dict[str, Any]] | None = None,
+        openapi_extra: dict[str, Any] | None = None,
+        **given: Any,
+    ) -> None:
+        super().__init__(*args, openapi_extra=openapi_extra, **given)
+        self._described = responses or {}, openapi_extra or {}
+
+    def describe(self) -> None:
+        """Say what the route takes and answers; to answer, it has to know neither.
+
+        The `requestBody` of openapi_extra is a model.
+        """
+        self.responses, extra = self._described
+        body = extra["requestBody"].model_json_schema(by_alias=True)
+        content = {"application/json": {"schema": body}}
+        self.openapi_extra = {**extra, "requestBody": {"required": True, "content": content}}
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):

@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any, Final
 
 from quantlab_app.ports.errors import Misconfigured
-from quantlab_edge.lambdas_calls import DeployFunction, GatewayFunction, ScheduleFunction
 from quantlab_edge.lambdas_observe import Calls
 from quantlab_edge.lambdas_sandbox import Function, Sandbox
 from quantlab_edge.settings_aws import AwsSettings
@@ -60,10 +59,16 @@ def _wrapped(kind: str, module: ModuleType, wake: dict[str, Any], sandbox: Sandb
 
             return QueueFunction(module.handle, module.waiting, module.FULL_TURN, sandbox)
         case "schedule":
+            from quantlab_edge.lambdas_schedule import ScheduleFunction
+
             return ScheduleFunction(module.handle, sandbox)
         case "gateway":
+            from quantlab_edge.lambdas_gateway import GatewayFunction
+
             return GatewayFunction(module.handle, sandbox)
         case "deploy":
+            from quantlab_edge.lambdas_deploy import DeployFunction
+
             return DeployFunction(module.handle, sandbox)
     raise Misconfigured(f"QUANTLAB_FUNCTION: no Lambda runs functions of the kind {kind}")
 

@@ -1,17 +1,20 @@
 """The process's environment as one typed model, read once at start."""
 
+import os
 from pathlib import Path
+from typing import Any, Final
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from quantlab_app.ports.shard import parse_shard
 
+PREFIX: Final = "QUANTLAB_"
 
-class PlatformSettings(BaseSettings):
-    """What every profile asks for, in variables with the prefix QUANTLAB_."""
 
-    model_config = SettingsConfigDict(env_prefix="QUANTLAB_", frozen=True)
+class PlatformSettings(BaseModel):
+    """What every profile asks for, in variables with the prefix QUANTLAB_; what is given wins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     public_url: str = ""
     issuer: str = "https://quantlab.example"
@@ -32,6 +35,13 @@ class PlatformSettings(BaseSettings):
 
     # Walls of the sandbox that this system may lack, for an operator who accepts that.
     sandbox_may_lack: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        variables = {name: f"{PREFIX}{name.upper()}" for name in cls.model_fields}
+        found = {name: os.environ[key] for name, key in variables.items() if key in os.environ}
+        return {**found, **given}
 
     @field_validator("shard")
     @classmethod

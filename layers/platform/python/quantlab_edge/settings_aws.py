@@ -46,7 +46,7 @@ class AwsSettings(PlatformSettings):
 def read_aws_settings() -> AwsSettings:
     """Read the environment; Misconfigured names every variable that is missing or wrong."""
     try:
-        return AwsSettings()
+        return AwsSettings.model_validate({})
     except ValidationError as error:
         found = "; ".join(
             f"QUANTLAB_{str(problem['loc'][0]).upper()}: {problem['msg']}"

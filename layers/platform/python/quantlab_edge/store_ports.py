@@ -9,16 +9,6 @@ from typing import TYPE_CHECKING
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.sessions import parse_calendar
 from quantlab_app.ports.errors import Misconfigured
-from quantlab_app.ports.identity import (
-    AccessTokens,
-    AccountOwners,
-    ApiKeys,
-    Directory,
-    IdentityPolicy,
-    OneTimeCodes,
-    Passwords,
-    Users,
-)
 from quantlab_edge.account_ports import AccountPorts
 from quantlab_edge.composition import part
 from quantlab_edge.native import NativePorts
@@ -30,6 +20,16 @@ if TYPE_CHECKING:
     from quantlab_app.ports.bots import Bots, KnownBots
     from quantlab_app.ports.clock import Clock, Ids
     from quantlab_app.ports.execution import Execution
+    from quantlab_app.ports.identity import (
+        AccessTokens,
+        AccountOwners,
+        ApiKeys,
+        Directory,
+        IdentityPolicy,
+        OneTimeCodes,
+        Passwords,
+        Users,
+    )
     from quantlab_app.ports.inbox import Inbox
     from quantlab_app.ports.market import (
         Bars,
@@ -252,6 +252,8 @@ class StorePorts(AccountPorts, NativePorts):
 
     @part
     async def identity_policy(self) -> IdentityPolicy:
+        from quantlab_app.ports.identity import IdentityPolicy
+
         return IdentityPolicy(public_url=self.public_url())
 
     @part

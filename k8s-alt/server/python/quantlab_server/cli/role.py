@@ -52,7 +52,7 @@ def _settings() -> Settings:
     if _on_aws():
         refuse(f"{PROFILE} is aws, where only workers are processes; the rest are Lambdas.")
     try:
-        return Settings()
+        return Settings.model_validate({})
     except ValidationError as error:
         faults = "; ".join(
             f"QUANTLAB_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()

@@ -4,15 +4,16 @@ A credential stands when the cache or, on a miss, the database says so; when nei
 the request fails. It must not issue anything: that is identity_tokens and api_keys.
 """
 
+from __future__ import annotations
+
 import hashlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from quantlab.kernel.instants import SECOND_NS
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope, system_scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound
-from quantlab_app.ports.identity import User
 from quantlab_app.ports.sessions import (
     Credential,
     CredentialKind,
@@ -20,6 +21,9 @@ from quantlab_app.ports.sessions import (
     LiveCredential,
     TicketHolder,
 )
+
+if TYPE_CHECKING:
+    from quantlab_app.ports.identity import User
 
 API_KEY_PREFIX: Final = "qle_"
 API_KEY_CHARS_MAX: Final = 100

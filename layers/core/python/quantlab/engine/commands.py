@@ -1,14 +1,17 @@
 """The commands an account's one writer carries out, and what comes of them."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from __future__ import annotations
 
-from quantlab.engine.life_records import LifeRecords
-from quantlab.engine.rejections import Rejection
-from quantlab.kernel.canonical import Json
-from quantlab.ledger.fills import LedgerEntry
-from quantlab.ledger.orders import Order
-from quantlab.ledger.state import Account, ClosedDay
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # whoever only puts a command into the inbox knows no ledger
+    from quantlab.engine.life_records import LifeRecords
+    from quantlab.engine.rejections import Rejection
+    from quantlab.kernel.canonical import Json
+    from quantlab.ledger.fills import LedgerEntry
+    from quantlab.ledger.orders import Order
+    from quantlab.ledger.state import Account, ClosedDay
 
 TRADE = "trade"
 PROTECT = "protect"
