@@ -52,6 +52,8 @@ ARCHIVE: Final = Grant(
     lambda r: [f"{r.archive_arn}/*"],
     "Objects are named by symbol and day; the resource names the one bucket they lie in.",
 )
+# Without it the service says of an object that is not there that it is forbidden.
+ABSENT: Final = Grant("Absent", ("s3:ListBucket",), lambda r: [r.archive_arn])
 MAIL: Final = Grant("Mail", ("ses:SendEmail",), lambda r: r.mail_identity_arns)
 VAULT: Final = Grant(
     "Vault",
@@ -107,7 +109,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "quote_sink": IN_STORES,
     "quotes": IN_STORES,
     "recordings": IN_STORES,
-    "result_files": (ARCHIVE,),
+    "result_files": (ARCHIVE, ABSENT),
     "rulebooks": IN_STORES,
     "secrets": (SECRETS,),
     "sessions": IN_STORES,
@@ -121,7 +123,7 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
     "subscriptions": IN_STORES,
     "tenant_configs": IN_STORES,
     "tenants": IN_STORES,
-    "tick_archive": (ARCHIVE,),
+    "tick_archive": (ARCHIVE, ABSENT),
     "tick_log": IN_STORES,
     "tick_segments": IN_STORES,
     "tickets": IN_STORES,
