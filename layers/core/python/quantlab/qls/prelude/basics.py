@@ -13,7 +13,7 @@ def sum(float x, length n)
     var fresh = 0.0
     gap = x - x
     value = x + gap
-    bad = not (gap == 0)
+    bad = na(gap)
     next = at + 1
     wraps = next >= n
     grown = fresh + value
