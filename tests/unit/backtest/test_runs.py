@@ -236,6 +236,16 @@ def test_an_endless_chain_of_fills_is_stopped(engine: EngineFiles) -> None:
     assert len(run.fills) <= at.FILLS_MAX
 
 
+def test_a_chain_of_refused_orders_stays_within_its_log(engine: EngineFiles) -> None:
+    refused = "    buy(0.0000001)\n" * 15
+    flood = runs.source_program(
+        f'strategy "Flood"\n\non tick\n    buy(1)\n\non fill\n    reverse()\n{refused}'
+    )
+    run = runs.finished(engine, flood, runs.walk(100))
+    assert run.end == "endless_events"
+    assert len(run.fills) < len(run.orders) <= at.ENDS_MAX
+
+
 def test_bars_close_with_the_first_quote_after_them(engine: EngineFiles) -> None:
     source = runs.source_program(
         'strategy "Bars"\n\nvar count = 0\n\non bar(1m)\n    count += 1\n'

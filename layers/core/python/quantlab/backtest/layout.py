@@ -126,6 +126,8 @@ FILLS_MAX: Final = 1 << 14
 ENDS_MAX: Final = 1 << 14
 LOG_MARGIN: Final = 4096
 ROUNDS_MAX: Final = 64
+# More orders than that cannot end by one event: all that work, and all it places.
+EVENT_ENDS: Final = 2048
 SCRATCH_MAX: Final = 64
 SAMPLES_MAX: Final = 4096
 

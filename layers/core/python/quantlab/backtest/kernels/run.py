@@ -156,7 +156,7 @@ def tell_fills(m: Any, out: Any, state: Any) -> None:
     while m[at.FILLS_SEEN] < m[at.FILLS] and m[at.END] == at.RUNNING:
         f = m[at.FILLS_AT] + m[at.FILLS_SEEN] * at.FILL_WORDS
         m[at.FILLS_SEEN] += 1
-        if m[at.FILLS] > at.FILLS_MAX - at.ROUNDS_MAX:
+        if m[at.FILLS] > at.FILLS_MAX - at.ROUNDS_MAX or m[at.ENDS] > at.ENDS_MAX - at.EVENT_ENDS:
             m[at.END] = at.ENDLESS
         if m[f + at.F_OWNER] == 0:
             continue
