@@ -24,6 +24,7 @@ from quantlab.backtest.kernels.judge import (
 )
 from quantlab.backtest.kernels.margin import NO_ORDER, refused_orders, stop_out_below
 from quantlab.backtest.kernels.margin import is_waiting as waits
+from quantlab.backtest.kernels.outright import BROKEN, DONE, NOT_TAKEN, outright
 from quantlab.backtest.kernels.protecting import NOTHING, keeping, stop_beside
 from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
@@ -53,6 +54,14 @@ def act(m: Any, out: Any) -> None:
     count = out[at.OUT_ORDERS]
     first = out[at.OUT_PLACED] - count + 1
     note_worst(m)
+    done = outright(m, out) if count == 1 else NOT_TAKEN
+    if done == DONE:
+        return
+    if done == BROKEN:
+        enforce(m)
+        mop_up(m)
+        settle_books(m)
+        return
     for i in range(count):
         r = at.OUT_FIRST + i * COMMAND_WORDS
         verb = out[r + VERB]

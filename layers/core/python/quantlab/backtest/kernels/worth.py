@@ -126,10 +126,14 @@ def tune(m: Any) -> None:
     """
     if m[at.CONVERSIONS] != 0 and holds_converted(m):
         return
-    if m[at.HELD] == 0:
-        return
+    if m[at.HELD] != 0:
+        tune_to(m, breach_level(m))
+
+
+def tune_to(m: Any, below: int) -> None:
+    """Set the levels of the open positions, of which some are; any equity below breaks a rule."""
     total = value_all(m)
-    down, up = max(breach_level(m), m[at.STOP_BELOW]), m[at.PEAK]
+    down, up = max(below, m[at.STOP_BELOW]), m[at.PEAK]
     if m[at.HELD] > 1:
         down = max(down, up - m[at.DRAWDOWN])
     if m[at.BASIS] == BASIS_EQUITY:

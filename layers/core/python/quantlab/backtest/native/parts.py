@@ -5,7 +5,8 @@ from typing import Final
 _KERNELS: Final = (
     *("quotes", "worth", "book", "margin", "risk", "terms", "protecting", "fills", "judge"),
     *("attempts", "stopping", "overnight"),
-    *("clock", "reading", "gathering", "refusals", "changing", "desk", "loop", "run"),
+    *("clock", "reading", "gathering", "refusals", "changing", "outright"),
+    *("desk", "loop", "run"),
 )
 _SCALARS: Final = (
     *("kernel.arith", "ledger.scalars", "ledger.fees", "engine.pricing", "market.rates"),

@@ -13,6 +13,7 @@ from quantlab.backtest.kernels import (
     judge,
     loop,
     margin,
+    outright,
     overnight,
     protecting,
     quotes,
@@ -33,6 +34,6 @@ from quantlab.rules import scalars as rules_scalars
 
 KERNELS: Final = (
     *(quotes, worth, book, margin, risk, terms, protecting, fills, judge, attempts, stopping),
-    *(overnight, clock, reading, gathering, refusals, changing, desk, loop, run),
+    *(overnight, clock, reading, gathering, refusals, changing, outright, desk, loop, run),
 )
 SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)
