@@ -127,6 +127,9 @@ def test_starting_again_says_that_it_runs(deployed: AwsPlatform) -> None:
     assert deployed.pids() == before
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif("QUANTLAB_SOAK" not in os.environ, reason="by hand: make soak")
 @ON_THE_CLOUD
 def test_a_cloud_that_ends_takes_its_group_along_and_keys_outlive_it(
     deployed: AwsPlatform,

@@ -23,7 +23,9 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.replay import read_recording
 
 pytestmark = [pytest.mark.stack, pytest.mark.data]
-TICKS = 350
+TICKS = 220
+# Fewer of these would fill too little.
+TICKS_OF = {"BTCUSD": 350, "ES": 350}
 CASES = {
     "EURUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.5", "2", "5"), 60),
     "XAUUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.3", "1", "3"), 900),
@@ -94,7 +96,7 @@ async def test_a_batch_run_decides_what_the_live_path_did(
     with fresh_database(stack) as database:
         async with world(database.app_dsn, redis_url, tmp_path, without_limits) as made:
             async with live_path(made, 0, monkeypatch) as live:
-                accounts = await trade_over(live, symbol, seed=7)
+                accounts = await trade_over(live, symbol, seed=7, ticks=TICKS_OF.get(symbol, TICKS))
             for account_id in accounts:
                 recording = await read_recording(made.ports, made.scope(ALPHA), account_id)
                 seen += Counter(one.command.name for one in recording.decided)
