@@ -21,7 +21,7 @@ from quantlab.market.quote import Quote
 from quantlab.rules.surroundings import NewsCalendar, NewsEvent
 from quantlab.rules.terms import Profile
 
-HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "100"))
+HISTORIES = int(os.environ.get("QUANTLAB_BACKTEST_HISTORIES", "60"))
 NEWS_AFTER_S = 3_000
 SYMBOLS = {"EURUSD": 108_000, "GBPUSD": 126_500, "USDJPY": 155_000}
 # What is traded, in which currency: its profits are converted by the quotes there are.
