@@ -1,5 +1,6 @@
 """Migrations: verbatim, one transaction each, in order, one runner at a time, never back."""
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from psycopg import sql
 from tests.support.stack import Stack
 
-from quantlab_db.migrate import MigrationError, current, migrate
+from quantlab_db.migrate import VERSIONS, MigrationError, current, migrate
 from quantlab_db.setup import drop_database
 
 pytestmark = pytest.mark.stack
@@ -105,3 +106,30 @@ def test_a_name_outside_the_chain_is_refused(empty: str, tmp_path: Path, name: s
     with pytest.raises(MigrationError, match="expected a name like 0002_words"):
         migrate(empty, versions)
     assert current(empty) is None
+
+
+def test_a_live_run_of_before_the_snapshots_counts_its_orders_from_its_beginning(
+    stack: Stack, empty: str, tmp_path: Path
+) -> None:
+    """Policies hold for the owner of the tables too: what it updates must be all rows."""
+    scripts = sorted(VERSIONS.glob("*.sql"))
+    added = next(one for one in scripts if one.stem == "0024_strategy_snapshots")
+    for script in scripts[: scripts.index(added)]:
+        shutil.copy(script, tmp_path)
+    migrate(empty, tmp_path)
+    superuser = f"{stack.superuser_dsn.rpartition('/')[0]}/{empty.rpartition('/')[2]}"
+    with psycopg.connect(superuser) as connection:
+        # What the row refers to is no matter here.
+        connection.execute("set session_replication_role = replica")
+        connection.execute(
+            "insert into quantlab.strategy_run (tenant_id, run_id, account_id, strategy_id,"
+            " version, source_hash, created_by, symbol, inputs, terms, limits, status,"
+            " cancels_orders, began_ns) select 'alpha', i, i, i, 1, repeat('0', 64), 'x',"
+            " 'EURUSD', '{}', '{}', '{}', 'running', true, 7 from gen_random_uuid() i"
+        )
+    shutil.copy(added, tmp_path)
+
+    migrate(empty, tmp_path)
+
+    with psycopg.connect(superuser) as connection:
+        assert connection.execute("select live_ns from quantlab.strategy_run").fetchall() == [(7,)]
