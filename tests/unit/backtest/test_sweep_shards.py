@@ -119,21 +119,22 @@ def test_a_shard_that_was_killed_goes_on_where_it_was(
     file, kills = shard_file(place, 1), number == signal.SIGKILL
     process = start(place, "--save-every", "0" if kills else "3600", **{KUBERNETES: "1"})
     until = time.monotonic() + 120
-    while not (_has_stored(file, 20) if kills else _catches_sigterm(process)):
+    while not (_stored(file) >= 20 if kills else _catches_sigterm(process)):
         assert process.poll() is None
         assert time.monotonic() < until
     process.send_signal(number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == (-number if kills else 128 + number), said
-    done = file.read_bytes().count(b"\n") - 1
+    done = _stored(file)
     wanted = len(range(800 // 3, 1600 // 3))
     assert 0 <= done < wanted
     said = ended(start(place, **{KUBERNETES: "1"}))
     assert f"shard 1 of 3: {wanted - done} runs of {wanted} were made" in said
 
 
-def _has_stored(file: Path, runs_min: int) -> bool:
-    return file.exists() and file.read_bytes().count(b"\n") > runs_min
+def _stored(file: Path) -> int:
+    """Return how many runs a shard has stored: none before its file is there."""
+    return file.read_bytes().count(b"\n") - 1 if file.exists() else 0
 
 
 def _catches_sigterm(process: "subprocess.Popen[str]") -> bool:
