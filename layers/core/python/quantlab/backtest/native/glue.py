@@ -193,11 +193,26 @@ class Glue:
         if read.field in ("bid_size", "ask_size"):
             return self._unless_zero(ticks, self._lots(s, ticks))
         price = self._price(s, ticks)
-        own = handler.kind == "tick" and (
-            len(self.account.instruments) == 1
-            or (handler.symbol >= 0 and self.symbols[handler.symbol] == s)
+        return price if self._is_own(read, handler) else self._unless_zero(ticks, price)
+
+    def numbers(self) -> tuple[frozenset[int], ...]:
+        """Return by handler which reads are never na: the prices of a tick's own quote."""
+        return tuple(
+            frozenset(
+                number
+                for _, number in handler.reads
+                if self._is_own(self.program.reads[number], handler)
+            )
+            for handler in self.program.handlers
         )
-        return price if own else self._unless_zero(ticks, price)
+
+    def _is_own(self, read: Read, handler: Handler) -> bool:
+        """Say whether a read is a price of the very quote that a handler is told of."""
+        if handler.kind != "tick" or read.scope != "quote" or read.field not in ("bid", "ask"):
+            return False
+        if len(self.account.instruments) == 1:
+            return True
+        return handler.symbol >= 0 and self.symbols[handler.symbol] == self.symbols[read.symbol]
 
     def _of_bar(self, read: Read, _handler: Handler) -> str:
         base = self.block[at.STREAMS_AT] + read.stream * at.STREAM_WORDS

@@ -64,8 +64,8 @@ def join(
     keeps_outputs: bool = False,
 ) -> Joined:
     """Compile a program into the loop over a block, or take up what was compiled of the same."""
-    glue = Glue(program, account, block, keeps_outputs=keeps_outputs).text()
-    text = lower(program, inlined=True), glue + _RARE
+    glue = Glue(program, account, block, keeps_outputs=keeps_outputs)
+    text = lower(program, inlined=True, numbers=glue.numbers()), glue.text() + _RARE
     key = cache_key(engine.hot.hex() + "".join(text), TUNED) if objects is not None else ""
     code = objects.get(key) if objects is not None else None
     if code is None:

@@ -11,6 +11,7 @@ from quantlab.qls.native.operations import (
     BINARY,
     OVERFLOWING,
     UNARY,
+    ZERO,
     checked,
     floor_division,
     floor_remainder,
@@ -22,9 +23,14 @@ _MIN: Final = str(limits.INT_MIN)
 
 def block(text: Text, instructions: tuple[Ins, ...]) -> None:
     """Write instructions one after the other."""
-    names, lines = text.names, text.lines
+    names, lines, magnitudes = text.names, text.lines, text.magnitudes
     for ins in instructions:
         op, out, args, _ = ins
+        if magnitudes.is_worthwhile:
+            if magnitudes.is_zero(op, args):
+                names[out] = ZERO
+                continue
+            magnitudes.follow(op, out, args)
         binary = BINARY.get(op)
         if binary is not None:
             lines.append(binary(names[out], names[args[0]], names[args[1]]))

@@ -1,12 +1,12 @@
 """The checked IR to LLVM assembly: `lower`. `abi.py` says what the functions take and give."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from quantlab.qls.ir import Handler, Program
 from quantlab.qls.native import abi
 from quantlab.qls.native.control import block
 from quantlab.qls.native.operations import DECLARATIONS, LLVM_TYPES
-from quantlab.qls.native.regions import tags_of
+from quantlab.qls.native.regions import ranges_of, tags_of
 from quantlab.qls.native.text import ZEROS, Text, constant
 
 _STANDALONE = 'nounwind "no-builtins"'
@@ -14,17 +14,22 @@ _INLINED = "alwaysinline nounwind"
 _RARE = '!0 = !{!"branch_weights", i32 1, i32 1000000}\n'
 
 
-def lower(program: Program, *, inlined: bool = False) -> str:
+def lower(
+    program: Program, *, inlined: bool = False, numbers: Sequence[frozenset[int]] = ()
+) -> str:
     """Return the LLVM assembly of a module with every handler of a program, `@h0`, `@h1`, ....
 
     The module has no target, no data and calls nothing but LLVM's own intrinsics. inlined marks the
     functions `alwaysinline`, for a module that is linked into an engine: their linkage is external
     all the same, so that the linker finds them; whoever links makes them internal afterwards, and
     the inliner and dead-code elimination leave nothing of them. It also tells LLVM which state
-    words never overlap, so that it can keep them in registers from event to event. Raises
-    ValueError for a program whose rings overlap.
+    words never overlap, so that it can keep them in registers from event to event. numbers says, by
+    handler, which of its reads are never na nor infinite and below 2^HOST_BOUND. Raises ValueError
+    for a program whose rings overlap.
     """
     tags, metadata = tags_of(program) if inlined else ({}, "")
+    ranges, bounds = ranges_of(program) if inlined else ({}, "")
+    known_reads = numbers or (frozenset(),) * len(program.handlers)
     sites = {site: index for index, site in enumerate(abi.output_sites(program))}
     attributes = _INLINED if inlined else _STANDALONE
     parameters = ", ".join(
@@ -36,9 +41,12 @@ def lower(program: Program, *, inlined: bool = False) -> str:
     )
     functions = [
         f"define i64 @{handler_name(index)}({parameters}) {attributes} {{\n{body}\n}}"
-        for index, body in enumerate(_body(handler, sites, tags) for handler in program.handlers)
+        for index, body in enumerate(
+            _body(handler, Text(handler, sites, tags, ranges, known))
+            for handler, known in zip(program.handlers, known_reads, strict=True)
+        )
     ]
-    return "\n".join((DECLARATIONS, _RARE, metadata, *functions, ""))
+    return "\n".join((DECLARATIONS, _RARE, metadata, bounds, *functions, ""))
 
 
 def handler_name(index: int) -> str:
@@ -51,8 +59,7 @@ def _pointer(name: str, words: int) -> str:
     return f"ptr noalias align 8{known} %{name}"
 
 
-def _body(handler: Handler, sites: dict[abi.OutputSite, int], tags: Mapping[int, str]) -> str:
-    text = Text(handler, sites, tags)
+def _body(handler: Handler, text: Text) -> str:
     for register, value in handler.consts:
         text.names[register] = constant(handler.types[register], value)
     for number, type_ in enumerate(handler.slots):

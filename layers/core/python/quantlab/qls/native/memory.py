@@ -14,7 +14,7 @@ def select(text: Text, ins: Ins) -> None:
 
 def load(text: Text, ins: Ins) -> None:
     """Write a load of a fixed word."""
-    text.load_from(ins.out, text.word(ins.imm))
+    text.load_from(ins.out, text.word(ins.imm), word=ins.imm)
 
 
 def store(text: Text, ins: Ins) -> None:

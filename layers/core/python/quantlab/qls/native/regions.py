@@ -8,6 +8,8 @@ from quantlab.qls.native import abi
 
 _FIRST: Final = 1
 """The number of the first metadata node; !0 is the weight of rare branches."""
+_RANGES: Final = 1_000_000
+"""That of the first range of an input."""
 
 
 def regions(program: Program) -> tuple[tuple[int, int], ...]:
@@ -52,3 +54,16 @@ def tags_of(program: Program) -> tuple[Mapping[int, str], str]:
         lines.append(f"!{tag} = !{{!{kind}, !{kind}, i64 0}}")
         tags[place] = f", !tbaa !{tag}"
     return tags, "\n".join(lines)
+
+
+def ranges_of(program: Program) -> tuple[Mapping[int, str], str]:
+    """Return what loads of integer inputs are marked with, by their word, and its metadata.
+
+    The host has held them to their least and greatest value.
+    """
+    marks, lines = {}, []
+    for number, known in enumerate(program.inputs, _RANGES):
+        if known.kind == "int" and known.low is not None and known.high is not None:
+            lines.append(f"!{number} = !{{i64 {int(known.low)}, i64 {int(known.high) + 1}}}")
+            marks[known.word] = f", !range !{number}"
+    return marks, "\n".join(lines)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from quantlab.qls import ir
 from quantlab.qls.ir import Handler
 from quantlab.qls.native import abi
+from quantlab.qls.native.magnitudes import Magnitudes
 from quantlab.qls.native.operations import LLVM_TYPES, NAN, ZERO
 
 ZEROS: Final = {"f": ZERO, "i": "0", "b": "false"}
@@ -17,12 +18,21 @@ class Text:
     """One function. Register r is `%r<r>` or a constant, local n `%l<n>`, state word w `%s<w>`."""
 
     def __init__(
-        self, handler: Handler, sites: dict[abi.OutputSite, int], tags: Mapping[int, str]
+        self,
+        handler: Handler,
+        sites: dict[abi.OutputSite, int],
+        tags: Mapping[int, str],
+        ranges: Mapping[int, str],
+        numbers: frozenset[int],
     ) -> None:
         self.sites = sites
         self.tags = tags
         """By the first word of a ring or a history's values, -1 for all other words: what tells
         LLVM that they never overlap; empty where it is not told."""
+        self.ranges = ranges
+        """By the word of an input, what LLVM is told of its value."""
+        known = frozenset(register for register, read in handler.reads if read in numbers)
+        self.magnitudes = Magnitudes(known, handler.consts)
         self.types = handler.types
         self.names = [f"%r{number}" for number in range(len(handler.types))]
         self.first: list[str] = ["entry:"]
@@ -75,9 +85,9 @@ class Text:
             self.first.append(f"{name} = getelementptr inbounds i64, ptr %state, i64 {number}")
         return name
 
-    def load_from(self, register: int, at: str, region: int = -1) -> None:
+    def load_from(self, register: int, at: str, region: int = -1, word: int = -1) -> None:
         """Write a load of a word into a register."""
-        tag = self.tags.get(region, "")
+        tag = self.tags.get(region, "") + self.ranges.get(word, "")
         out, type_ = self.names[register], self.types[register]
         if type_ == "b":
             self.lines.append(f"{out}w = load i64, ptr {at}{tag}\n{out} = icmp ne i64 {out}w, 0")

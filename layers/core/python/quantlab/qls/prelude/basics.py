@@ -11,9 +11,8 @@ def sum(float x, length n)
     var at = 0
     var total = na
     var fresh = 0.0
-    gap = x - x
-    value = x + gap
-    bad = na(gap)
+    bad = na(x - x)
+    value = bad ? na : x
     next = at + 1
     wraps = next >= n
     grown = fresh + value
