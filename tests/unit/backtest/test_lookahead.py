@@ -109,8 +109,8 @@ def test_an_event_that_reads_ahead_is_caught(engine: EngineFiles, code: KeptCode
 
     class Fills(_Peeking):
         def peek(self, bid: int) -> None:
-            if self._kept["fills"].count:
-                self._kept["fills"].since(0)[-1, at.F_TICKS] = bid
+            if len(self.fills()):
+                self.fills()[-1, at.F_TICKS] = bid
 
     for cheat, said in (
         (Remembers, "of the strategy's state"),

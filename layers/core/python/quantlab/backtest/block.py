@@ -14,6 +14,7 @@ from quantlab.backtest.span import Span
 from quantlab.backtest.words import word_of
 from quantlab.engine.fill_models import first_draw
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.ledger.scalars import worth_limit
 from quantlab.ledger.swap import night_value, nights_of
 from quantlab.ledger.tally import NANO
 from quantlab.market.conversion import Conversion
@@ -28,7 +29,9 @@ from quantlab.rules.floors import BASES, rule_row
 DAY_NS: Final = 86_400 * SECOND_NS
 
 
-def new_block(account: BacktestAccount, program: Program | None, span: Span) -> Any:
+def new_block(
+    account: BacktestAccount, program: Program | None, span: Span, log_rows: int = at.FEW_ROWS
+) -> Any:
     """Return the block of a run, an array of int64 words; raises NotRun for what it cannot hold.
 
     Symbols of the program are found among the account's instruments; its first, the symbol it is
@@ -41,12 +44,15 @@ def new_block(account: BacktestAccount, program: Program | None, span: Span) -> 
     daily = [daily_instants(program, one, span) for one in timers] if program else []
     conditions = Conditions(account, span)
     sizes = _section_sizes(account, program, len(resets), len(zone), len(timers), daily)
+    most_rows = log_rows + at.EVENT_ROWS + 2 * at.EVENT_ENDS
     sizes |= {
         at.TERMS_AT: len(conditions.rows) * at.TERM_WORDS,
         at.GATES_AT: len(conditions.gates) * at.GATE_WORDS + conditions.turns,
         at.TABLES_AT: len(conditions.table),
-        # The books come last: each is much larger than what a run touches of it.
+        # These come last: each is much larger than what a run touches of it.
         at.BOOKS_AT: len(account.instruments) * at.BOOK_MAX * at.ORDER_WORDS,
+        at.FILLS_AT: most_rows * at.FILL_WORDS,
+        at.ENDS_AT: most_rows * at.END_WORDS,
     }
     offsets, total = {}, at.ACCOUNT_WORDS
     for name, words in sizes.items():
@@ -54,6 +60,7 @@ def new_block(account: BacktestAccount, program: Program | None, span: Span) -> 
     m = np.zeros(total, np.int64)
     for name, offset in offsets.items():
         m[name] = offset
+    m[at.LOG_ROWS], m[at.ROWS_MOST] = log_rows, at.NEVER_HIGH
     _put_account(m, account, span, resets)
     _put_rules(m, account, span)
     conditions.put(m)
@@ -92,8 +99,6 @@ def _section_sizes(
         at.SCRATCH_AT: at.SCRATCH_MAX * at.ORDER_WORDS,
         at.ROLLS_AT: (resets + 1) * at.ROLL_WORDS,
         at.SAMPLES_AT: at.SAMPLES_MAX * at.SAMPLE_WORDS,
-        at.FILLS_AT: at.FILLS_MAX * at.FILL_WORDS,
-        at.ENDS_AT: at.ENDS_MAX * at.END_WORDS,
     }
 
 
@@ -146,6 +151,7 @@ def _put_symbol(m: Any, s: int, account: BacktestAccount, instrument: Instrument
     words = {
         at.UNIT_NUM: instrument.unit_num,
         at.UNIT_DEN: instrument.unit_den,
+        at.WORTH_LIMIT: worth_limit(instrument.unit_num, instrument.unit_den),
         at.MAX_AGE: instrument.gate.max_age_ns,
         at.MIN_STEPS: instrument.min_size_steps,
         at.MAX_STEPS: instrument.max_size_steps,
@@ -219,6 +225,7 @@ def symbol_map(account: BacktestAccount, program: Program) -> tuple[int, ...]:
 def _put_program(m: Any, account: BacktestAccount, program: Program) -> None:
     symbols = symbol_map(account, program)
     m[m[at.MAP_AT] : m[at.MAP_AT] + len(symbols)] = symbols
+    m[at.HEARS_FILLS] = any(handler.kind == "fill" for handler in program.handlers)
     m[at.STREAMS] = len(program.streams)
     for k, stream in enumerate(program.streams):
         b = m[at.STREAMS_AT] + k * at.STREAM_WORDS

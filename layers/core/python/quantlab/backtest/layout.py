@@ -25,8 +25,9 @@ from typing import Final
     LAST_REASON, ZONE_NEXT, BOOKS_AT, DRAW, CONVERSIONS, STOP_OUT, STOP_BELOW, SWAPPED,
     SWAPS, NIGHTS_AT,
     TERMS_AT, TERMS, GATES_AT, GATES, GATE_NEXT, TABLES_AT,
-    DAY_ORDERS, DAY_TRADES, DAY_NANO, LAST_ORDER, ASKS, ACCOUNT_WORDS,
-) = range(97)
+    DAY_ORDERS, DAY_TRADES, DAY_NANO, LAST_ORDER, ASKS, HEARS_FILLS,
+    LOG_ROWS, ROWS_MOST, TOLD_FILLS, TOLD_ENDS, ACCOUNT_WORDS,
+) = range(102)
 
 # One symbol. The levels of equity are merged with those of orders in the first four.
 (
@@ -42,8 +43,8 @@ from typing import Final
     TAKEN_OF, TAKEN_BUY, TAKEN_SELL,
     CONVERTED_BY, CONVERT_MULTIPLIES, CONVERT_NUM, CONVERT_DEN,
     LEVERAGE_NUM, LEVERAGE_DEN, LONG_NUM, LONG_DEN, SHORT_NUM, SHORT_DEN, STOPPED,
-    NANO_NUM, NANO_DEN, SYMBOL_WORDS,
-) = range(60)
+    NANO_NUM, NANO_DEN, WORTH_LIMIT, SYMBOL_WORDS,
+) = range(61)
 
 # One order.
 (
@@ -122,9 +123,11 @@ OUT_FIRST: Final = 8
 
 ORDERS_MAX: Final = 200
 BOOK_MAX: Final = 2 * ORDERS_MAX
-FILLS_MAX: Final = 1 << 14
-ENDS_MAX: Final = 1 << 14
-LOG_MARGIN: Final = 4096
+# A log is emptied once it has so many rows. FEW stay in a cache, MANY are most often all there are.
+FEW_ROWS: Final = 1 << 11
+MANY_ROWS: Final = 1 << 16
+# What a strategy does on being told of its fills may add so many.
+EVENT_ROWS: Final = 1 << 13
 ROUNDS_MAX: Final = 64
 # More orders than that cannot end by one event: all that work, and all it places.
 EVENT_ENDS: Final = 2048

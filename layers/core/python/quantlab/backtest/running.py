@@ -115,7 +115,10 @@ class Run:
         self.program, self.account, self.quotes = program, account, quotes
         self.span = Span(int(quotes[0, at.Q_NS]), int(quotes[-1, at.Q_NS]))
         self.state = State(first_words(program, dict(inputs or {})), abi.float_words(program))
-        self.block = new_block(account, program, self.span)
+        self.block = new_block(
+            account, program, self.span, at.MANY_ROWS if keeps_rows else at.FEW_ROWS
+        )
+        self.block[at.ROWS_MOST] = ROWS_PER_RUN_MAX
         keeps = keeps_outputs and bool(abi.output_sites(program))
         self.log = OutputLog(program) if keeps else None
         self.out = log_words() if keeps else out_words()
@@ -142,9 +145,9 @@ class Run:
             self.taken = self._call(self.taken, self._until(end))
             if m[at.END] == at.RUNNING and self.taken < end:
                 continue
-            if m[at.FILLS_SEEN] == m[at.FILLS]:
+            if m[at.END] == at.ROOM and m[at.FILLS_SEEN] == m[at.FILLS]:
                 self._empty()
-            if m[at.FILLS_TOTAL] + m[at.ENDS_TOTAL] > ROWS_PER_RUN_MAX and not self.is_over:
+            if m[at.FILLS_TOTAL] + m[at.ENDS_TOTAL] > m[at.ROWS_MOST] and not self.is_over:
                 m[at.END], m[at.TRAP] = at.TRAPPED, abi.TRAPS.index("rows_limit")
 
     def _until(self, end: int) -> int:
@@ -162,8 +165,8 @@ class Run:
     def _since(self, log: str, present: Any, begin: int) -> Any:
         """Return the rows of a log from one on: those kept, then those still in the block."""
         kept = self._kept[log].since(begin)
-        left = max(begin - self._kept[log].count, 0)
-        return kept if len(present) == 0 else np.concatenate((kept, present[left:]))
+        left = present[max(begin - self._kept[log].count, 0) :]
+        return np.concatenate((kept, left)) if len(kept) and len(left) else max(kept, left, key=len)
 
     def finish(self) -> Finished:
         """Run to the end, once."""
@@ -209,7 +212,8 @@ class Run:
         m[at.FILLS] = m[at.FILLS_SEEN] = m[at.ENDS] = 0
 
     def _finished(self) -> Finished:
-        self._empty()
+        if not self._keeps_rows:
+            self._empty()
         return Finished(
             block=self.block,
             fills=self.fills(),

@@ -53,8 +53,7 @@ def fits(netted: Netted, price_ticks: int, instrument: Instrument) -> bool:
         netted.cost,
         netted.gain,
         price_ticks,
-        instrument.unit_num,
-        instrument.unit_den,
+        scalars.worth_limit(instrument.unit_num, instrument.unit_den),
     )
 
 

@@ -34,14 +34,20 @@ def netted(
     return held_steps + side * closed, cost - closed_cost, gain, closed, 0
 
 
-def fits(
-    size_steps: int, cost: int, gain: int, price_ticks: int, unit_num: int, unit_den: int
-) -> bool:
-    """Say whether every product of a position stays below 2^62, as live and batch require."""
-    value = max(abs(size_steps) * price_ticks, abs(cost), abs(gain))
+def worth_limit(unit_num: int, unit_den: int) -> int:
+    """Return the least ticks times size steps that, or whose worth, is not below 2^62."""
+    if unit_den >= unit_num:
+        return LIMIT
     whole, rest = divmod(LIMIT, unit_num)
-    within = unit_den >= unit_num or value < whole * unit_den - (-rest * unit_den // unit_num)
-    return value < LIMIT and within
+    return whole * unit_den - (-rest * unit_den // unit_num)
+
+
+def fits(size_steps: int, cost: int, gain: int, price_ticks: int, limit: int) -> bool:
+    """Say whether every product of a position stays below 2^62, as live and batch require.
+
+    limit is what `worth_limit` returns of the instrument.
+    """
+    return max(abs(size_steps) * price_ticks, abs(cost), abs(gain)) < limit
 
 
 def nano_of(size_steps: int, nano_num: int, nano_den: int) -> int:

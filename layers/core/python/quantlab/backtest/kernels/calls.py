@@ -20,6 +20,10 @@ def has_bars(m: Any) -> bool:
     return m[at.STREAMS] != 0
 
 
+def fetch_ahead(quotes: Any, q: int) -> None:
+    """Have the processor fetch what the loop comes to in a while; it changes nothing else."""
+
+
 def look_at(m: Any, s: int) -> int:
     """Do what a symbol's new quote calls for: `loop.look`."""
     done: int = m.host.look_at(m, s)

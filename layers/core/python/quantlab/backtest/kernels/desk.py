@@ -127,10 +127,20 @@ def place(m: Any, out: Any, i: int, count: int, first: int) -> None:
         turn_down(m, out, i, count, first, reason)
         return
     accept(m, s)
+    fills = m[at.FILLS]
     if at_once:
         fill_order(m, s, o, False, planned, at.BY_SIGNAL)
     work_new(m, s)
-    enforce(m)
+    judge_after(m, fills)
+
+
+def judge_after(m: Any, fills: int) -> None:
+    """Judge the account after a command that began with so many fills in the log.
+
+    What was only put into the book changes no equity, and no level had been reached.
+    """
+    if m[at.FILLS] != fills or m[at.TERMS] != 0:
+        enforce(m)
 
 
 def too_much(m: Any, s: int) -> int:

@@ -63,21 +63,12 @@ def use_up(m: Any, w: int, side: int, steps: int) -> None:
         m[w + at.TAKEN_SELL] += steps
 
 
-def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
-    """Return (code, steps, price, slippage): NOTHING, PLANNED, or the reason of a refusal.
-
-    A refusal is a reason number, which is above PLANNED.
-    """
-    w = symbol_at(m, s)
-    side = m[o + at.SIDE]
-    left = m[o + at.STEPS] - m[o + at.FILLED]
-    wanted = left
-    if m[o + at.REDUCE] != 0:
-        wanted = min(left, reducible(m, w, side))
-    steps, price, slipped = plan_fill(
+def meets(m: Any, w: int, side: int, steps: int, limit: int) -> tuple[int, int, int]:
+    """Return what a symbol's quote fills of so many steps: (steps, price, slippage)."""
+    return plan_fill(
         side,
-        wanted,
-        m[o + at.LIMIT],
+        steps,
+        limit,
         m[w + at.BID],
         m[w + at.ASK],
         m[w + at.BID_SIZE],
@@ -89,6 +80,20 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
         m[w + at.REFERENCE],
         m[at.DRAW],
     )
+
+
+def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
+    """Return (code, steps, price, slippage): NOTHING, PLANNED, or the reason of a refusal.
+
+    A refusal is a reason number, which is above PLANNED.
+    """
+    w = symbol_at(m, s)
+    side = m[o + at.SIDE]
+    left = m[o + at.STEPS] - m[o + at.FILLED]
+    wanted = left
+    if m[o + at.REDUCE] != 0:
+        wanted = min(left, reducible(m, w, side))
+    steps, price, slipped = meets(m, w, side, wanted, m[o + at.LIMIT])
     if steps == 0:
         if m[o + at.TYPE] == at.MARKET and wanted != 0:
             return at.NO_DISPLAYED_SIZE, 0, 0, 0
@@ -105,7 +110,7 @@ def unaffordable(m: Any, s: int, o: int, steps: int, price: int) -> int:
     size, cost, gain, _, opened = netted(
         m[w + at.SIZE], m[w + at.COST], m[o + at.SIDE], steps, price
     )
-    if not fits(size, cost, gain, price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]):
+    if not fits(size, cost, gain, price, m[w + at.WORTH_LIMIT]):
         return at.POSITION_TOO_LARGE
     if not may_convert(m, w, m[at.NOW]):
         return at.NO_CONVERSION
@@ -125,11 +130,20 @@ def charge(m: Any, amount_micro: int) -> int:
 
 
 def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, cause: int) -> None:
-    """Book a planned fill: position, gain and fee; keep it in the log."""
+    """Book a planned fill."""
     w = symbol_at(m, s)
-    side = m[o + at.SIDE]
-    use_up(m, w, side, steps)
-    size, cost, gain, closed, opened = netted(m[w + at.SIZE], m[w + at.COST], side, steps, price)
+    moved = netted(m[w + at.SIZE], m[w + at.COST], m[o + at.SIDE], steps, price)
+    book_netted(m, s, o, steps, price, slipped, cause, moved)
+
+
+def book_netted(
+    m: Any, s: int, o: int, steps: int, price: int, slipped: int, cause: int,
+    moved: tuple[int, int, int, int, int],
+) -> None:  # fmt: skip
+    """Book a fill by what `netted` makes of it: position, gain and fee; keep it in the log."""
+    w = symbol_at(m, s)
+    use_up(m, w, m[o + at.SIDE], steps)
+    size, cost, gain, closed, opened = moved
     profit = 0
     if closed > 0:
         worth = muldiv(gain, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN])

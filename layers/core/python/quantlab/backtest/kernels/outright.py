@@ -8,7 +8,7 @@ from typing import Any
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import end_order, no_limit, tidy
-from quantlab.backtest.kernels.fills import book_fill, taken
+from quantlab.backtest.kernels.fills import book_netted, meets
 from quantlab.backtest.kernels.judge import blank, name
 from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
@@ -31,7 +31,6 @@ from quantlab.backtest.kernels.reading import (
 )
 from quantlab.backtest.kernels.terms import count_order
 from quantlab.backtest.kernels.worth import breach_level, equity_now, note_equity, tune_to
-from quantlab.engine.fill_models import plan_fill
 from quantlab.ledger.scalars import fits, netted
 from quantlab.rules.scalars import next_mark
 
@@ -86,23 +85,10 @@ def is_ordinary(m: Any, w: int) -> bool:
 def fill(m: Any, s: int, steps: int, side: int, owner: int, tag: int) -> int:
     """Fill so many steps, if the quote has them all; return as `outright` does."""
     w = symbol_at(m, s)
-    filled, price, slipped = plan_fill(
-        side,
-        steps,
-        no_limit(side),
-        m[w + at.BID],
-        m[w + at.ASK],
-        m[w + at.BID_SIZE],
-        m[w + at.ASK_SIZE],
-        taken(m, w, side),
-        m[w + at.SIZE_RULE],
-        m[w + at.SLIPPAGE],
-        m[w + at.AMOUNT],
-        m[w + at.REFERENCE],
-        m[at.DRAW],
-    )
-    size, cost, gain, _, _ = netted(m[w + at.SIZE], m[w + at.COST], side, filled, price)
-    good = fits(size, cost, gain, price, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN])
+    filled, price, slipped = meets(m, w, side, steps, no_limit(side))
+    moved = netted(m[w + at.SIZE], m[w + at.COST], side, filled, price)
+    size, cost, gain, _, _ = moved
+    good = fits(size, cost, gain, price, m[w + at.WORTH_LIMIT])
     if filled != steps or not good:
         return NOT_TAKEN
     o = blank(m, 0)
@@ -113,7 +99,7 @@ def fill(m: Any, s: int, steps: int, side: int, owner: int, tag: int) -> int:
     m[o + at.TAG] = tag
     name(m, o)
     count_order(m)
-    book_fill(m, s, o, steps, price, slipped, at.BY_SIGNAL)
+    book_netted(m, s, o, steps, price, slipped, at.BY_SIGNAL, moved)
     end_order(m, s, o, at.FULL, at.NO_REASON)
     return level(m, s)
 

@@ -48,7 +48,7 @@ def risk_at(m: Any, w: int, price: int, lost: int, steps: int) -> int:
         return UNKNOWN
     if steps > 0 and abs(price) >= at.NEVER_HIGH // steps:
         return at.NEVER_HIGH
-    if not fits(steps, 0, lost, abs(price), unit_num, unit_den):
+    if not fits(steps, 0, lost, abs(price), m[w + at.WORTH_LIMIT]):
         return at.NEVER_HIGH
     rate_num, rate_den = rate_of(m, w, -1)
     micro = muldiv(muldiv(lost, unit_num, unit_den), rate_num, rate_den)

@@ -5,6 +5,7 @@ from typing import Any
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.calls import (
     carry_out,
+    fetch_ahead,
     has_bars,
     look_at,
     on_event,
@@ -55,6 +56,7 @@ def is_quiet(m: Any, quotes: Any, i: int) -> bool:
 def pass_by(m: Any, quotes: Any, i: int) -> int:
     """Make a quote the latest of its symbol, one of its bars and of the worst; return whose."""
     q = i * at.QUOTE_WORDS
+    fetch_ahead(quotes, q)
     bid, ask, s = quotes[q + at.Q_BID], quotes[q + at.Q_ASK], quotes[q + at.Q_SYMBOL]
     w = words_of(m, s)
     take(m, w, quotes, q, i)
@@ -122,6 +124,7 @@ def answer(m: Any, out: Any, state: Any, count: int) -> None:
 def tell(m: Any, out: Any, state: Any) -> None:
     """Tell the strategy of fills, bars and timers until nothing is left to tell."""
     rounds = 0
+    m[at.TOLD_FILLS], m[at.TOLD_ENDS] = m[at.FILLS], m[at.ENDS]
     while m[at.PENDING] != 0 and not has_ended(m):
         m[at.PENDING] = 0
         rounds += 1
@@ -135,10 +138,17 @@ def tell(m: Any, out: Any, state: Any) -> None:
 
 
 def is_full(m: Any) -> bool:
-    """Say whether a log has to be emptied before the next quote."""
-    if m[at.FILLS] > at.FILLS_MAX - at.LOG_MARGIN:
+    """Say whether a log has to be emptied before the next quote, or the run has had too many."""
+    if m[at.FILLS_TOTAL] + m[at.ENDS_TOTAL] > m[at.ROWS_MOST]:
         return True
-    return m[at.ENDS] > at.ENDS_MAX - at.LOG_MARGIN
+    return m[at.FILLS] > m[at.LOG_ROWS] or m[at.ENDS] > m[at.LOG_ROWS]
+
+
+def is_endless(m: Any) -> bool:
+    """Say whether a strategy has made of what it was told so much that it is stopped."""
+    if m[at.FILLS] - m[at.TOLD_FILLS] > at.EVENT_ROWS - at.ROUNDS_MAX:
+        return True
+    return m[at.ENDS] - m[at.TOLD_ENDS] > at.EVENT_ROWS - at.EVENT_ENDS
 
 
 def event(m: Any, out: Any, state: Any, kind: int, index: int) -> None:
@@ -156,9 +166,9 @@ def tell_fills(m: Any, out: Any, state: Any) -> None:
     while m[at.FILLS_SEEN] < m[at.FILLS] and m[at.END] == at.RUNNING:
         f = m[at.FILLS_AT] + m[at.FILLS_SEEN] * at.FILL_WORDS
         m[at.FILLS_SEEN] += 1
-        if m[at.FILLS] > at.FILLS_MAX - at.ROUNDS_MAX or m[at.ENDS] > at.ENDS_MAX - at.EVENT_ENDS:
+        if is_endless(m):
             m[at.END] = at.ENDLESS
-        if m[f + at.F_OWNER] == 0:
+        if m[f + at.F_OWNER] == 0 or m[at.HEARS_FILLS] == 0:
             continue
         m[at.FILL_OWNER] = m[f + at.F_OWNER]
         m[at.FILL_SIDE] = m[f + at.F_SIDE]

@@ -66,6 +66,8 @@ define void @numba_gil_ensure(ptr) { call void @llvm.trap() unreachable }
 define void @numba_gil_release(ptr) { call void @llvm.trap() unreachable }
 define void @NRT_Free(ptr) { call void @llvm.trap() unreachable }
 """
+# So far ahead of the loop its quotes are fetched: the processor itself stops at the end of a page.
+_AHEAD_WORDS: Final = 512
 _WORD: Final = types.int64
 _BLOCK: Final = types.CPointer(types.int64)
 
@@ -141,6 +143,7 @@ def _register() -> None:
         for function in _functions(module):
             register_jitable(**(_INLINED if function in inlined else _OPTIONS))(function)
     _register_words()
+    _register_fetching()
     _register_calls()
 
 
@@ -166,6 +169,30 @@ def _register_words() -> None:
     def double_of(word: Any) -> Any:
         del word
         return lambda word: as_double(word)  # noqa: PLW0108 - numba takes functions of Python
+
+
+def _register_fetching() -> None:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def prefetch(_: Any, words: Any, place: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            number = ir.IntType(32)
+            function = builder.module.declare_intrinsic(
+                "llvm.prefetch.p0",
+                (),
+                ir.FunctionType(ir.VoidType(), (values[0].type, number, number, number)),
+            )
+            builder.call(
+                function,
+                (builder.gep(values[0], (values[1],)), number(0), number(3), number(1)),
+            )
+            return None
+
+        return types.void(words, place), generate
+
+    @overload(calls.fetch_ahead, jit_options=_INLINED, strict=False)  # type: ignore[untyped-decorator]
+    def fetch_ahead(quotes: Any, q: Any) -> Any:
+        del quotes, q
+        return lambda quotes, q: prefetch(quotes, q + _AHEAD_WORDS)
 
 
 def _register_calls() -> None:
