@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Query
-from pydantic import AfterValidator, Field
 from starlette.requests import Request
 
 from quantlab.kernel.decimals import format_units
-from quantlab.kernel.instants import format_rfc3339, parse_rfc3339
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.market.bars import Bar
 from quantlab.market.instrument import Instrument
 from quantlab.tenancy.permissions import Permission
@@ -19,24 +18,13 @@ from quantlab_app.use_cases.market_reads import BarRange, read_bars, read_quote
 from quantlab_edge.http import ApiModel, ports_of, principal
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page
-from quantlab_edge.parameters import Words
+from quantlab_edge.parameters import Instant, Words, instant_ns
 
 router = new_router("market", prefix="/tenants/{tenantId}/market")
 
 Reader = Annotated[Scope, Depends(principal(Permission.MARKET_READ))]
 Manager = Annotated[Scope, Depends(principal(Permission.ACCOUNTS_MANAGE))]
 Symbol = Annotated[str, Path(pattern=r"^[A-Z0-9]{1,20}$", description="A symbol.")]
-
-
-def _instant(text: str) -> str:
-    if parse_rfc3339(text) is None:
-        raise ValueError("an RFC 3339 instant with an offset, such as 2026-01-02T03:04:05Z")
-    return text
-
-
-Instant = Annotated[
-    str, AfterValidator(_instant), Field(max_length=40, json_schema_extra={"format": "date-time"})
-]
 
 
 class QuoteOut(ApiModel):
@@ -176,8 +164,8 @@ async def get_bars(
     """Return closed bars that start in [from, to): without times, the newest up to the limit."""
     ports = ports_of(request)
     after = decode_cursor(cursor, int)
-    from_ns = None if from_ is None else parse_rfc3339(from_)
-    to_ns = None if to is None else parse_rfc3339(to)
+    from_ns = None if from_ is None else instant_ns(from_)
+    to_ns = None if to is None else instant_ns(to)
     if after is not None:
         from_ns = after[0] + 1
     wanted = BarRange(symbol, from_ns, to_ns, limit)

@@ -274,3 +274,11 @@ def test_identifier_in_a_cursor_is_checked() -> None:
 
 def test_pairs_of_surrogates_are_text() -> None:
     assert loads_exact(b'"\\ud83d\\ude00 \\\\u0000"') == "\U0001f600 \\u0000"
+
+
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "-0E-99999999999999999999", "1e61"])
+async def test_exponent_beyond_any_price_is_no_json_of_ours(
+    client: httpx.AsyncClient, number: str
+) -> None:
+    answer = await client.post("/orders", content=f'{{"limitPrice": {number}}}', headers=JSON)
+    assert problem(answer)["slug"] == "malformed_json"

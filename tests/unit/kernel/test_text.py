@@ -50,9 +50,16 @@ def test_instants_survive_their_text(ts_us: int) -> None:
         ("2026-01-01T00:00:00", None),
         ("2026-01-01", None),
         ("now", None),
+        ("2026-01-01T00:00:00.\u0663Z", None),
+        ("2262-04-11T23:47:16.854775807Z", 2**63 - 1),
+        ("2262-04-11T23:47:16.854775808Z", None),
+        ("1677-09-21T00:12:43.145224192Z", -(2**63)),
+        ("1677-09-21T00:12:43.145224191Z", None),
+        ("9999-12-31T23:59:59-23:59", None),
+        ("0001-01-01T00:00:00+23:59", None),
     ],
 )
-def test_parse_rfc3339_wants_an_offset(text: str, expected: int | None) -> None:
+def test_parse_rfc3339_wants_an_offset_and_64_bits(text: str, expected: int | None) -> None:
     assert parse_rfc3339(text) == expected
 
 

@@ -52,6 +52,15 @@ def read(**fields: Any) -> Signal | tuple[str, ...]:
         ({"equityPercent": "10"}, ("/quantity",)),
         ({"quantity": None, "equityPercent": "100001"}, ("/equityPercent",)),
         ({"quantity": None, "equityPercent": "5", "reduceOnly": True}, ("/equityPercent",)),
+        (
+            {
+                "orderType": "limit",
+                "price": "1",
+                "timeInForce": "gtd",
+                "expireAt": "9999-12-31T23:59:59-23:59",
+            },
+            ("/expireAt",),
+        ),
         ({"action": "modify", "symbol": None, "signalId": UUID}, ("/exit",)),
         ({"action": "modify", "symbol": None, "signalId": UUID, "exit": "all"}, ("/exit",)),
         ({"action": "modify", "symbol": None, "clientId": "a", "exit": "stop"}, ("/exit",)),
@@ -113,6 +122,7 @@ def test_good_signals_are_read_and_their_payload_is_json_without_floats(
     "raw",
     [b"", b"[]", b"1", b"{", b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":Infinity}', b"\xff\xfe",
      b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}", b'{"a":' + b"9" * 5_000 + b"}",
+     b'{"a":1e99999999999999999999}', b'{"a":0E-99999999999999999999}',
      b'{"a":"\\ud800"}', b'{"\\udfff":1}', b'{"a":[{"b":"\\uD83D"}]}'],
 )  # fmt: skip
 def test_what_is_not_one_json_object_is_none(raw: bytes) -> None:

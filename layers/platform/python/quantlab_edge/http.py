@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final, Literal, NoReturn, cast
 
 from fastapi import APIRouter, Depends
@@ -143,7 +143,10 @@ def loads_exact(raw: bytes) -> Any:
 
 
 def _decimal(text: str) -> Decimal:
-    number = Decimal(text) if len(text) <= NUMBER_CHARS_MAX else None
+    try:
+        number = Decimal(text) if len(text) <= NUMBER_CHARS_MAX else None
+    except InvalidOperation:  # an exponent beyond any Decimal
+        number = None
     if number is None or abs(number.adjusted()) > NUMBER_CHARS_MAX:
         raise json.JSONDecodeError("a number is too long", "", 0)
     return number

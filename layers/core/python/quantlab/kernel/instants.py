@@ -6,8 +6,9 @@ from functools import lru_cache
 
 SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INT64 = 1 << 63
 _RFC3339 = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|z|[+-]\d{2}:\d{2})\Z"
+    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|z|[+-]\d{2}:\d{2})\Z", re.ASCII
 )
 
 
@@ -25,7 +26,10 @@ def _second_text(seconds: int) -> str:
 
 
 def parse_rfc3339(text: str) -> int | None:
-    """Read an RFC 3339 instant; None when it is not one or carries no offset."""
+    """Read an RFC 3339 instant; None when it is not one, carries no offset, or needs over 64 bits.
+
+    64 bits of nanoseconds reach from 1677 to 2262.
+    """
     match = _RFC3339.match(text)
     if match is None:
         return None
@@ -35,4 +39,5 @@ def parse_rfc3339(text: str) -> int | None:
     except ValueError:
         return None
     nanoseconds = int((fraction or ".0")[1:].ljust(9, "0"))
-    return (moment - _EPOCH) // timedelta(seconds=1) * SECOND_NS + nanoseconds
+    ts_ns = (moment - _EPOCH) // timedelta(seconds=1) * SECOND_NS + nanoseconds
+    return ts_ns if -_INT64 <= ts_ns < _INT64 else None

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from quantlab.kernel.instants import parse_rfc3339
@@ -77,7 +77,7 @@ def parse_json(raw: bytes) -> dict[str, Any] | None:
         )
         if b"\\u" in raw:
             _refuse_half_characters(document)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, InvalidOperation):
         return None
     return document if isinstance(document, dict) else None
 
