@@ -1,9 +1,12 @@
 """Users, invitations, resets, API keys, tickets, tenants and health on real stores."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +16,7 @@ from tests.support.edge import BLUE, NORTH, PASSWORD, House, bearer, running_hou
 from quantlab.tenancy.permissions import Permission, Role, permissions_of
 from quantlab.tenancy.scope import Actor, Scope, system_scope
 from quantlab_app.ports.errors import NotFound
+from quantlab_app.ports.identity import User
 from quantlab_app.use_cases import api_keys, identity, users
 from quantlab_app.use_cases.api_keys import ApiKeyRefusal
 from quantlab_app.use_cases.users import UserRefusal
@@ -165,6 +169,29 @@ async def test_disabled_user_is_out_at_once(house: House) -> None:
     await house.client.patch(route, json={"status": "active"}, headers=headers)
     assert await house.me(login["access_token"]) == 401
     assert (await house.token(login["user"].email)).status_code == 200
+
+
+async def test_last_administrator_stays(house: House) -> None:
+    platform = system_scope(NORTH, "test", "test")
+    platform = replace(platform, actor=replace(platform.actor, role=Role.PLATFORM_ADMIN))
+    for user in await users.list_users(house.ports, platform, 500, None):
+        if user.role is Role.TENANT_ADMIN:
+            await users.set_user_status(house.ports, platform, user.user_id, "disabled")
+    first, second = [await house.signed_in(Role.TENANT_ADMIN) for _ in range(2)]
+
+    async def disable(whom: dict[str, Any], by: dict[str, Any]) -> httpx.Response:
+        route = f"/tenants/{NORTH}/users/{whom['user'].user_id}"
+        headers = bearer(by["access_token"])
+        return await house.client.patch(route, json={"status": "disabled"}, headers=headers)
+
+    both = await asyncio.gather(disable(first, second), disable(second, first))
+    assert sorted(answer.status_code for answer in both) in ([200, 401], [200, 409])
+    left = first if await house.me(first["access_token"]) == 200 else second
+    alone = await disable(left, left)
+    assert (alone.status_code, slug(alone)) == (409, "last_admin")
+    assert await house.me(left["access_token"]) == 200
+    gone = await users.set_user_status(house.ports, platform, left["user"].user_id, "disabled")
+    assert isinstance(gone, User)
 
 
 async def test_password_reset_ends_every_session(house: House) -> None:

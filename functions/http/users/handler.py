@@ -149,7 +149,10 @@ async def change_user(
     userId: str,  # noqa: N803
     change: UserChange,
 ) -> UserView:
-    """Disable a user, which ends every session at once, or let one in again."""
+    """Disable a user, which ends every session at once, or let one in again.
+
+    A tenant's last administrator who may sign in is disabled by the platform alone.
+    """
     require_uuid(userId)
     changed = await users.set_user_status(ports_of(request), scope, userId, change.status)
     return _view(_unrefused(changed, ""))
@@ -274,6 +277,8 @@ def _unrefused(result: User | UserRefusal, email: str) -> User:
             return result
         case UserRefusal.EMAIL_TAKEN:
             raise ProblemError("conflict", "The tenant has a user with this e-mail address.")
+        case UserRefusal.LAST_ADMIN:
+            raise ProblemError("last_admin", "Let another administrator in first.")
         case UserRefusal.INVALID_EMAIL:
             error = FieldError("/email", "an e-mail address", email[:60])
             raise ProblemError("invalid_fields", "The e-mail address cannot be used.", [error])

@@ -52,6 +52,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "unknown_account": (404, "There is no such account"),
     "method_not_allowed": (405, "The route does not take this method"),
     "conflict": (409, "The request conflicts with the present state"),
+    "last_admin": (409, "The tenant needs an administrator who can sign in"),
     "override_needed": (409, "A rule disabled the account; it takes an approved override"),
     "not_disabled": (409, "The account is not disabled"),
     "not_flat": (409, "Something of the account is still in the market"),

@@ -141,9 +141,12 @@ class Users(Protocol):
         ...
 
     async def set_status(
-        self, scope: Scope, user_id: str, status: UserStatus, now_ns: int
+        self, scope: Scope, user_id: str, status: UserStatus, now_ns: int, *, keep_admin: bool
     ) -> tuple[str, ...] | None:
-        """Change the status; return the sessions that ended by it, None for an unknown user."""
+        """Change the status; return the sessions that ended by it, None for an unknown user.
+
+        With keep_admin, Conflict when the tenant would have no active administrator left.
+        """
         ...
 
     async def set_totp(self, scope: Scope, user_id: str, cipher: bytes | None) -> None:

@@ -32,6 +32,7 @@ class UserRefusal(StrEnum):
     INVALID_PASSWORD = "invalid_password"  # noqa: S105 - a name
     ROLE_NOT_ALLOWED = "role_not_allowed"
     EMAIL_TAKEN = "email_taken"
+    LAST_ADMIN = "last_admin"
 
 
 def normal_email(email: str) -> str | None:
@@ -98,13 +99,22 @@ async def find_user(ports: Ports, scope: Scope, user_id: str) -> User:
 async def set_user_status(
     ports: Ports, scope: Scope, user_id: str, status: UserStatus
 ) -> User | UserRefusal:
-    """Disable a user, which ends every session at once, or let one in again."""
+    """Disable a user, which ends every session at once, or let one in again.
+
+    Only the platform may disable a tenant's last administrator.
+    """
     user = await find_user(ports, scope, user_id)
     if not may_hand_out(scope, user.role):
         return UserRefusal.ROLE_NOT_ALLOWED
     if status == "active" and user.password_hash is None:
         status = "invited"
-    ended = await ports.users.set_status(scope, user_id, status, ports.clock.now_ns())
+    keep_admin = scope.actor.role != Role.PLATFORM_ADMIN
+    try:
+        ended = await ports.users.set_status(
+            scope, user_id, status, ports.clock.now_ns(), keep_admin=keep_admin
+        )
+    except Conflict:
+        return UserRefusal.LAST_ADMIN
     if ended is None:
         raise NotFound("user")
     await end_sessions(ports, scope.tenant_id, ended)

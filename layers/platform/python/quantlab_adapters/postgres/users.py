@@ -6,6 +6,7 @@ from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.database import Connection, Database
 from quantlab_adapters.postgres.identity import email_hash, revoke_sessions_of
+from quantlab_app.ports.errors import Conflict
 from quantlab_app.ports.identity import MailToken, MailTokenKind, Redeemed, User, UserStatus
 
 _COLUMNS = (
@@ -85,9 +86,11 @@ class PostgresUsers:
         )
 
     async def set_status(
-        self, scope: Scope, user_id: str, status: UserStatus, now_ns: int
+        self, scope: Scope, user_id: str, status: UserStatus, now_ns: int, *, keep_admin: bool
     ) -> tuple[str, ...] | None:
         async with self._database.tenant(scope.tenant_id) as connection:
+            if keep_admin and status != "active":
+                await _refuse_last_admin(connection, scope, user_id)
             cursor = await connection.execute(
                 "update app_user set status = %s where tenant_id = %s and user_id = %s",
                 (status, scope.tenant_id, user_id),
@@ -175,6 +178,17 @@ class PostgresUsers:
                 {"tenant": scope.tenant_id, **values},
             )
             return cursor.rowcount == 1
+
+
+async def _refuse_last_admin(connection: Connection, scope: Scope, user_id: str) -> None:
+    """Raise Conflict for the only administrator who may sign in; the others stay as they are."""
+    cursor = await connection.execute(
+        "select user_id::text from app_user where tenant_id = %s and role = %s"
+        " and status = 'active' order by user_id for update",
+        (scope.tenant_id, Role.TENANT_ADMIN),
+    )
+    if [row["user_id"] for row in await cursor.fetchall()] == [user_id]:
+        raise Conflict("last_admin")
 
 
 async def _add_mail_token(connection: Connection, scope: Scope, token: MailToken) -> None:
