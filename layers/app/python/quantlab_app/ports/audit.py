@@ -11,11 +11,15 @@ from quantlab.tenancy.scope import Scope
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of a stream's chain: the last seq and its hash."""
+    """The end of a stream's chain: the last seq and its hash.
+
+    due_seq is the last event that must be in it: those after that are on their way.
+    """
 
     stream_id: str
     seq: int
     hash: bytes
+    due_seq: int = 0
 
 
 Link = Callable[[str, Head, Sequence[Event]], Sequence[Entry]]
@@ -63,7 +67,7 @@ class AuditLog(Protocol):
         ...
 
     async def heads(self, scope: Scope) -> Sequence[Head]:
-        """Return the head of every chain of the tenant."""
+        """Return a head for each stream with events, all of one moment; seq 0 where it has none."""
         ...
 
     async def erase_payloads(self, tenant_id: str, stream_id: str, before_ns: int) -> int:

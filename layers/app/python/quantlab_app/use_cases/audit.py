@@ -69,4 +69,7 @@ async def _walk_stream(ports: Ports, scope: Scope, head: Head) -> Break | None:
         return Break(head.stream_id, seq + 1, f"the chain ends at {seq}, its head is {head.seq}")
     if prev_hash != head.hash and seq == head.seq:
         return Break(head.stream_id, seq, "the last hash is not that of the head")
+    if head.seq < head.due_seq:
+        reason = f"the head stands at {head.seq}, the events go on to {head.due_seq}"
+        return Break(head.stream_id, head.seq + 1, reason)
     return None

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import AsyncCursor, AsyncRawCursor
 from psycopg.rows import tuple_row
 
-from quantlab.audit.chain import GENESIS, Entry
+from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.columns import (
@@ -94,6 +94,27 @@ select {_ENTRY} from audit_log
 where tenant_id = %s and stream_id = %s and seq > %s order by seq limit %s
 """  # noqa: S608 - constants only
 
+_CHAINS = """
+with waiting as (
+  select stream_id, min(from_seq) - 1 as seq from outbox
+  where tenant_id = %(tenant)s and topic = 1 group by stream_id
+), stream as (
+  select account_id as stream_id from account where tenant_id = %(tenant)s
+  union select stream_id from audit_head where tenant_id = %(tenant)s
+  union select %(tenants_own)s::uuid
+)
+select s.stream_id::text, coalesce(h.seq, 0), coalesce(h.hash, %(genesis)s),
+  coalesce(w.seq, e.seq, 0)
+from stream s
+left join audit_head h on h.tenant_id = %(tenant)s and h.stream_id = s.stream_id
+left join waiting w on w.stream_id = s.stream_id
+left join lateral (
+  select max(seq) as seq from event where tenant_id = %(tenant)s and stream_id = s.stream_id) e
+  on true
+where h.seq is not null or e.seq is not null
+order by s.stream_id
+"""
+
 Row = tuple[Any, ...]
 
 
@@ -161,12 +182,11 @@ class PostgresAuditLog:
     async def heads(self, scope: Scope) -> Sequence[Head]:
         async with self._database.tenant(scope.tenant_id) as connection:
             cursor = connection.cursor(row_factory=tuple_row)
-            await cursor.execute(
-                "select stream_id::text, seq, hash from audit_head"
-                " where tenant_id = %s order by stream_id",
-                (scope.tenant_id,),
-            )
-            return [Head(row[0], row[1], bytes(row[2])) for row in await cursor.fetchall()]
+            known = {
+                "tenant": scope.tenant_id, "tenants_own": TENANT_STREAM, "genesis": GENESIS,
+            }  # fmt: skip
+            await cursor.execute(_CHAINS, known)
+            return [Head(row[0], row[1], bytes(row[2]), row[3]) for row in await cursor.fetchall()]
 
     async def erase_payloads(self, tenant_id: str, stream_id: str, before_ns: int) -> int:
         async with self._database.tenant(tenant_id) as connection:
