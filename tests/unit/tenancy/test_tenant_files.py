@@ -166,6 +166,8 @@ def test_all_problems_come_in_one_pass_in_the_order_of_the_file(
         ('{\n  "a" 1\n}', 2, 7, "':' delimiter", '"1"'),
         ('{"a": 1} x', 1, 10, "extra data", '"x"'),
         ('{\n "a": NaN}', 2, 7, "a number", '"N"'),
+        ('{\n "a": ' + "9" * 5000 + "}", 2, 7, "a number of at most 300 digits", '"9"'),
+        ("\ufeff{}", 1, 1, "without a byte order mark", "one"),
         ("[" * 40 + "]" * 40, 1, 1, "at most 24 levels", "more"),
         ("[" * 100_000, 1, 1, "at most 24 levels", "more"),
     ],

@@ -3,13 +3,16 @@
 It must not know what the document means.
 """
 
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from quantlab.tenancy.validation import DEPTH_MAX, Path, pointer
 
+DIGITS_MAX = 300
 _WHITESPACE = " \t\r\n"
 _value_at = json.JSONDecoder().raw_decode
 
@@ -53,7 +56,9 @@ def read_json(content: bytes) -> JsonSource:
     """Parse UTF-8 JSON and find its lines; JsonSyntaxError says where the text is none."""
     text = _text(content)
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = json.loads(
+            text, parse_constant=_refuse_constant, parse_int=partial(_integer, text)
+        )
     except json.JSONDecodeError as error:
         raise _syntax_error(text, error.pos, error.msg) from error
     except _ConstantError as error:
@@ -65,6 +70,13 @@ def read_json(content: bytes) -> JsonSource:
     return JsonSource(document, scan.lines, tuple(scan.repeated))
 
 
+def _integer(text: str, digits: str) -> int:
+    if len(digits) > DIGITS_MAX:
+        message = f"Expecting a number of at most {DIGITS_MAX} digits"
+        raise json.JSONDecodeError(message, text, text.find(digits))
+    return int(digits)
+
+
 class _ConstantError(ValueError):
     pass
 
@@ -74,6 +86,8 @@ def _refuse_constant(name: str) -> None:
 
 
 def _text(content: bytes) -> str:
+    if content.startswith(codecs.BOM_UTF8):
+        raise JsonSyntaxError(1, 1, "UTF-8 text without a byte order mark", "one")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
