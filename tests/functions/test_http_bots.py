@@ -74,6 +74,24 @@ async def test_old_secret_holds_for_the_grace_and_an_old_token_does_not(served: 
     assert kept.json()["token"] is None
 
 
+async def test_a_leaked_secret_ends_at_once_where_that_is_asked(served: Site) -> None:
+    person, account_id = await owner(served)
+    bot = await made(served, person, account_id)
+    path = f"/bots/{bot.bot_id}/rotate-secret"
+    longest_s = served.world.configs[ALPHA].webhooks.secret_grace_s
+    first = (await served.send("POST", person, path, {"graceSeconds": longest_s + 1})).json()
+    assert first["graceSeconds"] == longest_s
+    assert isinstance(await served.world.send(bot, {"id": "held", **BUY}), Receipt)
+    last = (await served.send("POST", person, path, {"graceSeconds": 0})).json()
+    assert last["graceSeconds"] == 0
+    for number, secret in enumerate((bot.secret, first["secret"], last["secret"])):
+        sender = Bot(ALPHA, bot.bot_id, secret, None, account_id)
+        answer = await served.world.send(sender, {"id": f"leak{number}", **BUY})
+        assert isinstance(answer, Receipt) == (secret == last["secret"]), answer
+    negative = await served.send("POST", person, path, {"graceSeconds": -1})
+    assert problem(negative) == (422, "invalid_fields")
+
+
 async def test_trader_manages_bots_of_own_accounts_alone(served: Site) -> None:
     person, account_id = await owner(served)
     colleague, other_id = await owner(served)

@@ -64,9 +64,13 @@ class BotChange(ApiModel):
 
 
 class Rotation(ApiModel):
-    """Whether the address for senders without headers changes too."""
+    """Whether the address for senders without headers changes too; how long the old secret holds.
+
+    That is the tenant's secretGraceSeconds, and never longer; 0 ends a secret that has leaked.
+    """
 
     rotate_token: bool = False
+    grace_seconds: int | None = Field(None, ge=0)
 
 
 class BotOut(ApiModel):
@@ -168,7 +172,13 @@ async def post_rotation(
     """Give a bot a new secret, and a new token where asked; an old token ends at once."""
     require_uuid(botId)
     wish = rotation or Rotation()
-    fresh = await rotate_secret(ports_of(request), scope, botId, rotate_token=wish.rotate_token)
+    fresh = await rotate_secret(
+        ports_of(request),
+        scope,
+        botId,
+        rotate_token=wish.rotate_token,
+        grace_s=wish.grace_seconds,
+    )
     response.headers["cache-control"] = "no-store"
     return Rotated(
         bot_id=botId, secret=fresh.secret, token=fresh.token, grace_seconds=fresh.grace_s

@@ -96,11 +96,20 @@ async def set_bot_status(ports: Ports, scope: Scope, bot_id: str, status: str) -
 
 
 async def rotate_secret(
-    ports: Ports, scope: Scope, bot_id: str, *, rotate_token: bool = False
+    ports: Ports,
+    scope: Scope,
+    bot_id: str,
+    *,
+    rotate_token: bool = False,
+    grace_s: int | None = None,
 ) -> RotatedSecrets:
-    """Give a bot a new secret; the old one holds for a grace period, an old token not at all."""
+    """Give a bot a new secret; the old one holds for a grace period, an old token not at all.
+
+    A period that is asked for may only be shorter than the tenant's.
+    """
     await read_bot(ports, scope, bot_id)
-    grace_s = (await ports.tenant_configs.current(scope)).webhooks.secret_grace_s
+    longest_s = (await ports.tenant_configs.current(scope)).webhooks.secret_grace_s
+    grace_s = longest_s if grace_s is None else min(grace_s, longest_s)
     secret = _fresh_secret(ports)
     token = ports.ids.token(TOKEN_BYTES) if rotate_token else None
     token_hash = None if token is None else hashlib.sha256(token.encode()).digest()
