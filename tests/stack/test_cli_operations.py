@@ -86,13 +86,56 @@ def test_audit_chain_names_the_first_broken_link(desk: Desk) -> None:
     assert desk.cli("audit", "chain", "--tenant", BETA)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("seq", "forgery"),
+    [
+        (1, "delete from quantlab.audit_head where stream_id = %(id)s"),
+        (1, """with gone as (delete from quantlab.audit_log where stream_id = %(id)s)
+               delete from quantlab.audit_head where stream_id = %(id)s"""),
+        (6, """with gone as (delete from quantlab.audit_log where stream_id = %(id)s and seq > 5)
+               update quantlab.audit_head set seq = 5, hash = (select hash from quantlab.audit_log
+                 where stream_id = %(id)s and seq = 5) where stream_id = %(id)s"""),
+        (3, "update quantlab.audit_log set payload = '1.5' where stream_id = %(id)s and seq = 3"),
+    ],
+    ids=["head", "chain", "tail", "number"],
+)  # fmt: skip
+def test_audit_chain_finds_what_is_gone(desk: Desk, seq: int, forgery: str) -> None:
+    bot, _ = desk.do(_traded)
+    with psycopg.connect(desk.database.superuser_dsn) as connection:
+        connection.execute(forgery, {"id": bot.account_id})
+    code, found = desk.cli("audit", "chain", "--tenant", ALPHA, "--json")
+    broken = {c["accountId"]: c["broken"] for t in found["tenants"] for c in t["chains"]}
+    assert (code, broken[bot.account_id]["seq"]) == (1, seq)
+    with psycopg.connect(desk.database.superuser_dsn) as connection:
+        connection.execute("truncate quantlab.audit_log, quantlab.audit_head, quantlab.event")
+
+
+def test_audit_chain_waits_for_what_is_on_its_way(desk: Desk) -> None:
+    async def unchained(served: Site) -> str:
+        bot, _ = await _traded(served)
+        assert isinstance(await served.world.send(bot, BUY), Receipt)
+        await served.world.settle(ALPHA)
+        return await served.world.account(ALPHA)
+
+    account_id = desk.do(unchained)
+    code, found = desk.cli("audit", "chain", "--tenant", ALPHA, "--json")
+    lengths = {c["accountId"]: c["length"] for t in found["tenants"] for c in t["chains"]}
+    assert (code, lengths[account_id]) == (0, 0)
+
+
 def test_audit_chain_wants_one_tenant_or_all(desk: Desk) -> None:
     desk.do(_traded)
-    assert desk.cli("audit", "chain")[0] == 1
-    assert desk.cli("audit", "chain", "--all", "--tenant", ALPHA)[0] == 1
+    assert desk.cli("audit", "chain")[0] == 2
+    assert desk.cli("audit", "chain", "--all", "--tenant", ALPHA)[0] == 2
     code, text = desk.cli("audit", "chain", "--tenant", "nobody")
-    assert code == 1
+    assert code == 2
     assert ALPHA in text
+
+
+def test_a_command_is_named_by_its_identifier(desk: Desk) -> None:
+    for command in ("show", "redrive"):
+        code, text = desk.cli("inbox", command, "nope")
+        assert (code, "UUID" in text) == (2, True)
 
 
 def test_dead_letter_is_listed_shown_and_redriven(desk: Desk) -> None:

@@ -73,10 +73,33 @@ def test_a_taken_port_is_told_to_the_one_who_asked(state: Path) -> None:
     )
 
 
-def test_an_unknown_feed_is_refused_before_anything_starts(state: Path) -> None:
-    refused = quantlab("up", "--state", state, "--feed", "telepathy")
-    assert refused.returncode == 1
-    assert refused.stderr == "FEED: expected synthetic or replay:FILE, got 'telepathy'.\n"
+def test_what_is_printed_names_the_state_folder(state: Path, tmp_path: Path) -> None:
+    state.mkdir()
+    bot = dict.fromkeys(("botId", "accountId", "symbol", "secret", "token"), "x")
+    tenant = {"tenantId": "t", "apiKey": "k", "users": [], "accounts": [], "bots": [bot]}
+    demo = {"url": "u", "wsUrl": "w", "curl": "c", "tenants": [tenant]}
+    (state / "demo.json").write_text(json.dumps(demo))
+    said = quantlab("demo", "--state", state).stdout
+    assert f".venv/bin/quantlab watch --state {state} --account x" in said
+    missing = quantlab("watch", "--state", tmp_path / "none", "--account", "x")
+    assert missing.returncode == 1
+    assert "demo.json is missing: run make up first" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("feed", "sentence"),
+    [
+        ("telepathy", "FEED: expected synthetic or replay:FILE, got 'telepathy'."),
+        ("replay:/none.csv.gz", "FEED: expected a file of ticks, got /none.csv.gz."),
+        ("synthetic:seed=x", "FEED: expected seed= as a whole number, got 'x'."),
+        ("synthetic:speed=-1", "FEED: expected speed= from 0 to 100000, got '-1'."),
+    ],
+)
+def test_a_feed_that_cannot_play_is_refused_before_anything_starts(
+    state: Path, feed: str, sentence: str
+) -> None:
+    refused = quantlab("up", "--state", state, "--feed", feed)
+    assert (refused.returncode, refused.stderr) == (1, f"{sentence}\n")
     assert not state.exists()
 
 

@@ -44,7 +44,11 @@ def _source(name: str) -> str:
     exchange = {"cme": "CMES", "nyse": "XNYS"}.get(name)
     if exchange is None:
         return own
-    return f"exchange_calendars {importlib.metadata.version('exchange_calendars')} {exchange}"
+    try:
+        version = importlib.metadata.version("exchange_calendars")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise Refusal("expected exchange_calendars to be installed: make setup") from error
+    return f"exchange_calendars {version} {exchange}"
 
 
 def _text(name: str, source: str, sessions: Iterable[Seconds] | None) -> str:
@@ -81,12 +85,8 @@ def _nyse(first: dt.date, last: dt.date) -> Iterable[Seconds]:
 
 
 def _exchange(name: str, first: dt.date, last: dt.date) -> Iterable[tuple[dt.date, int, int]]:
-    try:
-        import exchange_calendars  # noqa: PLC0415 - pandas, which only this needs
-    except ImportError as error:
-        raise Refusal(
-            "expected exchange_calendars to be installed: uv sync --group calendars"
-        ) from error
+    import exchange_calendars  # noqa: PLC0415 - pandas, which only this needs
+
     calendar = exchange_calendars.get_calendar(name, start=str(first), end=str(last))
     for row in calendar.schedule.itertuples():
         yield row.Index.date(), _second(row.open), _second(row.close)

@@ -56,7 +56,7 @@ def seed(urls: StoreUrls, state: Path) -> dict[str, Any]:
 
 async def _seed(urls: StoreUrls, state: Path) -> dict[str, Any]:
     settings = Settings(
-        database_url=urls.app_dsn, redis_url=urls.redis_url, state=state, configs=_folder()
+        database_url=urls.app_dsn, redis_url=urls.redis_url, state=state, configs=config_folder()
     )
     ports = await build(settings, OPERATING)
     try:
@@ -79,7 +79,7 @@ async def contents(
         if await ports.users.page(scope, 1, None):
             raise Refusal(
                 f"the demo tenant {config.tenant_id} exists but its credentials are not in {path}; "
-                "restore the file, or start anew with make clean"
+                f"restore the file, or start anew in an empty folder instead of {path.parent}"
             )
         document["tenants"].append(await _fill(ports, scope, config, await api_key(scope)))
         write_private(path, json.dumps(document, indent=2))
@@ -110,14 +110,14 @@ def kept(path: Path) -> dict[str, Any]:
     return document
 
 
-def _folder() -> Path:
+def config_folder() -> Path:
     """Name the folder of configurations that the roles are given too."""
     return Path(os.environ.get("QUANTLAB_CONFIGS", CONFIGS))
 
 
 def _configs() -> list[TenantConfig]:
     configs = []
-    for file in read_tenants(read_configs(_folder())):
+    for file in read_tenants(read_configs(config_folder())):
         if file.config is None:
             raise Refusal(f"a tenant file does not hold: {'; '.join(map(str, file.problems))}")
         configs.append(file.config)

@@ -108,3 +108,12 @@ class SelfHosted(StorePorts):
                 password=None if url.password is None else unquote(url.password),
             )
         )
+
+
+def check_feed(text: str, configs: Path) -> None:
+    """Raise Misconfigured for a feed line that the market feed could not play."""
+    from quantlab_adapters.feeds.spec import build_source
+    from quantlab_adapters.selfhost.clock import SystemClock
+    from quantlab_edge.tenant_files import read_configs
+
+    build_source(text, read_configs(configs).catalog, SystemClock(), seed=0)

@@ -11,7 +11,7 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.audit import walk
 from quantlab_server.cli.connecting import State, every_tenant, operator, with_ports
-from quantlab_server.cli.printing import Json, print_json, refuse
+from quantlab_server.cli.printing import Json, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Check the audit log.")
 
@@ -31,7 +31,7 @@ def chain(
 ) -> None:
     """Recompute every hash from the first link on; exit code 1 when one does not hold."""
     if every == (tenant is not None):
-        refuse("expected either --tenant ID or --all.")
+        raise typer.BadParameter("expected either --tenant ID or --all.")
 
     async def act(ports: Ports) -> list[dict[str, Any]]:
         return [

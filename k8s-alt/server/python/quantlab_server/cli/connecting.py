@@ -37,12 +37,12 @@ def operator(tenant_id: str) -> Scope:
 
 
 async def every_tenant(ports: Ports, tenant_id: str | None) -> list[str]:
-    """Return the tenant named, or every active one; refuse one that does not exist."""
+    """Return the tenant named, or every active one; BadParameter for one that does not exist."""
     known = list(await ports.tenants.active())
     if tenant_id is None:
         return known
     if tenant_id not in known:
-        raise Refusal(f"--tenant: expected one of {', '.join(known) or 'no tenants'}.")
+        raise typer.BadParameter(f"--tenant: expected one of {', '.join(known) or 'no tenants'}.")
     return [tenant_id]
 
 

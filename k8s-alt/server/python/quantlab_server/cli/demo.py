@@ -1,6 +1,7 @@
 """`quantlab demo`: the credentials of the demo tenants."""
 
 import json as jsons
+import shlex
 import sys
 
 from quantlab_server import demo as demos
@@ -20,5 +21,7 @@ def demo(
     if json:
         print_json(document)
     else:
-        options = () if stage is Stage.LOCAL else ("--stage", str(stage))
+        options: tuple[str, ...] = () if stage is Stage.LOCAL else ("--stage", str(stage))
+        if state is not None:
+            options += ("--state", shlex.quote(str(state)))
         sys.stdout.write(demos.block(document, *options) + "\n")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -18,7 +19,7 @@ PAGE: Final = 500
 
 app = typer.Typer(no_args_is_help=True, help="Look after commands that failed.")
 Tenant = Annotated[str | None, typer.Option(help="One tenant; by default every one.")]
-Signal = Annotated[str, typer.Argument(help="Identifier of the signal or command.")]
+Signal = Annotated[UUID, typer.Argument(help="Identifier of the signal or command.")]
 
 
 @app.command()
@@ -50,7 +51,7 @@ def show(
     """Show one command with its timeline."""
 
     async def act(ports: Ports) -> dict[str, Any]:
-        tenant_id, delivery = await _find(ports, tenant, signal)
+        tenant_id, delivery = await _find(ports, tenant, str(signal))
         known = await tracked(ports, operator(tenant_id), delivery)
         return {**_described(tenant_id, delivery), **_history(known)}
 
@@ -64,10 +65,10 @@ def redrive(
     """Put a dead command back in its place; its account's writer tries it again."""
 
     async def act(ports: Ports) -> dict[str, Any]:
-        tenant_id, delivery = await _find(ports, tenant, signal)
-        if not await ports.inbox.redrive(operator(tenant_id), signal):
+        tenant_id, delivery = await _find(ports, tenant, str(signal))
+        if not await ports.inbox.redrive(operator(tenant_id), delivery.signal_id):
             raise Refusal(f"{signal} of {tenant_id} is not dead; it is {delivery.status}.")
-        return {"tenantId": tenant_id, "signalId": signal, "status": "accepted"}
+        return {"tenantId": tenant_id, "signalId": delivery.signal_id, "status": "accepted"}
 
     print_facts(with_ports(state, act), as_json=json)
 

@@ -111,7 +111,7 @@ def under(
 ) -> None:
     """Say what an account would have become under other rules; nothing is changed."""
     if (profile is None) == (config_version is None):
-        refuse("expected either --profile or --config-version.")
+        raise typer.BadParameter("expected either --profile or --config-version.")
     document = None if profile is None else _read_json(profile)
 
     async def act(ports: Ports) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from quantlab.webhooks.signature import sign, standard_key
 from quantlab_app.ports.container import Ports
 from quantlab_server import demo as demos
 from quantlab_server.cli.connecting import State, moment, with_ports
-from quantlab_server.cli.printing import Json, print_json, refuse
+from quantlab_server.cli.printing import Json, print_json
 from quantlab_server.private_files import read_json_object
 from quantlab_server.refusal import Refusal
 
@@ -76,7 +76,7 @@ def send(
     sender = _sender(state, url=url, tenant=tenant, bot=bot, secret=secret, token=token)
     tokened = by_token or token is not None
     if tokened and (standard or sender.token is None):
-        refuse("expected --by-token with a bot whose token is known, and without --standard.")
+        raise typer.BadParameter("expected --by-token with a known token, without --standard.")
     fields = {
         "id": signal_id or f"cli-{time.time_ns()}",  # noqa: TID251 - a sender has its own clock
         "symbol": symbol or (None if action == "flat" else sender.symbol),

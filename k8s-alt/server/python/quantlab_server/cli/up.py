@@ -1,5 +1,6 @@
 """`quantlab up` and `quantlab down`: the whole platform as one supervised group."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -8,9 +9,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from quantlab_app.ports.errors import Misconfigured
+from quantlab_edge.compose import check_feed
 from quantlab_server import demo as demos
 from quantlab_server import plan
 from quantlab_server.cli.printing import Json, print_json, refuse
+from quantlab_server.cli.stages import STATES, Stage
 from quantlab_server.detach import Report, start_detached
 from quantlab_server.group import stop_group
 from quantlab_server.logs import Console, Output
@@ -76,11 +80,19 @@ def checked_feed(feed: str) -> str:
     """Refuse a feed nobody knows, before anything starts."""
     if not feed.startswith(FEEDS):
         refuse(f"FEED: expected synthetic or replay:FILE, got {feed!r}.")
+    try:
+        check_feed(feed, demos.config_folder())
+    except Misconfigured as error:
+        refuse(f"{str(error).replace('feed:', 'FEED:', 1)}.")
     return feed
 
 
 def _print_block(facts: dict[str, Any]) -> None:
-    sys.stdout.write(f"{demos.block(facts['demo'])}\nlogs: {Path(facts['state']) / 'logs'}\n")
+    state = Path(facts["state"])
+    options = (
+        () if state == STATES[Stage.LOCAL].absolute() else ("--state", shlex.quote(str(state)))
+    )
+    sys.stdout.write(f"{demos.block(facts['demo'], *options)}\nlogs: {state / 'logs'}\n")
     sys.stdout.flush()
 
 

@@ -62,7 +62,7 @@ def watch(
     """Print an account's events as they happen; Ctrl-C ends it."""
     if api_key or email:
         if tenant is None:
-            raise Refusal("quantlab watch: expected --tenant beside --api-key or --email.")
+            raise typer.BadParameter("expected --tenant beside --api-key or --email.")
         login = Login(url or DEFAULT_URL, tenant, api_key, email, password)
     else:
         login = _demo_login(stage, state, account, url)
@@ -74,12 +74,12 @@ def watch(
 def _demo_login(stage: Stage, state: Path | None, account_id: str, url: str | None) -> Login:
     """Find the login of the user who owns a demo account."""
     path = state_of(stage, state) / demos.FILE
-    try:
-        document = read_json_object(path)
-    except OSError:
+    if not path.exists():
         raise Refusal(
-            f"{path} is missing: run {STARTERS[stage]} first, or name --tenant and --api-key."
-        ) from None
+            f"{path} is missing: run {STARTERS[stage]} first, or name --state, or --tenant and"
+            " --api-key."
+        )
+    document = read_json_object(path)
     for tenant in document["tenants"]:
         users = {user["userId"]: user for user in tenant["users"]}
         for account in tenant["accounts"]:
