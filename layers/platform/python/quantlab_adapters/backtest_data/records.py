@@ -14,15 +14,23 @@ from typing import Any, Final
 import numpy as np
 
 from quantlab.market.instrument import Instrument
-from quantlab_adapters.backtest_data.bars import read_path
+from quantlab_adapters.backtest_data.bars import BARS, STEPS, read_path
 from quantlab_adapters.backtest_data.known import known_digest
-from quantlab_adapters.backtest_data.sources import Columns, UnreadableQuotes, read_columns
+from quantlab_adapters.backtest_data.sources import (
+    QUOTES,
+    TIMES,
+    UnreadableQuotes,
+    read_columns,
+)
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 WORDS: Final = 6
 _OFF_TICK: Final = 1e-3
 _CHUNK: Final = 1 << 22
-_COLUMNS: Final = ("ts", "bid", "ask", "bid_size", "ask_size")
+_COLUMNS: Final = frozenset((*TIMES, *QUOTES, *BARS))
+_TICKS_MAX: Final = 2.0**53
+_STEPS_MAX: Final = 2.0**40
+"""Displayed sizes above it are taken for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,11 @@ def _kept(file: Path, source: Source, instrument: Instrument) -> tuple[Any, int]
     count = file.with_suffix(".refused")
     if not file.exists() or not count.exists():
         words, refused = _records(source, instrument)
+        if len(words) == 0:
+            raise UnreadableQuotes(
+                f"{source.path}: expected at least one quote that a gate would believe,"
+                f" was none of {refused}"
+            )
         count.write_text(str(refused), encoding="ascii")
         _write(file, words)
     return _mapped(file), int(count.read_text(encoding="ascii"))
@@ -102,23 +115,30 @@ def _merged(parts: list[tuple[int, Any]]) -> Any:
 
 
 def _records(source: Source, instrument: Instrument) -> tuple[Any, int]:
-    columns = read_path(source.path) if source.is_bars else read_columns(source.path)
+    if source.is_bars:
+        columns, good = read_path(source.path)
+    else:
+        columns = read_columns(source.path)
+        good = np.ones(len(columns.ts_ns), np.bool_)
     words = np.zeros((len(columns.ts_ns), WORDS), np.int64)
     words[:, 0] = columns.ts_ns
     words[:, 1] = _ticks(source.path, instrument, columns.bid)
     words[:, 2] = _ticks(source.path, instrument, columns.ask)
     unit = float(instrument.contract_size * instrument.size_step)
-    words[:, 3] = np.floor(columns.bid_size / unit)
-    words[:, 4] = np.floor(columns.ask_size / unit)
+    words[:, 3] = np.floor(np.minimum(columns.bid_size / unit, _STEPS_MAX))
+    words[:, 4] = np.floor(np.minimum(columns.ask_size / unit, _STEPS_MAX))
     if source.is_bars:
-        return words, 0
-    good = _believed(words, instrument, columns)
+        crossed = (words[:, 2] < words[:, 1]).reshape(-1, STEPS).any(axis=1)
+        good &= ~np.repeat(crossed, STEPS)
+    else:
+        good &= _believed(words, instrument)
     return words[good], int(len(words) - good.sum())
 
 
 def _ticks(path: Path, instrument: Instrument, prices: Any) -> Any:
+    """Return prices as ticks: -1 for those that are no numbers, at most _TICKS_MAX."""
     num, den = instrument.tick.as_integer_ratio()
-    exact = np.nan_to_num(prices * (den / num))
+    exact = np.clip(np.where(np.isfinite(prices), prices * (den / num), -1), -1, _TICKS_MAX)
     ticks = np.rint(exact)
     off = np.flatnonzero(np.abs(exact - ticks) > _OFF_TICK)
     if len(off):
@@ -129,14 +149,14 @@ def _ticks(path: Path, instrument: Instrument, prices: Any) -> Any:
     return ticks.astype(np.int64)
 
 
-def _believed(words: Any, instrument: Instrument, columns: Columns) -> Any:
+def _believed(words: Any, instrument: Instrument) -> Any:
     """Say which quotes the numbers and times of the gate let through: see `market.gate`."""
-    bid, ask, ts_ns = words[:, 1], words[:, 2], words[:, 0]
+    ts_ns, bid, ask, bid_size, ask_size = (words[:, at] for at in range(5))
     limits = instrument.gate
     good = (bid > 0) & (ask >= bid) & (ask - bid <= limits.max_spread_ticks)
     if limits.max_locked_ns == 0:
         good &= ask != bid
-    good &= (columns.bid_size >= 0) & (columns.ask_size >= 0)
+    good &= (bid_size >= 0) & (ask_size >= 0)
     latest = np.maximum.accumulate(np.where(good, ts_ns, 0))
     return good & (ts_ns >= latest)
 
