@@ -46,6 +46,8 @@ def sources_of(
             symbol, _, file = text.partition("=")
             if not symbol or not file:
                 raise Refusal(f"{option}: expected SYMBOL=FILE, was {text!r}")
+            if symbol in found:
+                raise Refusal(f"{option}: expected one file of {symbol}, was a second: {file}")
             found[symbol] = machine.Source(Path(file), is_bars)
     if not found:
         raise Refusal("expected --ticks SYMBOL=FILE or --bars SYMBOL=FILE at least once")
@@ -72,6 +74,8 @@ def inputs_of(program: Program, given: Sequence[str] | None) -> dict[str, Any]:
     for text in given or ():
         name, _, value = text.partition("=")
         known = input_named(program, name, "--set")
+        if name in values:
+            raise Refusal(f"--set: expected one value of {name}, was a second: {value!r}")
         values[name] = value_of(known, value, "--set")
     return values
 

@@ -25,6 +25,7 @@ from quantlab_server.backtests.given import (
     say,
     sources_of,
 )
+from quantlab_server.backtests.writing import check_places, write_results
 from quantlab_server.refusal import Refusal
 
 
@@ -48,9 +49,12 @@ class Asked:
 def carry_out(asked: Asked) -> None:
     """Run a strategy, write its results, and print what became of it; Refusal where it cannot."""
     given = asked.set_ or []
+    check_places(json=asked.json, report=asked.report)
     try:
         sources = sources_of(asked.ticks, asked.bars)
         program = program_of(asked.strategy)
+        if asked.bars and any(read.field == "volume" for read in program.reads):
+            say("volume counts the quotes of a bar: the volumes of a file of bars are not read")
         configured = account_for(asked.configs, asked.profile, sources, asked.seed, asked.news)
         finished, quotes, timings = _finished(program, configured, sources, asked)
     except (NotRun, ModuleNotFoundError, machine.UnreadableQuotes) as error:
@@ -108,11 +112,11 @@ def _write(results: Figures, heading: Heading, timings: dict[str, float], asked:
     written["timings"] = {name: round(seconds, 6) for name, seconds in timings.items()}
     if asked.json is not None:
         whole = {**written, **long_lists(results)} if asked.details else written
-        asked.json.write_text(json_text.dumps(whole, indent=1) + "\n", encoding="utf-8")
+        write_results(asked.json, json_text.dumps(whole, indent=1) + "\n")
     if asked.report is not None:
         from quantlab.backtest.results.report.page import html_page
 
-        asked.report.write_text(html_page(results, heading), encoding="utf-8")
+        write_results(asked.report, html_page(results, heading))
     _print(written)
 
 
@@ -125,13 +129,15 @@ def _print(document: dict[str, Any]) -> None:
     )
     account, metrics = document["account"], document["metrics"]
     trap = document["trap"]
+    factor = "none" if metrics["profitFactor"] is None else metrics["profitFactor"]
     end = document["end"] if trap is None else f"{document['end']} {trap}"
     made = (
         f"equity {account['equity']} {account['currency']}, net profit {metrics['netProfit']},"
-        f" max drawdown {metrics['maxDrawdown']}, profit factor {metrics['profitFactor']}"
+        f" max drawdown {metrics['maxDrawdown']}, profit factor {factor}"
     )
     lines = (
         f"{document['strategy']}: {counts}; ended by {end}",
+        f"{document['from']} to {document['to']}",
         made,
         f"trace {document['traceHash']}",
         seconds,

@@ -14,6 +14,7 @@ from quantlab_server.backtests.accounts import phases_for
 from quantlab_server.backtests.challenge import challenge_of
 from quantlab_server.backtests.given import CONFIGS, bench_of, fixed_of
 from quantlab_server.backtests.progress import bar
+from quantlab_server.backtests.writing import check_places, write_results
 from quantlab_server.refusal import Refusal
 
 app = typer.Typer(no_args_is_help=True, help="Try strategies under an account type's rules.")
@@ -42,6 +43,7 @@ def run(
     news: options.News = None,
 ) -> None:
     """Attempt an account type and its later phases from every day on, and on drawn days."""
+    check_places(json=json)
     bench = bench_of(strategy, ticks, bars, profile, configs, news)
     inputs = fixed_of(bench.program, set_)
     phases = phases_for(configs, profile, bench.configured.instruments, news)
@@ -55,7 +57,7 @@ def run(
         raise Refusal(str(error)) from error
     written = {"profile": profile, "inputs": inputs, **found}
     if json is not None:
-        json.write_text(json_text.dumps(written, indent=1) + "\n", encoding="utf-8")
+        write_results(json, json_text.dumps(written, indent=1) + "\n")
     _show(written)
 
 

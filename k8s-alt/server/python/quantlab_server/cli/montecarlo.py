@@ -20,6 +20,7 @@ from quantlab.backtest.results.run import NoResult
 from quantlab.kernel.decimals import format_minor, parse_minor
 from quantlab_server.backtests import options
 from quantlab_server.backtests.reading import read_object
+from quantlab_server.backtests.writing import check_places, write_results
 from quantlab_server.refusal import Refusal
 
 app = typer.Typer(no_args_is_help=True, help="Simulate the trades of finished runs.")
@@ -43,6 +44,7 @@ def run(
     json: options.Json = None,
 ) -> None:
     """Shuffle the closed trades of a run, and draw as many anew with replacement."""
+    check_places(json=json)
     document = read_object(result)
     initial, digits, profits = _trades(document, result)
     ruin_minor = None if ruin is None else parse_minor(ruin, digits)
@@ -67,7 +69,7 @@ def run(
         **{name: _written(one, digits) for name, one in found.items()},
     }
     if json is not None:
-        json.write_text(json_text.dumps(written, indent=1) + "\n", encoding="utf-8")
+        write_results(json, json_text.dumps(written, indent=1) + "\n")
     _show(written)
 
 

@@ -27,6 +27,7 @@ from quantlab_server.backtests.sweeping import (
     ranked,
     run_all,
 )
+from quantlab_server.backtests.writing import check_places, write_results
 from quantlab_server.cli import sweep_shards
 from quantlab_server.cli.sweep_table import show
 from quantlab_server.refusal import Refusal
@@ -65,6 +66,7 @@ def run(
     if random and optuna:
         raise Refusal("expected --random or --optuna, was both")
     metric_named(metric)
+    check_places(json=json)
     setup = Setup(
         strategy,
         tuple(ticks or ()),
@@ -86,7 +88,7 @@ def run(
     rows = sweep.rows(setup, bench, (random, optuna, seed, jobs), lowest=lowest)
     seconds = time.perf_counter() - started
     if json is not None:
-        json.write_text(document_of(rows, metric, seed, lowest=lowest), encoding="utf-8")
+        write_results(json, document_of(rows, metric, seed, lowest=lowest))
     show(ranked(rows, lowest=lowest), metric, out)
     _say_speed([*kept.rows.values()][before:], len(rows), seconds)
 

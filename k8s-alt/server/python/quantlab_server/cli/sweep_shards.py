@@ -20,6 +20,7 @@ from quantlab_server.backtests.sweeping import (
     line_of,
     ranked,
 )
+from quantlab_server.backtests.writing import check_places, write_results
 from quantlab_server.cli.sweep_table import show
 from quantlab_server.refusal import Refusal
 
@@ -88,6 +89,7 @@ def merge(
     json: Annotated[Path | None, typer.Option(help="Write all results, the best first.")] = None,
 ) -> None:
     """Put the results of all shards together: what one process would have made."""
+    check_places(json=json)
     with shared(place) as opened:
         known = read_split(opened)
         rows = merged(opened, known)
@@ -96,7 +98,7 @@ def merge(
         _write(out, known, b"".join(map(line_of, rows)))
     if json is not None:
         text = document_of(rows, metric, known.seed, lowest=known.lowest)
-        json.write_text(text, encoding="utf-8")
+        write_results(json, text)
     show(ranked(rows, lowest=known.lowest), metric, out)
 
 

@@ -16,6 +16,7 @@ from quantlab_server.backtests.evaluating import Setup, evaluators, metric_named
 from quantlab_server.backtests.given import CONFIGS, fixed_of
 from quantlab_server.backtests.progress import bar
 from quantlab_server.backtests.walking import Walked, document_of, walk, windows_of
+from quantlab_server.backtests.writing import check_places, write_results
 from quantlab_server.refusal import Refusal
 
 app = typer.Typer(no_args_is_help=True, help="Choose inputs on days before, run the days after.")
@@ -49,6 +50,7 @@ def run(
 ) -> None:
     """Choose the best inputs of each window of days, and run them on the next days."""
     metric_named(metric)
+    check_places(json=json)
     train_days, test_days = _days(train, "--train"), _days(test, "--test")
     setup = Setup(
         strategy, tuple(ticks or ()), tuple(bars or ()), profile, configs, metric, news=news
@@ -74,7 +76,7 @@ def run(
     said |= {"metric": metric, "lowest": lowest, "combinations": len(combinations)}
     written = {**said, **document_of(bench, walked)}
     if json is not None:
-        json.write_text(json_text.dumps(written, indent=1) + "\n", encoding="utf-8")
+        write_results(json, json_text.dumps(written, indent=1) + "\n")
     _show(written, walked)
 
 

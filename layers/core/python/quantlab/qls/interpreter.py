@@ -1,6 +1,7 @@
 """The oracle: carries out a program's handlers as `ir.py` says, one instruction after the other."""
 
 import hashlib
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -139,12 +140,29 @@ def input_value(known: ir.Input, given: Any) -> Any:
     wanted = int if known.kind == "int" else (int, float)
     if not isinstance(given, wanted):
         raise ValueError(f"{known.name}: expected {known.kind}, was {given!r}")  # noqa: TRY004
-    value = given if known.kind == "int" else float(given)
+    value = given if known.kind == "int" else _double(known, given)
     low = limits.INT_MIN if known.low is None and known.kind == "int" else known.low
     high = limits.INT_MAX if known.high is None and known.kind == "int" else known.high
     if not ((low is None or value >= low) and (high is None or value <= high)):
-        raise ValueError(f"{known.name}: expected {low} to {high}, was {value}")
+        raise ValueError(f"{known.name}: expected {_between(low, high)}, was {value}")
     return value
+
+
+def _double(known: ir.Input, given: float) -> float:
+    """Return a number as a finite double."""
+    try:
+        value = float(given)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"{known.name}: expected a finite number, was {given}")
+    return value
+
+
+def _between(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"at most {high}" if low is None else f"at least {low}"
+    return f"{low} to {high}"
 
 
 def is_for(handler: Handler, symbol: int, stream: int) -> bool:

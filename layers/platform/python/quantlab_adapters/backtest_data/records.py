@@ -43,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The quotes of a run, by time; the same instant in the order of symbols, then of their files.
+    """The quotes of a run, by time; the same instant in the order of symbols, then as in the file.
 
     refused is how many were left out.
     """
