@@ -130,12 +130,37 @@ def test_mathematics_is_close_to_the_exact_value(expression: str) -> None:
         ("0.0 / 0.0", math.nan), ("asin(2.0)", math.nan), ("sin(1e300)", math.nan),
         ("7 % -2 + 0.0", -1.0), ("-7 % 2 + 0.0", 1.0), ("idiv(-7, 2) + 0.0", -4.0),
         ("round(2.5)", 3.0), ("round(-2.5)", -3.0), ("ceil(-0.5)", 0.0), ("trunc(-1.5)", -1.0),
+        ("round(0.49999999999999994)", 0.0), ("round(-0.49999999999999994)", 0.0),
+        ("round(4503599627370497.0)", 4503599627370497.0), ("round(na)", math.nan),
         ("min(1.0, na)", math.nan), ("nz(na, 3.0)", 3.0), ("float(int(-2.7))", -2.0),
     ],
 )  # fmt: skip
 def test_edges(expression: str, value: float) -> None:
     ((ours,),) = series(expression, {"close": [1.0]})
     assert ours == pytest.approx(value, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", ["rising", "falling"])
+def test_rising_is_above_all_values_before_as_in_pine(name: str) -> None:
+    closes = BARS["close"]
+    ours = series(f"{name}(close, 3) ? 1.0 : 0.0", BARS)
+    found = [row for row, (value,) in enumerate(ours) if value == 1]
+    wanted = [
+        row
+        for row in range(3, len(closes))
+        if all((closes[row] > old) == (name == "rising") for old in closes[row - 3 : row])
+    ]
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("call", "outputs"), [("kc(close, 7, 2)", 3), ("supertrend(3, 7)", 2), ("atr(7)", 1)]
+)
+def test_a_warm_up_is_as_long_as_it_is_said_to_be(call: str, outputs: int) -> None:
+    entry = LIBRARY[call.partition("(")[0]]
+    assert entry.warm_up == "n - 1"
+    ours = [values[0] for values in series(call, BARS, outputs)]
+    assert [math.isnan(value) for value in ours[: N + 1]] == [True] * (N - 1) + [False] * 2
 
 
 @pytest.mark.parametrize("name", [name for name in LIBRARY if is_public(name)])

@@ -94,21 +94,21 @@ def roc(float x, length n)
     past = x[n]
     return 100 * (x - past) / past
 
-// Whether x has risen at each of the last n events.
+// Whether x is above each of the n values before it.
 // warm-up: n
 def rising(float x, length n)
-    all_up = x > x[1]
-    for i in 1..n - 1
-        all_up := all_up and x[i] > x[i + 1]
-    return all_up
+    above = true
+    for i in 1..n
+        above := above and x > x[i]
+    return above
 
-// Whether x has fallen at each of the last n events.
+// Whether x is below each of the n values before it.
 // warm-up: n
 def falling(float x, length n)
-    all_down = x < x[1]
-    for i in 1..n - 1
-        all_down := all_down and x[i] < x[i + 1]
-    return all_down
+    below = true
+    for i in 1..n
+        below := below and x < x[i]
+    return below
 
 // Whether x has risen above y: above now, not above before.
 // warm-up: 1

@@ -6,7 +6,10 @@ TEXT: Final = r"""
 // The nearest whole number, halves away from zero.
 // warm-up: 0
 def round(float x)
-    return x >= 0 ? floor(x + 0.5) : -floor(0.5 - x)
+    size = abs(x)
+    whole = floor(size)
+    near = size - whole >= 0.5 ? whole + 1 : whole
+    return x < 0 ? -near : near
 
 // x to the nearest multiple of step, halves away from zero.
 // warm-up: 0

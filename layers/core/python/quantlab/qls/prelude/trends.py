@@ -46,7 +46,7 @@ def percent_b(float x, length n = 20, float k = 2)
     return (x - lower) / (upper - lower)
 
 // Keltner channels: [ema, ema + k ema(true range), ema - k ema(true range)].
-// warm-up: n
+// warm-up: n - 1
 def kc(float x, length n = 20, float k = 1.5)
     middle = ema(x, n)
     far = k * ema(true_range(), n)
@@ -93,7 +93,7 @@ def aroon_osc(length n = 14)
     return up - down
 
 // Supertrend: [line, direction]; direction is -1 in a rise (line below), 1 in a fall.
-// warm-up: n
+// warm-up: n - 1
 def supertrend(float factor = 3, length n = 10)
     var upper = na
     var lower = na
