@@ -47,6 +47,31 @@ def test_did_you_mean(name: str, known: tuple[str, ...], meant: str) -> None:
     assert did_you_mean(name, known) == (f"Did you mean {meant}?" if meant else "")
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("inptu fast = int(10)\non tick\n    flatten()\n", "Did you mean input?"),
+        ("on tick\n    fro i in 1..3\n        flatten()\n", "Did you mean for?"),
+        ("def f(x)\n    retrun 3\non tick\n    flatten()\n", "Did you mean return?"),
+        ("on tick\n    if bid = 1\n        flatten()\n", "Compare with ==."),
+        ("on tick\n    while true\n        flatten()\n", "Loops have fixed bounds"),
+        ("on tick\n    f(1 2)\n", "Expected ), , or =, found `2`."),
+    ],
+)
+def test_what_is_mistyped_is_guessed_and_only_what_can_follow_is_expected(
+    source: str, said: str
+) -> None:
+    first = diagnostics(source)[0]
+    assert said in f"{first.message} {first.suggestion}"
+
+
+@pytest.mark.parametrize("body", ["\tbuy(1)", "    b\u0443y(1)", "    while true", "    x = ("])
+def test_a_handler_that_cannot_be_read_is_not_missed(body: str) -> None:
+    codes = {one.code for one in diagnostics(f"on tick\n{body}\n")}
+    assert codes
+    assert "no-handler" not in codes
+
+
 def test_a_good_source_has_none() -> None:
     compiled = compile_source("on tick\n    if bid > 1.5\n        buy(1)\n")
     assert compiled.diagnostics == ()

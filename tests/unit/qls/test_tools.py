@@ -153,6 +153,24 @@ def test_completion_offers_own_names_and_the_languages() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("source", "offered"),
+    [
+        ("on tick\n    buy(1, s", ["stop", "sl", "symbol"]),
+        ("on tick\n    modify(id, abs(1), ex", ["expire", "exit_trail"]),
+        ("on tick\n    cancel(abs(1), exi", []),
+        ("on tick\n    x = 1 // cl", []),
+        ('on tick\n    log("cl', []),
+        ('on tick\n    log("a // b", clo', ["close", "close_position"]),
+    ],
+)
+def test_completion_knows_terms_and_keeps_out_of_texts(source: str, offered: list[str]) -> None:
+    found = [item for item in completion(source, len(source)) if item.kind != "function"]
+    assert {item.name for item in found} >= set(offered)
+    assert offered or not found
+    assert len({item.name for item in found}) == len(found)
+
+
 def test_hover_has_docs_and_units() -> None:
     sma = hover(SOURCE, SOURCE.index("sma") + 1)
     assert sma is not None

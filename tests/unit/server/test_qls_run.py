@@ -109,6 +109,9 @@ def test_gzip_and_its_damage(tmp_path: Path) -> None:
     path.write_bytes(data)
     (host,) = rows(path, "tick")
     assert (host.time_ns, host.values) == (10**9, {"bid": 1.5, "ask": 1.6})
+    path.write_bytes(data[:10] + b"\xff" * 20 + data[30:])
+    with pytest.raises(Refusal, match="cannot be read"):
+        list(rows(path, "tick"))
     path.write_bytes(data[:-10])
     with pytest.raises(Refusal, match="cannot be read"):
         list(rows(path, "tick"))

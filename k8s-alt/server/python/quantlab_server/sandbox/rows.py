@@ -3,6 +3,7 @@
 import csv
 import gzip
 import math
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +49,7 @@ def rows(path: Path, kind: str) -> Iterator[RowHost]:
     try:
         with _opened(path) as file:
             yield from _rows(csv.reader(file), kind, path)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise Refusal(f"{path} cannot be read: {error}.") from error
 
 

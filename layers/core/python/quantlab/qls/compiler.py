@@ -95,7 +95,7 @@ class _Lowering:
         for item, event in events:
             if event is not None:
                 self.drafts.append(lower_handler(self.ctx, item, event))
-        if not handlers:
+        if not handlers and not self.findings.broken:
             self.findings.error(
                 0, "no-handler", "Nothing ever happens: no `on` handler.", "Add `on tick`."
             )

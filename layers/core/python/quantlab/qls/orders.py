@@ -291,6 +291,9 @@ _CHANGE_DOC: Final = (
     f"Change an order that works, by its id: {', '.join(_CHANGES[1:])}. na changes nothing; sl, tp "
     "and exit_trail move the exits of its bracket."
 )
+VERB_TERMS: Final = {"buy": _ENTRY, "sell": _ENTRY, "modify": _CHANGES[1:]}
+"""What of a verb is given by name."""
+
 VERB_DOCS: Final = {
     "buy": (
         "buy(lots, ...)",

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from quantlab.qls.actions import ACTIONS, OF_ONE
-from quantlab.qls.diagnostics import Findings
-from quantlab.qls.lexer import END, Token
+from quantlab.qls.diagnostics import Findings, did_you_mean
+from quantlab.qls.lexer import END, WORDS, Token
 from quantlab.qls.tables import RULES, STATES
 from quantlab.qls.tree import Item
 
@@ -19,6 +19,9 @@ _SPOKEN: Final = {
 _VALUES: Final = frozenset(
     ("INT", "FLOAT", "STRING", "DURATION", "NAME", "LPAR", "LSQB", "NOT", "MINUS")
 )
+_LAYOUT: Final = frozenset(("NL", "INDENT", "DEDENT"))
+# What cannot stand where a bracket is open.
+_INSIDE: Final = {"LPAR": ("RSQB", "NL", "ARROW"), "LSQB": ("RPAR", "NL", "ARROW", "ASSIGN")}
 _CONTINUED: Final = frozenset(("BINARY", "MINUS", "QUESTION", "LSQB"))
 
 _HINTS: Final = {
@@ -171,10 +174,35 @@ def _after_block(tokens: list[Token], place: int) -> int:
 def _report(tokens: list[Token], place: int, moves: dict[str, int], findings: Findings) -> None:
     kind, text, at = tokens[place]
     found = f"`{text}`" if text else _SPOKEN.get(kind, kind)
-    expected = _expected(name for name in moves if name.isupper() or name == END)
+    line = _line_before(tokens, place)
+    wanted = {name for name in moves if name.isupper() or name == END}
+    expected = _expected(wanted - _senseless(line) or wanted)
     findings.error(
-        at, "syntax", f"Expected {expected}, found {found}.", _hint(tokens, place), len(text)
+        at, "syntax", f"Expected {expected}, found {found}.", _hint(tokens, place, line), len(text)
     )
+
+
+def _line_before(tokens: list[Token], place: int) -> list[Token]:
+    """Return what stands on the line of a token before it."""
+    begin = place
+    while begin and tokens[begin - 1][0] not in _LAYOUT:
+        begin -= 1
+    return tokens[begin:place]
+
+
+def _senseless(line: list[Token]) -> set[str]:
+    """Return what the tables would take after a line, and what yet can mean nothing there."""
+    kinds = [kind for kind, _, _ in line]
+    opened: list[str] = []
+    for kind in kinds:
+        if kind in _INSIDE:
+            opened.append(kind)
+        elif kind in {"RPAR", "RSQB"} and opened:
+            opened.pop()
+    found = set(_INSIDE[opened[-1]] if opened else ("RPAR", "RSQB", "COMMA"))
+    found |= set() if "QUESTION" in kinds else {"COLON"}
+    found |= set() if "FOR" in kinds else {"RANGE"}
+    return found
 
 
 def _expected(names: Iterable[str]) -> str:
@@ -190,9 +218,12 @@ def _expected(names: Iterable[str]) -> str:
     return " or ".join((", ".join(spoken[:-1]), spoken[-1])) if spoken[1:] else "".join(spoken)
 
 
-def _hint(tokens: list[Token], place: int) -> str:
+def _hint(tokens: list[Token], place: int, line: list[Token]) -> str:
     kind, text, _ = tokens[place]
     before = tokens[place - 1] if place else ("", "", 0)
-    if kind == "ASSIGN" and before[0] == "ASSIGN":
+    asks = any(one in {"IF", "QUESTION"} for one, _, _ in line)
+    if kind == "ASSIGN" and (before[0] == "ASSIGN" or asks):
         return "Compare with ==."
+    if len(line) == 1 and before[0] == "NAME" and kind in _VALUES:
+        return _HINTS.get(before[1]) or did_you_mean(before[1], WORDS)
     return _HINTS.get(kind) or _HINTS.get(before[1]) or _HINTS.get(text, "")

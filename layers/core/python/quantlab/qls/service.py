@@ -3,7 +3,9 @@
 Offsets count characters from 0.
 """
 
+import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from quantlab.qls import tree
@@ -16,7 +18,7 @@ from quantlab.qls.lexer import WORDS, Token, check_text, tokens_of
 from quantlab.qls.library import LIBRARY, is_derived, is_public
 from quantlab.qls.limits import NAME_LENGTH_MAX
 from quantlab.qls.names import EVENTS, READABLES
-from quantlab.qls.orders import VERB_DOCS
+from quantlab.qls.orders import VERB_DOCS, VERB_TERMS
 from quantlab.qls.outputs import OUTPUT_DOCS
 from quantlab.qls.parse import parse
 
@@ -63,18 +65,45 @@ def formatting(source: str) -> str:
 
 
 def completion(source: str, offset: int) -> list[Item]:
-    """Return what may stand at an offset: names that begin with the word before it."""
+    """Return what may stand at an offset: names that begin with the word before it.
+
+    In the brackets of an order its terms come first. In a comment or a text nothing is offered.
+    """
     start = offset
     while start > 0 and (source[start - 1].isalnum() or source[start - 1] == "_"):
         start -= 1
     prefix = source[start:offset].lower()
     line = source[source.rfind("\n", 0, start) + 1 : start]
+    if _is_prose(line):
+        return []
     if line.strip() == "on":
         known = [Item(name, "event", f"on {name}", "", doc) for name, doc in EVENTS.items()]
     else:
-        known = [*_own_names(source), *vocabulary().values()]
+        known = [*_terms(source, start), *_own_names(source), *vocabulary().values()]
         known += [Item(word, "keyword", word, "", "") for word in WORDS if word != "ring"]
     return [item for item in known if item.name.lower().startswith(prefix)]
+
+
+def _is_prose(line: str) -> bool:
+    """Say whether a line ends in a text or a comment."""
+    outside = re.sub(r'"[^"]*"', "", line)
+    return '"' in outside or "//" in outside
+
+
+def _terms(source: str, offset: int) -> list[Item]:
+    """Return what is given by name to the verb whose brackets are open at an offset."""
+    tokens = [token for token in _tokens(source[:offset]) if token[2] < offset]
+    opened: list[str] = []
+    for before, (kind, _, _) in pairwise([("", "", 0), *tokens]):
+        if kind in {"LPAR", "LSQB"}:
+            opened.append(before[1] if kind == "LPAR" else "")
+        elif kind in {"RPAR", "RSQB"} and opened:
+            opened.pop()
+    verb = opened[-1] if opened else ""
+    return [
+        Item(name, "term", f"{name}=", "", f"A term of {verb}.")
+        for name in VERB_TERMS.get(verb, ())
+    ]
 
 
 def hover(source: str, offset: int) -> Item | None:
