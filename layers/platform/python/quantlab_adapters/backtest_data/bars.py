@@ -45,8 +45,8 @@ def read_path(path: Path) -> tuple[Columns, Any]:
     ts_ns = (begin[:, None] + steps[None, :]).reshape(-1)
     none = np.zeros(len(ts_ns))
     good = np.all([_is_whole(bar) for bar in bars], axis=0)
-    walked = (_walked(bar, high_first) for bar in (bid, ask))
-    return Columns(ts_ns, *walked, none, none), np.repeat(good, STEPS)
+    walked = Columns(ts_ns, _walked(bid, high_first), _walked(ask, high_first), none, none)
+    return walked, np.repeat(good, STEPS)
 
 
 def _walked(bar: Any, high_first: Any) -> Any:

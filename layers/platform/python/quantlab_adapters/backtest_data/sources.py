@@ -54,8 +54,8 @@ def table(path: Path, wanted: Iterable[str]) -> Mapping[str, Any]:
     Raises UnreadableQuotes for what is missing, broken, cut off, or names a column twice.
     """
     if path.is_dir():
-        names = (*TIMES, *wanted)
-        return {name: _array(path / f"{name}.npy") for name in names if _is_in(path, name)}
+        known = (*TIMES, *wanted)
+        return {name: _array(path / f"{name}.npy") for name in known if _is_in(path, name)}
     if not path.is_file():
         raise UnreadableQuotes(f"{path}: expected a file of quotes, or a folder of .npy columns")
     from pyarrow import ArrowException
