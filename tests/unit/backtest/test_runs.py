@@ -191,6 +191,32 @@ on tick
     assert set(run.orders[:, at.E_STATE].tolist()) == {at.REFUSED}
 
 
+def test_sizes_out_of_bounds_are_refused_by_name(engine: EngineFiles) -> None:
+    source = """
+var n = 0
+on tick
+    n += 1
+    if n == 1
+        buy(position - 110)
+    if n == 2
+        buy(-0.01 * min(n, 1))
+    if n == 3
+        buy(floor(-ask))
+    if n == 4
+        buy(risk=100.1 * min(n, 1), sl=bid - 0.01)
+    if n == 5
+        buy(risk=1e9 * min(n, 1), sl=bid - 0.01)
+    if n == 6
+        buy(equity_percent=100001 * min(n, 1))
+    if n == 7
+        buy(risk=-1 * min(n, 1), sl=bid - 0.01)
+"""
+    run = runs.finished(engine, runs.source_program(source), runs.walk(20))
+    assert len(run.fills) == 0
+    small, large = at.QUANTITY_TOO_SMALL, at.QUANTITY_TOO_LARGE
+    assert run.orders[:, at.E_REASON].tolist() == [small] * 3 + [large] * 3 + [small]
+
+
 @pytest.mark.parametrize("event", ["bar(9000000000000000000ns)", "timer(9000000000000000000ns)"])
 def test_an_event_that_never_comes_is_waited_for(engine: EngineFiles, event: str) -> None:
     run = runs.finished(engine, runs.source_program(f"on {event}\n    buy(1)\n"), runs.walk(500))

@@ -32,6 +32,8 @@ OUO_GROUP = 16
 
 _TICKS_MAX = float(1 << 53)
 _PPM_PER_PERCENT = 10_000.0
+_RISK_PPM_MAX = 1_000_000
+_EQUITY_PPM_MAX = 1_000_000_000  # both as the commands of live trading
 _OFF = 1e-6
 NO_TICKS = at.NO_TICKS
 
@@ -147,7 +149,7 @@ def size_of(m: Any, out: Any, r: int, w: int, entry: int) -> int:
         steps = nearest(exact)
         if not abs(exact - steps) <= _OFF * max(1.0, abs(exact)):
             return -at.QUANTITY_OFF_STEP
-        return steps
+        return max(steps, 0)  # below zero it would be taken for a reason
     if entry == NO_TICKS:
         return -at.NO_QUOTE
     if not may_convert(m, w, m[at.NOW]):
@@ -162,6 +164,8 @@ def size_of_equity(m: Any, w: int, entry: int, ppm: int) -> int:
     """Return the steps whose value is a share of the equity."""
     if not is_known(m, m[at.NOW]):
         return -at.NO_QUOTE
+    if ppm > _EQUITY_PPM_MAX:
+        return -at.QUANTITY_TOO_LARGE
     value = converted(m, w, muldiv(entry, m[w + at.UNIT_NUM], m[w + at.UNIT_DEN]))
     return max(equity_now(m) * ppm, 0) // max(value, 1)
 
@@ -173,6 +177,8 @@ def size_of_risk(m: Any, out: Any, r: int, w: int, entry: int, ppm: int) -> int:
     stop = ticks_of(m, w, double_of(out[r + STOP_LOSS]))
     if (entry - stop) * out[r + SIDE] <= 0:
         return -at.INVALID_STOP_LOSS
+    if ppm > _RISK_PPM_MAX:
+        return -at.QUANTITY_TOO_LARGE
     rate_num, rate_den = rate_of(m, w, -1)
     return risk_steps(
         m[at.BALANCE] * ppm,
