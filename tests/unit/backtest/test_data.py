@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -101,8 +102,8 @@ TIMES = np.arange(1, 5, dtype=np.int64) * 10**9
 BIDS = np.array([1.1, 1.1, 1.10001, 1.1])
 
 
-def folder_of(folder: Path, **columns: object) -> Source:
-    held = {"ts": TIMES, "bid": BIDS, "ask": BIDS + 0.00001, **columns}
+def folder_of(folder: Path, **columns: Any) -> Source:
+    held: dict[str, Any] = {"ts": TIMES, "bid": BIDS, "ask": BIDS + 0.00001, **columns}
     for name, column in held.items():
         if isinstance(column, bytes):
             (folder / f"{name}.npy").write_bytes(column)
@@ -127,7 +128,7 @@ def folder_of(folder: Path, **columns: object) -> Source:
     ],
 )  # fmt: skip
 def test_a_folder_that_cannot_be_read_is_named(
-    tmp_path: Path, columns: dict[str, object], said: str
+    tmp_path: Path, columns: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UnreadableQuotes, match=said):
         load({"EURUSD": folder_of(tmp_path, **columns)}, CATALOG.instruments, tmp_path / "kept")

@@ -151,7 +151,18 @@ def test_inputs_of_every_kind() -> None:
 
 @pytest.mark.parametrize(
     "inputs",
-    [{"n": 9}, {"n": 1.5}, {"n": True}, {"c": "none"}, {"x": 1}, {"b": 1}, {"f": float("nan")}],
+    [
+        {"n": 9},
+        {"n": 1.5},
+        {"n": True},
+        {"c": "none"},
+        {"x": 1},
+        {"b": 1},
+        {"f": float("nan")},
+        {"f": float("inf")},
+        {"f": 10**400},
+        {"n": 10**400},
+    ],
 )
 def test_inputs_that_do_not_fit_are_refused(inputs: dict[str, Any]) -> None:
     program = compiled(
