@@ -29,6 +29,13 @@ from typing import Final
     LOG_ROWS, ROWS_MOST, TOLD_FILLS, TOLD_ENDS, ACCOUNT_WORDS,
 ) = range(102)
 
+# What of them a trace has: all before the logs but places, which no result depends on.
+TRACED: Final = tuple(
+    word
+    for word in range(FILLS_AT)
+    if word not in (DAYS_AT, RULES_AT, SYMBOLS_AT, STREAMS_AT, TIMERS_AT, MAP_AT)
+)
+
 # One symbol. The levels of equity are merged with those of orders in the first four.
 (
     BID, ASK, TS, QUOTE_SEQ, BID_SIZE, ASK_SIZE,

@@ -28,7 +28,7 @@ from quantlab.qls.limits import ROWS_PER_RUN_MAX
 from quantlab.qls.native import abi
 from quantlab.qls.native.machine import ObjectCache
 
-TRACE_VERSION: Final = b"quantlab backtest trace 1\n"
+TRACE_VERSION: Final = b"quantlab backtest trace 2\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Finished:
         for rows in (self.fills, self.orders, self.days):
             digest.update(len(rows).to_bytes(8, "little"))
             digest.update(np.ascontiguousarray(rows, "<i8").data)
-        digest.update(np.ascontiguousarray(self.block[: at.FILLS_AT], "<i8").data)
+        digest.update(np.ascontiguousarray(self.block[list(at.TRACED)], "<i8").data)
         for s in range(len(self.account.instruments)):
             w = self.block[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
             digest.update(np.ascontiguousarray(self.block[w + at.SIZE : w + at.VALUE], "<i8").data)
