@@ -154,5 +154,5 @@ def test_counts_add_up_and_survive_their_writing(
     assert (tally.best_trade_minor or 0) == best or not ended
     assert tally.costs_minor == tally.day_costs_minor == booked
     assert dict(tally.running) == ({"EURUSD": running} if held else {})
-    assert begin_day(tally).costs_minor == booked
-    assert begin_day(tally).day_costs_minor == begin_day(tally).trades == 0
+    assert begin_day(tally, "").costs_minor == booked
+    assert begin_day(tally, "").day_costs_minor == begin_day(tally, "").trades == 0

@@ -127,8 +127,8 @@ CORNERS: Final = """## Corners
   except for equity from reset to reset.
 - A trade lasts from the first fill of a position until it is flat or turned. Costs of the fill
   that turns it belong to the trade it ends.
-- Of the day of a payout only what was booked after it counts since the payout. A payout is no
-  loss of the day.
+- Of the day of a payout only what was booked, opened and gained after it counts since the
+  payout. A payout is no loss of the day.
 - A target or least amount given as a percent is rounded up to a whole minor unit. A floor is
   rounded so that comparing whole units decides as comparing fractions would.
 - What cannot be known refuses: no calendar of releases, or one that ends before the window does;

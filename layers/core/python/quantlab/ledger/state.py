@@ -70,10 +70,12 @@ class Tally:
     """What rules count between commands; amounts in minor units, sizes in 10^-9 lots.
 
     Of the open day: orders taken, trades (positions opened), opened_nano and costs. Since the last
-    payout: best_trade, the best result of a closed position. Of the whole life: the first, the
-    least and the most opened at once, costs, payouts. running holds what open positions have
-    realised so far, by key. Instants are 0 where nothing is known. taken is what its fills have
-    used up of displayed sizes, (symbol, side, quote seq, steps), of the last quotes it took from.
+    payout: best_trade, the best result of a closed position. Of the day of the last payout: what it
+    had realised, gained in equity and opened before, and once over whether it opened more. Of the
+    whole life: the first, the least and the most opened at once, costs, payouts. running holds what
+    open positions have realised so far, by key. Instants are 0 where nothing is known. taken is
+    what its fills have used up of displayed sizes, (symbol, side, quote seq, steps), of the last
+    quotes it took from.
     """
 
     opened_ns: int = 0
@@ -93,6 +95,9 @@ class Tally:
     payout_ns: int = 0
     payout_date: str = ""
     payout_day_minor: int = 0
+    payout_day_gain_minor: int = 0
+    payout_day_nano: int = 0
+    payout_day_traded: bool = False
     taken: tuple[tuple[str, int, int, int], ...] = ()
 
 

@@ -82,16 +82,26 @@ def take_steps(tally: Tally, symbol: str, side: int, quote_seq: int, size_steps:
     return replace(tally, taken=tuple(sorted([*others, *kept])))
 
 
-def begin_day(tally: Tally) -> Tally:
-    """Start the counts of a new trading day."""
-    return replace(tally, orders=0, trades=0, opened_nano=0, day_costs_minor=0)
+def begin_day(tally: Tally, ended_date: str) -> Tally:
+    """Start the counts of a new trading day; of that of a payout keep whether it opened more."""
+    traded = tally.payout_day_traded
+    if tally.payouts and ended_date == tally.payout_date:
+        traded = traded_since_payout(tally)
+    return replace(
+        tally, orders=0, trades=0, opened_nano=0, day_costs_minor=0, payout_day_traded=traded
+    )
+
+
+def traded_since_payout(tally: Tally) -> bool:
+    """Say, while the day of the last payout is open, whether it has opened a position after it."""
+    return tally.opened_nano > tally.payout_day_nano
 
 
 def pay_out(account: Account, amount_minor: int, now_ns: int) -> Account:
     """Return the account after a payout of its profit.
 
     It is no loss: the day's start moves down with the balance, and counted profit keeps it. What
-    rules count since the last payout starts again.
+    rules count since the last payout starts again. Nothing is open then: equity is the balance.
     """
     check(amount_minor > 0, f"payout of {amount_minor}")
     day, tally = account.day, account.tally
@@ -111,5 +121,8 @@ def pay_out(account: Account, amount_minor: int, now_ns: int) -> Account:
             payout_ns=now_ns,
             payout_date=day.date,
             payout_day_minor=day.realised_minor,
+            payout_day_gain_minor=account.balance_minor - day.start_equity_minor,
+            payout_day_nano=tally.opened_nano,
+            payout_day_traded=False,
         ),
     )

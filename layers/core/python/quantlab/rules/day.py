@@ -60,7 +60,7 @@ def roll_day(
         day=open_day(profile, reset_balance_minor, reset_equity_minor, now_ns),
         closed_days=closed_days,
         raised=(),
-        tally=begin_day(account.tally),
+        tally=begin_day(account.tally, ended.date),
     )
 
 

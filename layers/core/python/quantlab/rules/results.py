@@ -7,6 +7,7 @@ merged. A day on which nothing was opened and nothing booked does not count.
 from typing import NamedTuple
 
 from quantlab.ledger.state import Account
+from quantlab.ledger.tally import traded_since_payout
 
 
 class DayResult(NamedTuple):
@@ -25,7 +26,7 @@ class DayResult(NamedTuple):
 def day_results(account: Account, *, open_day: bool, since_payout: bool) -> list[DayResult]:
     """Return the closed days, and the open one on request, of the whole life or since the payout.
 
-    Of the day of the payout only what was booked after it counts.
+    Of the day of the payout only what came after it counts.
     """
     tally = account.tally
     first = tally.payout_date if since_payout and tally.payouts else ""
@@ -37,12 +38,20 @@ def day_results(account: Account, *, open_day: bool, since_payout: bool) -> list
         day = account.day
         days.append((day.date, DayResult(day.realised_minor, day.traded, None)))
     return [
-        result._replace(realised_minor=result.realised_minor - tally.payout_day_minor)
-        if first and date == first
-        else result
+        _after_payout(result, account) if first and date == first else result
         for date, result in days
         if date >= first
     ]
+
+
+def _after_payout(whole: DayResult, account: Account) -> DayResult:
+    tally, gain_minor = account.tally, whole.equity_gain_minor
+    is_open = account.day.date == tally.payout_date
+    return DayResult(
+        whole.realised_minor - tally.payout_day_minor,
+        traded_since_payout(tally) if is_open else tally.payout_day_traded,
+        None if gain_minor is None else gain_minor - tally.payout_day_gain_minor,
+    )
 
 
 def booked_results(account: Account, *, open_day: bool, since_payout: bool) -> list[int]:
