@@ -77,6 +77,8 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "too_many_positions": (409, "The account has too many open positions"),
     "would_not_reduce": (409, "There is no position that the order would make smaller"),
     "instrument_allowlist": (409, "The account may not trade this instrument"),
+    "daily_loss": (409, "The day's loss limit is broken; new orders wait for the next reset"),
+    "max_drawdown": (409, "The loss limit is broken; new orders wait for the next reset"),
     "trading_hours": (409, "The account may not trade now"),
     "flat_by": (409, "Positions have to be closed at this time"),
     "weekend_holding": (409, "Positions have to be closed before the break"),

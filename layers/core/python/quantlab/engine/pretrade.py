@@ -13,8 +13,6 @@ from quantlab.rules.asked import Asked
 from quantlab.rules.evidence import Verdict
 from quantlab.rules.requests import asked_warnings, judge_asked, judge_stop
 
-_REASONS = {str(reason): reason for reason in Reason}
-
 
 def refused_by_rules(
     draft: Draft, order: Order, entry_ticks: int | None, stop_ticks: int | None = None
@@ -41,8 +39,7 @@ def refused_by_rules(
 
 def rejected(verdict: Verdict) -> Rejection:
     """Return the rejection of an order that a verdict refuses."""
-    reason = _REASONS.get(verdict.rule, Reason.ACCOUNT_LOCKED)
-    return Rejection(reason, verdict.arithmetic)
+    return Rejection(Reason(verdict.rule), verdict.arithmetic)
 
 
 def asked_of(

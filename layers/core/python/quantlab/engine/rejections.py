@@ -19,6 +19,8 @@ class Reason(StrEnum):
     NO_SUCH_TYPE = "no_such_type"
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     INSTRUMENT_ALLOWLIST = "instrument_allowlist"
+    DAILY_LOSS = "daily_loss"
+    MAX_DRAWDOWN = "max_drawdown"
     TRADING_HOURS = "trading_hours"
     FLAT_BY = "flat_by"
     WEEKEND_HOLDING = "weekend_holding"
