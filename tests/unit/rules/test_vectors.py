@@ -142,6 +142,8 @@ def test_the_command_stops_at_the_first_mismatch(tmp_path: Path) -> None:
         ("", "expected JSON"),
         ("[]", "/: expected an object, got a list of 0"),
         ("{}", "expected a whole number from 1 to 1, got nothing"),
+        ("[" * 100_000, "expected JSON that is not nested so deep"),
+        ('{"format": 1, "format": 1}', "each key of an object once, got 'format' twice"),
     ],
 )
 def test_the_command_tells_a_file_that_is_none(tmp_path: Path, text: str, sentence: str) -> None:
@@ -182,6 +184,30 @@ MALFORMED: dict[str, tuple[Any, str]] = {
         lambda s: s["quote"].update(symbol="NONE"),
         "/vectors/0/steps/0/quote/symbol: expected one of",
     ),
+    "negative price": (
+        lambda s: s["quote"].update(bid="-1"),
+        "/vectors/0/steps/0/quote/bid: expected a price on the tick",
+    ),
+    "beyond the calendars": (
+        lambda s: s.update(at="9999-12-31T23:59:59Z"),
+        "/vectors/0/steps/0/at: expected a time from 1970 to 2199",
+    ),
+    "number for text": (
+        lambda s: s["expect"].update(balance=200000),
+        "/vectors/0/steps/0/expect/balance: expected decimal text, got 200000",
+    ),
+    "list of floors": (
+        lambda s: s["expect"].update(floors=[]),
+        "/vectors/0/steps/0/expect/floors: expected an object, got a list of 0",
+    ),
+    "floor that is a number": (
+        lambda s: s["expect"].update(floors={"daily_loss": 1}),
+        "/vectors/0/steps/0/expect/floors/daily_loss: expected decimal text or null, got 1",
+    ),
+    "verdict that is text": (
+        lambda s: s["expect"].update(verdicts=["daily_loss"]),
+        "/vectors/0/steps/0/expect/verdicts/0: expected an object, got 'daily_loss'",
+    ),
     "unknown expectation": (
         lambda s: s.update(expect={"floor": "1"}),
         "/vectors/0/steps/0/expect: expected an object with some of",
@@ -210,3 +236,48 @@ def test_an_unknown_preset_and_a_bad_profile_are_named() -> None:
         with pytest.raises(MalformedVectors) as caught:
             parse_vectors(document, PRESETS)
         assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("name", ["quantity", "stopLoss", "takeProfit"])
+@pytest.mark.parametrize("value", ["0", "-5"])
+def test_a_trade_with_a_number_that_is_not_above_zero_is_named(name: str, value: str) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    steps = document["vectors"][0]["steps"]
+    (index, trade), *_ = ((i, step["trade"]) for i, step in enumerate(steps) if "trade" in step)
+    trade[name] = value
+
+    with pytest.raises(MalformedVectors) as caught:
+        parse_vectors(document, PRESETS)
+
+    where = f"/vectors/0/steps/{index}/trade/{name}"
+    assert str(caught.value) == f"{where}: expected decimal text above 0, got {value!r}"
+
+
+def test_a_vector_that_is_no_object_is_named() -> None:
+    with pytest.raises(MalformedVectors) as caught:
+        parse_vectors({**DOCUMENT, "vectors": ["x"]}, PRESETS)
+
+    assert str(caught.value) == "/vectors/0: expected an object, got 'x'"
+
+
+def test_amounts_are_compared_as_numbers() -> None:
+    vector = copy.deepcopy(DOCUMENT["vectors"][0])
+    for step in vector["steps"]:
+        for key, value in step.get("expect", {}).items():
+            if key in ("balance", "equity"):
+                step["expect"][key] = f"+{value.removesuffix('.00')}"
+
+    (found,) = parse_vectors({**DOCUMENT, "vectors": [vector]}, PRESETS).vectors
+
+    assert check_vector(found, PARSED.catalog) is None
+
+
+def test_known_surroundings_may_be_empty() -> None:
+    vector = next(v for v in DOCUMENT["vectors"] if v["name"] == "hedging-unknown")
+    known = {**copy.deepcopy(vector), "linked": [], "news": {"format": 1, "events": []}}
+
+    (found,) = parse_vectors({**DOCUMENT, "vectors": [known]}, PRESETS).vectors
+    mismatch = check_vector(found, PARSED.catalog)
+
+    assert mismatch is not None
+    assert (mismatch.what, mismatch.expected, mismatch.got) == ("refused", "hedging", None)

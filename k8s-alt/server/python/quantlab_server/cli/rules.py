@@ -58,11 +58,22 @@ def check(
 
 def _document(path: Path) -> Any:
     try:
-        return json_text.loads(path.read_text(encoding="utf-8"))
+        return json_text.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except (OSError, UnicodeDecodeError) as error:
         raise MalformedVectors(f"{path} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise MalformedVectors(f"{path}: expected JSON that is not nested so deep") from error
     except ValueError as error:
         raise MalformedVectors(f"{path}: expected JSON, {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"each key of an object once, got {twice!r} twice")
+    return found
 
 
 @app.command()

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from quantlab.kernel.decimals import parse_minor, to_units
-from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.document import CatalogError
 from quantlab.market.quote import Quote
@@ -21,15 +21,14 @@ from quantlab.rules.surroundings import (
     parse_news,
 )
 from quantlab.rules.terms import Profile
+from quantlab_server.rule_vectors.expected import read_expected
 
 VECTORS_MAX: Final = 10_000
 STEPS_MAX: Final = 10_000
 CURRENCY: Final = "USD"
 ACTS: Final = ("quote", "trade", "check", "payout")
-TOLD: Final = (
-    "balance", "equity", "highWater", "status", "date", "positions", "refused", "floors",
-    "states", "remaining", "verdicts", "details",
-)  # fmt: skip
+EARLIEST_NS: Final = 0
+LATEST_NS: Final = 7_258_118_400 * SECOND_NS  # 2200
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 _ANY = re.compile(r".{0,2000}", re.DOTALL)
 
@@ -77,7 +76,9 @@ def parse_vectors(document: Any, presets: Mapping[str, Any]) -> VectorFile:
     reader.whole("format", 1, 1)
     _raise(problems)
     catalog = _catalog(reader.value("catalog"))
-    vectors = [_vector(item, catalog, presets) for item in reader.objects("vectors", VECTORS_MAX)]
+    items = reader.objects("vectors", VECTORS_MAX)
+    _raise(problems)
+    vectors = [_vector(item, catalog, presets) for item in items]
     reader.finish()
     names = [vector.name for vector in vectors]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -108,7 +109,7 @@ def _vector(reader: Reader, catalog: Catalog, presets: Mapping[str, Any]) -> Vec
     for key in ("rule", "source", "about"):
         reader.text(key, _ANY, "text", default="")
     profile = _profile(reader, catalog, presets)
-    opened_ns = reader.instant("opened")
+    opened_ns = _moment(reader, "opened")
     around = Surroundings(_news(reader), _linked(reader, catalog))
     steps: list[Step] = []
     for item in reader.objects("steps", STEPS_MAX):
@@ -153,7 +154,7 @@ def _linked(reader: Reader, catalog: Catalog) -> tuple[LinkedAccount, ...] | Non
     if not reader.has("linked"):
         return None
     found = []
-    for item in reader.objects("linked", VECTORS_MAX):
+    for item in reader.objects("linked", VECTORS_MAX, least=0):
         account_id = item.plain("accountId", "the name of an account")
         same_owner = item.flag("sameOwner")
         positions = [_held(one, catalog) for one in item.objects("positions", STEPS_MAX, least=0)]
@@ -182,8 +183,17 @@ def _ordered(reader: Reader) -> LinkedOrder:
     return LinkedOrder(symbol, side, at_ns)
 
 
+def _moment(reader: Reader, key: str) -> int:
+    """Read an instant of the years that the calendars of all zones reach."""
+    at_ns = reader.instant(key)
+    if not EARLIEST_NS <= at_ns < LATEST_NS:
+        reader.refuse(key, "a time from 1970 to 2199")
+        return EARLIEST_NS
+    return at_ns
+
+
 def _step(reader: Reader, catalog: Catalog, index: int) -> Step:
-    at_ns = reader.instant("at")
+    at_ns = _moment(reader, "at")
     acts = [act for act in ACTS if reader.has(act)]
     if len(acts) > 1:
         reader.refuse(acts[1], "one act a step", f"{' and '.join(acts)} together")
@@ -198,12 +208,11 @@ def _step(reader: Reader, catalog: Catalog, index: int) -> Step:
             reader.refuse("payout", "an amount above 0 as decimal text")
     elif act in ("trade", "check") and not isinstance(body, dict):
         reader.refuse(act, "an object")
+    elif act == "check":
+        reader.child("check").finish()
     elif act == "trade":
         body = _trade(reader.child("trade"))
-    expected = reader.value("expect") if reader.has("expect") else {}
-    if not isinstance(expected, dict) or set(expected) - set(TOLD):
-        reader.refuse("expect", "an object with some of " + ", ".join(TOLD))
-        expected = {}
+    expected = read_expected(reader)
     reader.finish()
     return Step(at_ns, act, body, quote, expected)
 
@@ -215,8 +224,8 @@ def _trade(reader: Reader) -> dict[str, str]:
         if reader.has(key):
             expected = "a symbol" if key == "symbol" else "decimal text"
             asked[key] = reader.plain(key, expected)
-            if key != "symbol":
-                reader.decimal(key, expected)
+            if key != "symbol" and (reader.decimal(key, expected) or 0) <= 0:
+                reader.refuse(key, "decimal text above 0")
     needed = {"buy": ("symbol", "quantity"), "sell": ("symbol", "quantity"), "close": ("symbol",)}
     for key in needed.get(asked["action"], ()):
         if key not in asked:
@@ -232,9 +241,9 @@ def _quote(reader: Reader, catalog: Catalog, at_ns: int, seq: int) -> Quote:
     for key in ("bid", "ask"):
         price = reader.decimal(key, f"a price on the tick of {tick}")
         ticks = None if price is None else to_units(Decimal(price), tick)
-        if price is not None and ticks is None:
+        if price is not None and (ticks is None or ticks < 0):
             reader.refuse(key, f"a price on the tick of {tick}")
-        prices.append(ticks or 1)
+        prices.append(ticks or 0)
     reader.finish()
     return Quote(symbol, prices[0], prices[1], at_ns, seq)
 

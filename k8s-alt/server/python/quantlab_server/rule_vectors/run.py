@@ -14,14 +14,17 @@ from quantlab.kernel.decimals import format_minor, format_units
 from quantlab.ledger.state import Account, Tally
 from quantlab.ledger.tally import pay_out
 from quantlab.market.catalog import Catalog
+from quantlab.market.gate import GateState, Verdict, judge
 from quantlab.market.quote import Quote
 from quantlab.rules.calendar import day_of
 from quantlab.rules.day import is_day_over, open_day
 from quantlab.rules.evidence import RuleStatus
 from quantlab.rules.status import rule_status
 from quantlab_server.rule_vectors.document import CURRENCY, Step, Vector, moment
+from quantlab_server.rule_vectors.expected import differences
 
 _ACCOUNT_ID = "vector"
+_REFUSED = (Verdict.NOT_POSITIVE, Verdict.ONE_SIDED, Verdict.CROSSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Run:
     def __init__(self, vector: Vector, catalog: Catalog) -> None:
         self._vector, self._catalog = vector, catalog
         self._quotes: list[Quote] = []
+        self._suspended: set[str] = set()
         self._verdicts: list[dict[str, Any]] = []
         self._refused: str | None = None
         self._commands = 0
@@ -75,10 +79,13 @@ class Run:
                 self._verdicts.clear()
 
     def _carry_out(self, step: Step) -> None:
-        if step.quote is not None:
+        if step.quote is not None and self._is_believed(step.quote):
             self._quotes.append(step.quote)
             self._stops(step.quote, step.at_ns)
             self._execute(commands.CHECK_RULES, {}, step.at_ns)
+        elif step.quote is not None:
+            self._suspended.add(step.quote.symbol)
+            self._execute(commands.ROLL_DAY, {}, step.at_ns)
         elif step.act == "trade":
             outcome = self._execute(commands.TRADE, step.body, step.at_ns)
             self._refused = None if outcome.rejection is None else str(outcome.rejection.reason)
@@ -89,6 +96,13 @@ class Run:
             self._account = pay_out(self._account, step.body, step.at_ns)
         else:
             self._execute(commands.ROLL_DAY, {}, step.at_ns)
+
+    def _is_believed(self, quote: Quote) -> bool:
+        """Say whether the feed's gate lets a quote's prices pass; the next one that does counts."""
+        limits = self._catalog.instruments[quote.symbol].gate
+        _, verdict = judge(GateState(), quote, limits)
+        self._suspended.discard(quote.symbol)
+        return verdict not in _REFUSED
 
     def _stops(self, quote: Quote, now_ns: int) -> None:
         """Have a protective price that the quote touches executed, as account_watch demands it."""
@@ -123,8 +137,17 @@ class Run:
             before = [quote for quote in self._quotes if quote.ts_ns < reset_ns]
             reset_market = self._market(before)
         symbols = frozenset(self._catalog.instruments)
-        market = self._market(self._quotes)
+        market = self._present()
         return Context(market, profile, symbols, now_ns, reset_market, around=self._vector.around)
+
+    def _present(self) -> Market:
+        """Return the market now: a symbol waits after a refused quote for one that is believed."""
+        market = self._market(self._quotes)
+        quotes = {
+            symbol: replace(quote, suspended=symbol in self._suspended)
+            for symbol, quote in market.quotes.items()
+        }
+        return replace(market, quotes=quotes)
 
     def _market(self, quotes: list[Quote]) -> Market:
         latest = {quote.symbol: quote for quote in quotes}
@@ -132,7 +155,7 @@ class Run:
 
     def _seen(self, now_ns: int) -> Seen:
         account, profile = self._account, self._vector.profile
-        equity = equity_of(account, self._market(self._quotes))
+        equity = equity_of(account, self._present())
         equity_minor = None if isinstance(equity, Rejection) else equity
         known = account.balance_minor if equity_minor is None else equity_minor
         statuses = rule_status(
@@ -178,26 +201,9 @@ def check_vector(vector: Vector, catalog: Catalog) -> Mismatch | None:
 def compare(name: str, index: int, step: Step, told: Mapping[str, Any]) -> Mismatch | None:
     """Return the first difference between what a step expects and what was seen after it."""
     for what, expected in step.expected.items():
-        for place, wanted, got in _differences(what, expected, told[what]):
+        for place, wanted, got in differences(what, expected, told[what]):
             return Mismatch(name, index, moment(step), place, wanted, got)
     return None
-
-
-def _differences(what: str, expected: Any, got: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Compare: of objects the named keys, of lists every item in order, of the rest the value."""
-    if isinstance(expected, dict) and isinstance(got, dict) and what != "positions":
-        for key, wanted in expected.items():
-            if key not in got:
-                yield f"{what}.{key}", wanted, "nothing of that name"
-            else:
-                yield from _differences(f"{what}.{key}", wanted, got[key])
-    elif isinstance(expected, list) and isinstance(got, list):
-        if len(expected) != len(got):
-            yield what, expected, got
-        for index, (wanted, found) in enumerate(zip(expected, got, strict=False)):
-            yield from _differences(f"{what}[{index}]", wanted, found)
-    elif type(expected) is not type(got) or expected != got:
-        yield what, expected, got
 
 
 def _opened(vector: Vector) -> Account:

@@ -49,18 +49,20 @@ def _escaped(key: object) -> str:
 class Reader:
     """One object of the document; what it cannot read becomes a problem and a stand-in value."""
 
-    __slots__ = ("_problems", "_seen", "_value", "pointer")
+    __slots__ = ("_asked", "_problems", "_seen", "_value", "pointer")
 
     def __init__(self, value: object, pointer: str, problems: list[Problem]) -> None:
         self.pointer = pointer
         self._problems = problems
         self._seen: set[str] = set()
+        self._asked: set[str] = set()
         self._value: Mapping[Any, Any] = value if isinstance(value, Mapping) else {}
         if not isinstance(value, Mapping):
             problems.append(Problem(pointer, "an object", shown(value)))
 
     def has(self, key: str) -> bool:
         """Say whether the key is present."""
+        self._asked.add(key)
         return key in self._value
 
     def at(self, key: str) -> str:
@@ -185,7 +187,8 @@ class Reader:
         """Refuse every key that nobody asked for."""
         for key in self._value:
             if key not in self._seen:
-                expected = "one of " + ", ".join(sorted(self._seen))
+                names = ", ".join(sorted(self._seen | self._asked))
+                expected = f"one of {names}" if names else "no key"
                 pointer = f"{self.pointer}/{_escaped(key)}"
                 self._problems.append(Problem(pointer, expected, "an unknown key"))
 

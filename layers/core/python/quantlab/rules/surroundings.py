@@ -188,7 +188,7 @@ class NewsCalendar:
 def parse_news(document: Mapping[str, Any]) -> tuple[NewsEvent, ...]:
     """Read releases, sorted by time; ProfileError names what is wrong and where."""
     problems: list[Problem] = []
-    return _whole(Reader(document, "", problems), problems, least=1)
+    return _whole(Reader(document, "", problems), problems)
 
 
 def parse_news_calendar(document: Mapping[str, Any]) -> NewsCalendar:
@@ -196,7 +196,7 @@ def parse_news_calendar(document: Mapping[str, Any]) -> NewsCalendar:
     problems: list[Problem] = []
     reader = Reader(document, "", problems)
     until_ns = reader.instant("until")
-    return NewsCalendar(_whole(reader, problems, least=0), until_ns)
+    return NewsCalendar(_whole(reader, problems), until_ns)
 
 
 def write_news_calendar(calendar: NewsCalendar) -> dict[str, Json]:
@@ -223,9 +223,9 @@ def write_news_calendar(calendar: NewsCalendar) -> dict[str, Json]:
     }
 
 
-def _whole(reader: Reader, problems: list[Problem], *, least: int) -> tuple[NewsEvent, ...]:
+def _whole(reader: Reader, problems: list[Problem]) -> tuple[NewsEvent, ...]:
     reader.whole("format", 1, 1)
-    events = [_event(item) for item in reader.objects("events", NEWS_MAX, least)]
+    events = [_event(item) for item in reader.objects("events", NEWS_MAX, least=0)]
     reader.finish()
     if problems:
         raise ProfileError(problems)
