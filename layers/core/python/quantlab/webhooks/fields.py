@@ -112,7 +112,7 @@ class FieldReader:
             return None
         ts_ns = parse_rfc3339(value) if isinstance(value, str) else None
         if ts_ns is None:
-            self.fail(key, "an RFC 3339 time", value)
+            self.fail(key, "an RFC 3339 time before 2262", value)
             return None
         return format_rfc3339(ts_ns)
 
