@@ -12,6 +12,7 @@ from quantlab_edge.problems import PROBLEMS, FieldError, ProblemError
 
 _POINTERS: Final = {
     "unknown_instrument": "/symbol",
+    "ticket_needed": "/ticket",
     "invalid_stop_loss": "/stopLoss",
     "invalid_take_profit": "/takeProfit",
     "expired_already": "/expireAt",
@@ -52,4 +53,6 @@ def rejection_problem(delivery: Delivery) -> ProblemError:
         return ProblemError(slug, detail, extra=extra)
     expected, _, got = detail.removeprefix("expected ").partition(", was ")
     pointer = _POINTERS.get(slug) or f"/{expected.split(' ')[0]}"
+    if pointer.removeprefix("/") in delivery.payload.get("bracket", {}):
+        pointer = f"/bracket{pointer}"
     return ProblemError(slug, detail, [FieldError(pointer, expected, got or "absent")], extra=extra)

@@ -62,7 +62,7 @@ def cancel_all(draft: Draft, payload: Payload) -> Rejection | None:
     if symbol is not None:
         instrument = draft.context.market.catalog.find(symbol)
         if instrument is None:
-            return Rejection(Reason.UNKNOWN_INSTRUMENT, f"no instrument {symbol}")
+            return Rejection(Reason.UNKNOWN_INSTRUMENT, f"expected an instrument, was {symbol}")
         symbol = instrument.symbol
     kept = [
         order_id
@@ -229,7 +229,7 @@ def _new_expiry(draft: Draft, order: Order, payload: Payload) -> int | Rejection
     if "expireAt" not in payload:
         return order.terms.expire_at_ns
     if order.terms.time_in_force != GTD:
-        return _not_of_type("expireAt", order, f"{order.terms.time_in_force} order")
+        return _not_of_type("expireAt", order.terms.time_in_force)
     return read_expiry(draft, payload["expireAt"])
 
 
@@ -237,7 +237,7 @@ def _term(
     order: Order, instrument: Instrument, key: str, text: str, types: tuple[str, ...]
 ) -> int | Rejection:
     if order.order_type not in types:
-        return _not_of_type(key, order, order.order_type)
+        return _not_of_type(key, order.order_type)
     if key != "price" and order.status != lifecycle.PENDING_PARENT and not is_armed(order):
         return Rejection(Reason.ALREADY_TRIGGERED, f"the order is {order.status}: no new {key}")
     if key != "trailPercent":
@@ -249,10 +249,9 @@ def _term(
     return ppm
 
 
-def _not_of_type(key: str, order: Order, kind: str) -> Rejection:
-    return Rejection(
-        Reason.NOT_OF_ORDER_TYPE, f"expected {key} absent for a {kind}, order {order.order_id}"
-    )
+def _not_of_type(key: str, kind: str) -> Rejection:
+    words = f"expected {key} absent for a {kind} order, was given"
+    return Rejection(Reason.NOT_OF_ORDER_TYPE, words)
 
 
 def _new_size(order: Order, instrument: Instrument, payload: Payload) -> int | Rejection:

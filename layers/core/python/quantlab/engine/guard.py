@@ -32,7 +32,7 @@ def guard(
         return Rejection(reason or Reason.ACCOUNT_DISABLED, detail)
     instrument = context.market.catalog.find(ticker)
     if instrument is None:
-        return Rejection(Reason.UNKNOWN_INSTRUMENT, f"no instrument {ticker}")
+        return Rejection(Reason.UNKNOWN_INSTRUMENT, f"expected an instrument, was {ticker}")
     if instrument.symbol not in context.instruments and not reducing:
         return Rejection(
             Reason.INSTRUMENT_ALLOWLIST, f"{instrument.symbol} is not offered on this account"
