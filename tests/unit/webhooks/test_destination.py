@@ -48,6 +48,8 @@ def test_an_address_is_taken_apart() -> None:
     assert read_destination("https://example.com:8443", loopback=False) == Destination(
         "https", "example.com", 8443, "example.com:8443", "/"
     )
+    named = "https://xn--bcher-kva.hooks_1.example.xn--p1ai/"
+    assert isinstance(read_destination(named, loopback=False), Destination)
     assert read_destination("https://[2606:4700::1]:8443/x", loopback=False) == Destination(
         "https", "2606:4700::1", 8443, "[2606:4700::1]:8443", "/x"
     )
@@ -63,7 +65,11 @@ def test_an_address_is_taken_apart() -> None:
         "https://localhost/", "https://api.localhost/", "https://127.0.0.1/", "https://[::1]/",
         "https://[::ffff:127.0.0.1]/", "https://169.254.169.254/latest/meta-data",
         "https://10.0.0.5/", "https://[fd00:ec2::254]/", "https://example.com/" + "x" * 2048,
-        "file:///etc/passwd", "javascript:alert(1)",
+        "file:///etc/passwd", "javascript:alert(1)", "https://2130706433/", "https://0x7f000001/",
+        "https://0177.0.0.1/", "https://127.1/", "https://0x7f.1/", "https://127.0.0.1./",
+        "https://localhost./", "https://api.localhost./", "https://./", "https://a..example.com/",
+        "https://metadata/", "https://example.com%00.example/", "https://-a.example.com/",
+        "https://" + "a" * 64 + ".example.com/", "https://" + "a." * 127 + "example/",
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_an_address_is_said(url: str) -> None:

@@ -4,6 +4,7 @@ It must not look anything up: names are resolved outside, and every address they
 here.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -24,6 +25,11 @@ _SPECIAL: Final = (
     IPv6Network("2001:db8::/32"),  # documentation
     IPv6Network("2002::/16"),  # 6to4: embeds IPv4
     IPv6Network("3fff::/20"),  # documentation
+)
+# A name of two labels or more, RFC 1123; a last one in digits would be an IPv4 address written in
+# another way (2130706433, 0x7f.1, 127.1), which resolvers read and `ipaddress` does not.
+_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z"
 )
 
 
@@ -86,7 +92,7 @@ def _refused_host(host: str, *, loopback: bool) -> str | None:
     try:
         ip_address(host)
     except ValueError:
-        return None
+        return None if _NAME.match(host) else "expected a host of the public internet by its name"
     return refused_address(host, loopback=loopback)
 
 
