@@ -257,3 +257,27 @@ async def test_the_command_line_marks_recomputes_and_asks(
     assert found["rangeId"] in [one["rangeId"] for one in (await cli("list"))[1]]
     assert (await cli("withdraw", found["rangeId"], "--reason", "no"))[0] == 1
     await assert_the_books_hold(served, fresh_database, broken)
+
+
+async def test_without_a_bad_tick_the_last_one_before_it_counts_though_nobody_had_used_it(
+    served: Site,
+) -> None:
+    owner, risk = await served.person(Role.TRADER), await served.person(Role.RISK_MANAGER)
+    async with served.executing():
+        served.world.seq = 100 * next(_hundreds)
+        await record_steps(served.world)
+        account_id = await served.account(owner, TYPE)
+        await tick(served, "1.08000")
+        await ordered(served, owner, account_id)
+        await ordered(served, owner, account_id, side="sell")
+        await tick(served, "1.08200")
+        spike = await tick(served, "1.07000")
+        await ordered(served, owner, account_id)
+        await tick(served, "1.08100")
+        range_id = await marked(served, risk, spike)
+        done = await served.send("POST", risk, f"/bad-ticks/{range_id}/recompute", {})
+    (found,) = (one for one in done.json()["items"] if one["accountId"] == account_id)
+    told = found["difference"]
+    assert told["fillsUndone"] == [f"buy 1.00 EURUSD at 1.07000, tick {spike.seq}"]
+    assert told["fillsInstead"] == [f"buy 1.00 EURUSD at 1.08200, tick {spike.seq - 1}"]
+    assert found["amount"] == "-1200.00"

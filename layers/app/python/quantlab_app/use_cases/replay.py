@@ -99,7 +99,10 @@ async def recompute_without(
     later = [tick for symbol in sorted(symbols) async for tick in _from(ports, symbol, from_seq)]
     if not any(bad.holds(tick) for tick in later):
         raise NotFound(f"a tick of {bad.symbol} from {bad.from_seq} to {bad.to_seq} in the log")
-    whole = replace(recording, ticks=[*recording.ticks, *later])
+    until_ns = min(tick.ts_ns for tick in later) + AHEAD_NS
+    last_good = {WantedTick(symbol, from_seq - 1, until_ns) for symbol in symbols}
+    before = await _latest(ports, last_good)
+    whole = replace(recording, ticks=[*recording.ticks, *before, *later])
     return without(whole, bad, known), recording.account
 
 
@@ -264,6 +267,11 @@ async def _ticks(ports: Ports, decided: Sequence[Decided], symbols: set[str]) ->
         until_ns = one.inputs.feed_now_ns + AHEAD_NS
         for quote in carried_quotes(one.command):
             wanted.add(WantedTick(quote["symbol"], quote["seq"], until_ns))
+    return await _latest(ports, wanted)
+
+
+async def _latest(ports: Ports, wanted: Iterable[WantedTick]) -> list[Quote]:
+    """Read the ticks that are wanted from the log, and from the archive what it no longer holds."""
     in_turn = sorted(wanted, key=_place)
     ticks = list(await ports.recordings.ticks(in_turn))
     return ticks + await _archived(ports, in_turn, Tape(ticks))

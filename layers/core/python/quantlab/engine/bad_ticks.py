@@ -100,7 +100,8 @@ def without(recording: Recording, bad: BadTicks, known: Sequence[BadTicks] = ())
     """Compare an account with what it would be without the bad ticks.
 
     known are ticks that were found bad before, and are in neither run. The recording needs every
-    tick from the first of all the ranges on, of all symbols that the account looks at.
+    tick from the first of all the ranges on, and the last before it, of all symbols that the
+    account looks at.
     """
     from_seq = min(one.from_seq for one in (bad, *known))
     cut = next(
