@@ -22,6 +22,7 @@ STAGE: Final = "aws-local"
 ENDPOINT: Final = "AWS_ENDPOINT_URL"
 ENVIRONMENT: Final = Path(".venv/aws-local")
 MINISTACK: Final = Path("infra/aws_local/shared_layers.py")
+READY_FILE: Final = "cloud-ready.json"
 HEALTH_PATH: Final = "/_localstack/health"  # MiniStack and LocalStack both answer it
 ANSWER_WAIT_S: Final = 5.0
 STOP_WAIT_S: Final = 20.0

@@ -17,6 +17,7 @@ from quantlab_edge.settings_aws import AwsSettings, read_aws_settings
 from quantlab_server import demo as demos
 from quantlab_server.aws_local.ending import ended
 from quantlab_server.aws_local.secrets import API_KEY, keep_keys
+from quantlab_server.demo_file import FILE
 from quantlab_server.private_files import write_private
 
 
@@ -30,7 +31,7 @@ async def fill(settings: AwsSettings, state: Path) -> None:
         async def api_key(scope: Scope) -> str:
             return await _api_key(ports, scope.tenant_id)
 
-        path = state / demos.FILE
+        path = state / FILE
         document = await demos.contents(ports, path, api_key)
         for tenant in document["tenants"]:
             tenant["apiKey"] = await _api_key(ports, tenant["tenantId"])

@@ -13,7 +13,7 @@ from typing import Final
 
 from quantlab_edge.compose_aws import OnAws
 from quantlab_edge.settings_aws import AwsSettings, read_aws_settings
-from quantlab_server import demo as demos
+from quantlab_server import demo_file as demos
 from quantlab_server.aws_local.ending import ended
 from quantlab_server.private_files import read_json_object, write_private
 from quantlab_server.stores import urls_of

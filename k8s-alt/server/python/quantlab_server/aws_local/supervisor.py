@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from quantlab_manifest import Manifest
-from quantlab_server import demo as demos
+from quantlab_server import demo_file as demos
 from quantlab_server import plan
 from quantlab_server.addresses import port_is_free
-from quantlab_server.aws_local.cloud import Cloud, choose_cloud, cloud_variables, ministack
+from quantlab_server.aws_local.cloud import (
+    READY_FILE,
+    Cloud,
+    choose_cloud,
+    cloud_variables,
+    ministack,
+)
 from quantlab_server.aws_local.deploy import Cdk, Deployment
 from quantlab_server.children import Program
 from quantlab_server.logs import Output
@@ -22,7 +28,6 @@ from quantlab_server.private_files import read_json_object, write_private_json
 from quantlab_server.refusal import Refusal
 from quantlab_server.supervision import Supervision
 
-READY_FILE: Final = "cloud-ready.json"
 CLOUD_WAIT_S: Final = 60.0
 DEPLOY_WAIT_S: Final = 600.0
 PROGRAM_WAIT_S: Final = 120.0

@@ -1,22 +1,19 @@
 """`quantlab aws-local`: the functions deployed to a local cloud, as one group in the background."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from quantlab_server import demo as demos
-from quantlab_server import plan
-from quantlab_server.aws_local.supervisor import READY_FILE, AwsOptions, AwsReady, AwsSupervisor
-from quantlab_server.cli.printing import Json, print_json, refuse
+from quantlab_server import demo_file as demos
+from quantlab_server.aws_local.cloud import READY_FILE
+from quantlab_server.cli.printing import Json, print_json
 from quantlab_server.cli.stages import Stage, StateOption, state_of
 from quantlab_server.cli.up import Feed, checked_feed
 from quantlab_server.detach import Report, start_detached
 from quantlab_server.group import stop_group, supervisor_of
-from quantlab_server.logs import Output
-from quantlab_server.private_files import private_folder, read_json_object
+from quantlab_server.private_files import read_json_object
 from quantlab_server.refusal import Refusal
 
 app = typer.Typer(no_args_is_help=True, help="Run the deployed functions on a local cloud.")
@@ -31,23 +28,26 @@ def up(
     json: Json = False,
 ) -> None:
     """Start stores and cloud, deploy, fill, start the workers; return once all of it answers."""
-    options = AwsOptions(state_of(Stage.AWS_LOCAL, state).absolute(), port, checked_feed(feed))
+    folder, feed = state_of(Stage.AWS_LOCAL, state).absolute(), checked_feed(feed)
     report = Report.asked_for()
     if report.wanted:
-        _supervise(options, report)
+        from quantlab_server.aws_local.supervisor import AwsOptions
+        from quantlab_server.cli.aws_foreground import supervise
+
+        supervise(AwsOptions(folder, port, feed), report)
         return
-    supervisor = supervisor_of(options.state)
+    supervisor = supervisor_of(folder)
     if supervisor is not None:
-        _show(_running(options.state, supervisor), as_json=json)
+        _show(_running(folder, supervisor), as_json=json)
         return
-    flags = ("--port", str(port), "--state", str(options.state), "--feed", feed)
+    flags = ("--port", str(port), "--state", str(folder), "--feed", feed)
     told = sys.stderr if json else sys.stdout
 
     def tell(text: str) -> None:
         told.write(f"{text}\n")
         told.flush()
 
-    _show(start_detached(("aws-local", "up", *flags), options.state, tell), as_json=json)
+    _show(start_detached(("aws-local", "up", *flags), folder, tell), as_json=json)
 
 
 @app.command()
@@ -59,24 +59,6 @@ def down(state: StateOption = None, *, json: Json = False) -> None:
         print_json({"state": str(folder.absolute()), "stopped": stopped})
     else:
         sys.stdout.write(f"{'stopped' if stopped else 'nothing runs'} on {folder}\n")
-
-
-def _supervise(options: AwsOptions, report: Report) -> None:
-    def announce(ready: AwsReady) -> None:
-        report.ready({**asdict(ready), "state": str(ready.state)})
-
-    try:
-        private_folder(options.state)
-        output = Output(options.state / "logs")
-        workers = tuple(
-            function
-            for function in plan.manifests()
-            if function.kind == "worker" and function.runs_on("aws")
-        )
-        AwsSupervisor(options, output, workers, tell=report.progress, announce=announce).run()
-    except Refusal as refusal:
-        report.refusal(str(refusal))
-        refuse(str(refusal))
 
 
 def _running(state: Path, supervisor: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json as jsons
 import shlex
 import sys
 
-from quantlab_server import demo as demos
+from quantlab_server import demo_file as demos
 from quantlab_server.cli.printing import Json, print_json, refuse
 from quantlab_server.cli.stages import STARTERS, Stage, StageOption, StateOption, state_of
 

@@ -17,7 +17,13 @@ GROUPS: Final = (
     "replay", "bad-ticks", "halts", "qls", "backtest", "challenge", "sweep",
     "walkforward", "montecarlo", "strategy",
 )  # fmt: skip
-COMMANDS: Final = {"up": "up", "down": "up", "watch": "watch", "demo": "demo", "openapi": "openapi"}
+COMMANDS: Final = {
+    "up": "up",
+    "down": "down",
+    "watch": "watch",
+    "demo": "demo",
+    "openapi": "openapi",
+}
 
 
 class _Commands(TyperGroup):

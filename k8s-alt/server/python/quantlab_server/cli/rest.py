@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from quantlab_server import demo as demos
+from quantlab_server import demo_file as demos
 from quantlab_server.cli.stages import STARTERS, Stage, StageOption, StateOption, state_of
 from quantlab_server.private_files import read_json_object
 from quantlab_server.refusal import Refusal

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from quantlab.webhooks.signature import sign, standard_key
 from quantlab_app.ports.container import Ports
-from quantlab_server import demo as demos
+from quantlab_server import demo_file as demos
 from quantlab_server.cli.connecting import State, moment, with_ports
 from quantlab_server.cli.printing import Json, print_json
 from quantlab_server.private_files import read_json_object

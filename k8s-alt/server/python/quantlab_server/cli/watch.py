@@ -15,7 +15,7 @@ import typer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from quantlab_server import demo as demos
+from quantlab_server import demo_file as demos
 from quantlab_server.cli.printing import Json
 from quantlab_server.cli.stages import STARTERS, Stage, StageOption, StateOption, state_of
 from quantlab_server.private_files import read_json_object
