@@ -35,11 +35,7 @@ class Manifest(Protocol):
 
 def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
     """Make the application; without ports it can only describe itself."""
-    routers = _routers(manifests)
-    for route in (route for router in routers for route in router.routes):
-        if isinstance(route, RawRoute):
-            route.describe()
-    app = make_app(routers, ports, describe=_Described())
+    app = make_app(_routers(manifests), ports, describe=_Described())
     if ports is not None:
         hub.attach(app, ports, cast(Sequence[hub.Manifest], manifests))
     return app
@@ -59,11 +55,15 @@ def _routers(manifests: Iterable[Manifest]) -> list[APIRouter]:
 
 def openapi_text(manifests: Sequence[Manifest]) -> str:
     """Return the OpenAPI document as it is committed: sorted, two spaces, one line end."""
-    document = create_app(None, manifests).openapi()
-    return json.dumps(_described(document), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    document = _described(create_app(None, manifests))
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _described(document: dict[str, Any]) -> dict[str, Any]:
+def _described(app: FastAPI) -> dict[str, Any]:
+    for route in app.routes:
+        if isinstance(route, RawRoute):
+            route.describe()
+    document = app.openapi()
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
@@ -128,7 +128,7 @@ class _Described:
 
     def __call__(self, app: FastAPI) -> bytes:
         if self._body is None:
-            document = _described(app.openapi())
+            document = _described(app)
             self._body = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
         return self._body
 

@@ -56,7 +56,8 @@ def make_app(
     app.state.behind_gateway = behind_gateway
     problems.install(app)
     for router in routers:
-        app.include_router(router)
+        # As they are: to include a router is to build each of its routes a second time.
+        app.router.routes.extend(router.routes)
     app.add_middleware(Edge, state=app.state, straight=_straight(routers), note=note or _log)
     return app
 

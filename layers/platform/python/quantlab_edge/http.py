@@ -98,17 +98,18 @@ class RawRoute(APIRoute):
         **given: Any,
     ) -> None:
         super().__init__(*args, openapi_extra=openapi_extra, **given)
-        self._described = responses or {}, openapi_extra or {}
+        self._described = args, {**given, "responses": responses}, openapi_extra or {}
 
     def describe(self) -> None:
         """Say what the route takes and answers; to answer, it has to know neither.
 
         The `requestBody` of openapi_extra is a model.
         """
-        self.responses, extra = self._described
+        args, given, extra = self._described
         body = extra["requestBody"].model_json_schema(by_alias=True)
         content = {"application/json": {"schema": body}}
-        self.openapi_extra = {**extra, "requestBody": {"required": True, "content": content}}
+        described = {**extra, "requestBody": {"required": True, "content": content}}
+        super().__init__(*args, openapi_extra=described, **given)
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):
