@@ -5,15 +5,16 @@ It must not know what the document means.
 
 import codecs
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from quantlab.tenancy.validation import DEPTH_MAX, Path, pointer
+from quantlab.tenancy.validation import DEPTH_MAX, pointer
 
 DIGITS_MAX = 300
-_WHITESPACE = " \t\r\n"
+_WHITESPACE = re.compile(r"[ \t\r\n]*")
 _value_at = json.JSONDecoder().raw_decode
 
 
@@ -66,7 +67,7 @@ def read_json(content: bytes) -> JsonSource:
     except RecursionError as error:
         raise JsonSyntaxError(1, 1, f"at most {DEPTH_MAX} levels", "more") from error
     scan = _Scan(text)
-    scan.value(scan.skip(0), ())
+    scan.value(scan.skip(0))
     return JsonSource(document, scan.lines, tuple(scan.repeated))
 
 
@@ -115,41 +116,40 @@ class _Scan:
         self.repeated: list[Repeated] = []
 
     def skip(self, at: int) -> int:
-        while at < len(self._text) and self._text[at] in _WHITESPACE:
-            at += 1
-        return at
+        found = _WHITESPACE.match(self._text, at)
+        return at if found is None else found.end()
 
-    def value(self, at: int, path: Path) -> int:
-        self.lines.setdefault(pointer(path), self._line_of(at))
-        if len(path) > DEPTH_MAX:
+    def value(self, at: int, place: str = "", depth: int = 0) -> int:
+        self.lines.setdefault(place, self._line_of(at))
+        if depth > DEPTH_MAX:
             raise JsonSyntaxError(self._line_of(at), 1, f"at most {DEPTH_MAX} levels", "more")
         match self._text[at]:
             case "{":
-                return self._object(at, path)
+                return self._object(at, place, depth + 1)
             case "[":
-                return self._array(at, path)
+                return self._array(at, place, depth + 1)
             case _:
                 return _value_at(self._text, at)[1]
 
-    def _object(self, at: int, path: Path) -> int:
+    def _object(self, at: int, within: str, depth: int) -> int:
         at = self.skip(at + 1)
         names: dict[str, int] = {}
         while self._text[at] != "}":
             line = self._line_of(at)
             name, at = _value_at(self._text, at)
-            place = pointer((*path, name))
+            place = within + pointer((name,))
             if name in names:
                 self.repeated.append(Repeated(place, line, names[name]))
             names[name] = self.lines[place] = line
-            at = self.value(self.skip(self.skip(at) + 1), (*path, name))
+            at = self.value(self.skip(self.skip(at) + 1), place, depth)
             at = self._next_item(at)
         return at + 1
 
-    def _array(self, at: int, path: Path) -> int:
+    def _array(self, at: int, within: str, depth: int) -> int:
         at = self.skip(at + 1)
         index = 0
         while self._text[at] != "]":
-            at = self._next_item(self.value(at, (*path, index)))
+            at = self._next_item(self.value(at, f"{within}/{index}", depth))
             index += 1
         return at + 1
 

@@ -10,9 +10,11 @@ import contextlib
 import email.utils
 import re
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import httpx
@@ -73,8 +75,12 @@ class HttpxWebhookSender:
         self._loopback = loopback
         self._resolve = resolve
         self._timeout_s = timeout_s
-        self._tls = httpx.create_ssl_context(trust_env=False)
         self._hosts: dict[tuple[str, str, int], _Kept] = {}
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Read the authorities when something is sent: most who are given a sender only ask it."""
+        return httpx.create_ssl_context(trust_env=False)
 
     async def close(self) -> None:
         """Close what connections are kept."""
