@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from unittest import mock
 
+import numpy as np
+
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
 from quantlab.backtest.block import new_block
@@ -364,10 +366,8 @@ def block_of(history: History) -> Any:
     span = Span(history.ticks[0].ts_ns, history.ticks[-1].ts_ns)
     words = new_block(history.account(), None, span)
     count = len(history.symbols)
-    free = len(words)
-    words = list(words) + list(range(count))
-    words[at.MAP_AT] = free
-    return words
+    words[at.MAP_AT] = len(words)
+    return np.concatenate((words, np.arange(count)))
 
 
 def quote_words(history: History) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import lru_cache
 from math import gcd
 from typing import Any, Final
 
@@ -259,14 +260,19 @@ def timer_handlers(program: Program) -> tuple[Handler, ...]:
     return tuple(handler for handler in program.handlers if handler.kind == "timer")
 
 
-def reset_instants(profile: terms.Profile, span: Span) -> list[int]:
+def reset_instants(profile: terms.Profile, span: Span) -> tuple[int, ...]:
     """Return the resets of the trading days that the data touches, and the one after."""
-    day = day_of(span.first_ns, profile.day.reset, profile.day.time_zone)
+    return _resets(profile.day.reset, profile.day.time_zone, span)
+
+
+@lru_cache
+def _resets(reset: str, zone: str, span: Span) -> tuple[int, ...]:
+    day = day_of(span.first_ns, reset, zone)
     instants = [day.started_ns, day.next_reset_ns]
     while instants[-1] <= span.last_ns:
-        day = day_of(instants[-1], profile.day.reset, profile.day.time_zone)
+        day = day_of(instants[-1], reset, zone)
         instants.append(day.next_reset_ns)
-    return instants
+    return tuple(instants)
 
 
 def daily_instants(program: Program, handler: Handler, span: Span) -> list[int]:
@@ -284,7 +290,8 @@ def daily_instants(program: Program, handler: Handler, span: Span) -> list[int]:
     return instants
 
 
-def zone_offsets(zone: str, span: Span) -> list[int]:
+@lru_cache
+def zone_offsets(zone: str, span: Span) -> tuple[int, ...]:
     """Return (instant, offset) pairs flat: what a zone is ahead of UTC from then on, in ns."""
     instant = span.first_ns - span.first_ns % SECOND_NS
     found = [instant, _offset(instant, zone)]
@@ -294,7 +301,7 @@ def zone_offsets(zone: str, span: Span) -> list[int]:
             change = _change(instant, later, zone)
             found += [change, _offset(change, zone)]
         instant = later
-    return found
+    return tuple(found)
 
 
 def _change(before: int, after: int, zone: str) -> int:

@@ -11,12 +11,12 @@ Strategy = Callable[[list[int], int, int], int]
 class PlainBlock(list[int]):
     """A run's block as Python integers, with the strategy the loop calls.
 
-    strategy takes (out, event, index) and returns how many orders it has written into out; a tick
-    is the event -1 with the symbol as its index.
+    words are an array of int64. strategy takes (out, event, index) and returns how many orders it
+    has written into out; a tick is the event -1 with the symbol as its index.
     """
 
     def __init__(self, words: Any, strategy: Strategy) -> None:
-        super().__init__(int(word) for word in words)
+        super().__init__(words.tolist())
         self.host = self
         self._strategy = strategy
 
