@@ -51,18 +51,26 @@ class ManualClock:
 
 def recorded_ticks(symbol: str, instrument: Instrument, count: int) -> list[Quote]:
     """Return that many ticks spread evenly over the symbol's file, at their own times."""
-    found = list(_es_quotes(instrument) if symbol == "ES" else _file_quotes(symbol, instrument))
-    step = max(1, len(found) // count)
-    rising: dict[int, Quote] = {quote.ts_ns: quote for quote in found[::step][:count]}
+    if symbol == "ES":
+        spread = _spread(list(_es_quotes(instrument)), count)
+    else:
+        rows = _spread(list(_file_rows(symbol, instrument)), count)
+        spread = [
+            Quote(symbol, _ticks(row.bid, instrument), _ticks(row.ask, instrument), row.ts_ns, 0)
+            for row in rows
+        ]
+    rising: dict[int, Quote] = {quote.ts_ns: quote for quote in spread}
     return [replace(quote, seq=seq) for seq, (_, quote) in enumerate(sorted(rising.items()), 1)]
 
 
-def _file_quotes(symbol: str, instrument: Instrument) -> Iterator[Quote]:
+def _spread(found: list[Any], count: int) -> list[Any]:
+    return found[:: max(1, len(found) // count)][:count]
+
+
+def _file_rows(symbol: str, instrument: Instrument) -> Iterator[Any]:
+    """Yield the rows that are quotes; only those that are taken are turned into ticks."""
     rows = ReplayStream(ticks_file(FILES[symbol]), lambda _: instrument, symbol=symbol)._rows()
-    for row in rows:
-        bid, ask = (_ticks(price, instrument) for price in (row.bid, row.ask))
-        if 0 < bid <= ask:
-            yield Quote(symbol, bid, ask, row.ts_ns, 0)
+    return (row for row in rows if instrument.tick < row.bid <= row.ask)
 
 
 def _es_quotes(instrument: Instrument) -> Iterator[Quote]:

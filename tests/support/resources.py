@@ -22,6 +22,7 @@ from quantlab_server.app import create_app
 from tests.support.world import ALPHA, BETA, World, world
 
 ROOT = Path(__file__).parents[2]
+MANIFESTS = tuple(one for one in load_all(ROOT / "functions") if one.kind == "http")
 PASSWORD = "correct horse battery"
 _numbers = itertools.count()
 
@@ -129,8 +130,7 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 @contextlib.asynccontextmanager
 async def site(app_dsn: str, redis_url: str, state: Path) -> AsyncIterator[Site]:
     """Serve every HTTP function in this process."""
-    manifests = [one for one in load_all(ROOT / "functions") if one.kind == "http"]
     async with world(app_dsn, redis_url, state) as made:
-        transport = httpx.ASGITransport(create_app(made.ports, manifests))
+        transport = httpx.ASGITransport(create_app(made.ports, MANIFESTS))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield Site(made, client)

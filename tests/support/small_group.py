@@ -1,6 +1,7 @@
 """A supervised group with real stores and small stand-ins for the roles.
 
 Run as a program: `python small_group.py STATE PORT`; prints "the group is up" once it is healthy.
+Of the three processes only the supervisor loads the platform.
 """
 
 import asyncio
@@ -12,24 +13,20 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from quantlab_server.logs import Console, Output
-from quantlab_server.plan import Role
-from quantlab_server.private_files import private_folder
-from quantlab_server.refusal import Refusal
-from quantlab_server.supervisor import Options, Ready, Supervisor
-
-ROLES = (Role("queue:small", ("queue",)), Role("server", ("server",)))
-
-
-def command(role: Role) -> tuple[str, ...]:
-    return (sys.executable, "-P", __file__, "quantlab_server role", *role.arguments)
-
-
-def announce(_: Ready) -> None:
-    print("the group is up", flush=True)
-
 
 def supervise(state: Path, port: int) -> None:
+    from quantlab_server.logs import Console, Output
+    from quantlab_server.plan import Role
+    from quantlab_server.private_files import private_folder
+    from quantlab_server.refusal import Refusal
+    from quantlab_server.supervisor import Options, Ready, Supervisor
+
+    def command(role: Role) -> tuple[str, ...]:
+        return (sys.executable, "-P", __file__, "quantlab_server role", *role.arguments)
+
+    def announce(_: Ready) -> None:
+        print("the group is up", flush=True)
+
     options = Options(state, "127.0.0.1", port, "synthetic")
     try:
         private_folder(state)
@@ -37,7 +34,7 @@ def supervise(state: Path, port: int) -> None:
         supervisor = Supervisor(
             options, output, seed=lambda _urls, _state: {}, announce=announce, command=command
         )
-        supervisor.run(ROLES)
+        supervisor.run((Role("queue:small", ("queue",)), Role("server", ("server",))))
     except Refusal as refusal:
         sys.stderr.write(f"{refusal}\n")
         sys.exit(1)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,15 @@ class World:
 Adjust = Callable[[dict[str, Any]], None]
 
 
+@cache
+def _documents() -> tuple[str, ...]:
+    """Read and check the tenants' files once for all worlds."""
+    files = read_tenants(read_configs(CONFIGS))
+    configs = [file.config for file in files if file.config is not None]
+    assert len(configs) == len(files)
+    return tuple(json.dumps(config.document) for config in configs)
+
+
 @asynccontextmanager
 async def world(
     app_dsn: str, redis_url: str, state: Path, adjust: Adjust | None = None
@@ -180,9 +190,8 @@ async def world(
     ports = await build(settings)
     try:
         configs = {}
-        for file in read_tenants(read_configs(CONFIGS)):
-            assert file.config is not None
-            document = json.loads(json.dumps(file.config.document))
+        for text in _documents():
+            document = json.loads(text)
             if adjust is not None:
                 adjust(document)
             config = config_of_resolved(document)
