@@ -9,6 +9,7 @@ TESTS = Path(__file__).parents[1]
 LONGEST = (
     "e2e on aws-local",
     "tenancy",
+    "infra",
     "e2e/test_kills.py",
     "compiled backtests",
     "e2e on self-hosted",
@@ -16,6 +17,8 @@ LONGEST = (
     "stack/test_supervisor_cli.py",
     "stack/test_supervisor.py",
 )
+# Folders whose tests share one platform, or the templates that are synthesized once.
+SHARING = ("tenancy", "infra")
 ENDS_THE_CLOUD = "test_aws_local"
 
 
@@ -24,7 +27,7 @@ def group_of(item: pytest.Item) -> str:
     if "engine" in getattr(item, "fixturenames", ()):
         return "compiled backtests"
     folder, *_, name = item.path.relative_to(TESTS).parts
-    if folder == "tenancy":
+    if folder in SHARING:
         return folder
     if folder != "e2e":
         return f"{folder}/{name}"
