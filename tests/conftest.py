@@ -17,8 +17,9 @@ settings.load_profile("untimed")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compile once for all platforms and processes of all runs: it takes half a minute each."""
-    if config.cache is not None:
-        os.environ.setdefault("QUANTLAB_NATIVE_FOLDER", str(config.cache.mkdir("native")))
+    # The folder of `make engine`, also with -p no:cacheprovider.
+    folder = config.rootpath / ".pytest_cache" / "d" / "native"
+    os.environ.setdefault("QUANTLAB_NATIVE_FOLDER", str(folder))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
