@@ -338,13 +338,20 @@ async def test_a_run_that_fails_says_why(served: Site) -> None:
     shown = await ended(served, trader, source=TRAPS)
     assert shown["status"] == "done"
     assert (shown["summary"]["end"], shown["summary"]["trap"]) == ("trap", "division_by_zero")
-    # Legs of hedging accounts are what no backtest carries out: the account says so.
+    # An account in euros needs the pair that converts its profits: the account says so.
     foreign = await served.person(Role.TRADER, BETA)
-    refused = await ended(served, foreign, accountType="demo-hedging-100k")
+    span = {"from": instant(0), "to": instant(len(GBPUSD))}
+    refused = await ended(served, foreign, accountType="one-step-50k", symbols=["GBPUSD"], **span)
     assert (refused["status"], refused["error"]["code"]) == ("failed", "not_run")
-    assert "hedged" in refused["error"]["detail"]
+    assert "ticks of EURUSD too" in refused["error"]["detail"]
     place = f"{PATH}/{refused['backtestId']}/result"
     assert problem(await served.get(foreign, place)) == (409, "backtest_not_done")
+
+
+async def test_an_account_type_that_hedges_is_run(served: Site) -> None:
+    person = await served.person(Role.TRADER, BETA)
+    shown = await ended(served, person, accountType="demo-hedging-100k")
+    assert (shown["status"], shown["summary"]["end"]) == ("done", "end_of_data")
 
 
 async def test_owners_and_tenants_have_so_many_and_no_more(

@@ -59,7 +59,7 @@ PROFILES = (
 @st.composite
 def trading(draw: st.DrawFn) -> History:
     """Return a history that is often flat: positions are closed as often as they are opened."""
-    history = draw(histories())
+    history = draw(histories(hedging=draw(st.booleans())))
     asked: list[Asked] = []
     for after, tick in enumerate(history.ticks):
         choice = draw(st.sampled_from(("", "open", "open", "close", "flatten", "any")))

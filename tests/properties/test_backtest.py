@@ -319,7 +319,10 @@ def exits(draw: st.DrawFn, one: Asked, tick: Quote) -> tuple[int | None, int | N
 
 @st.composite
 def histories(
-    draw: st.DrawFn, profiles: tuple[tuple[Profile, ...], ...] = (PROFILES, CONDITIONS)
+    draw: st.DrawFn,
+    profiles: tuple[tuple[Profile, ...], ...] = (PROFILES, CONDITIONS),
+    *,
+    hedging: bool = False,
 ) -> History:
     symbols, currency = draw(st.sampled_from(WORLDS))
     made = draw(ticks(symbols, draw(st.integers(5, 40))))
@@ -336,7 +339,7 @@ def histories(
         asked,
         symbols,
         {"*": draw(st.sampled_from(MODELS))},
-        draw(st.sampled_from(draw(st.sampled_from((TRADING, MARGINED))))),
+        replace(draw(st.sampled_from(draw(st.sampled_from((TRADING, MARGINED))))), hedging=hedging),
         currency,
         NEWS,
     )
@@ -370,3 +373,19 @@ def test_rules_on_stops_are_judged_as_in_live_trading(history: History) -> None:
     assert cases.fills_of(block, history) == cases.live_fills(fills)
     assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
     assert cases.broken(block, history) == cases.live_broken(run, history)
+
+
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+@settings(
+    max_examples=HISTORIES,
+    derandomize="QUANTLAB_BACKTEST_HISTORIES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(histories((PROFILES, CONDITIONS, STOPS), hedging=True))
+def test_legs_are_traded_as_in_live_trading(history: History) -> None:
+    run, fills = cases.live(history)
+    block = cases.plain(history)
+    assert cases.fills_of(block, history) == cases.live_fills(fills)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
+    if history.profile in STOPS:
+        assert cases.broken(block, history) == cases.live_broken(run, history)

@@ -13,6 +13,7 @@ import pytest
 from tests.support.backtest_runs import account, program
 from tests.support.live_runs import (
     BEGAN_NS,
+    HEDGING,
     PROFILE,
     TRADING,
     OracleRun,
@@ -100,9 +101,15 @@ class _Kept:
 KEPT = _Kept()
 
 
-def agree(source: Any, seed: int, engine: Any, count: int = EVENTS, on: str = "EURUSD") -> str:
-    """Feed the oracle, a run one event at a time and another all at once."""
-    made = terms(on, *(one for one in BOTH if one != on))
+def agree(
+    source: Any, seed: int, engine: Any, count: int = EVENTS, on: str = "EURUSD", legs: int = 1
+) -> str:
+    """Feed the oracle, a run one event at a time and another all at once.
+
+    With more than one leg the account hedges.
+    """
+    trading = HEDGING if legs > 1 else TRADING
+    made = terms(on, *(one for one in BOTH if one != on), trading=trading)
     oracle = OracleRun(source, made)
     tier = QUICK if seed % 16 else TUNED
     single, batch = (
@@ -110,14 +117,16 @@ def agree(source: Any, seed: int, engine: Any, count: int = EVENTS, on: str = "E
     )
     told: list[Any] = []
     whole: list[int] = []
-    for words in history(seed, count, BOTH):
+    for words in history(seed, count, BOTH, legs):
         oracle.feed(words)
         if single.feed(words):
             told += single.taken()
         whole += words
     batch.feed(whole)
     if seed % 4 == 0:
-        _goes_on(source, made, engine, tier, list(history(seed, count, BOTH)), single.digest())
+        _goes_on(
+            source, made, engine, tier, list(history(seed, count, BOTH, legs)), single.digest()
+        )
     assert exact_given(told) == exact_given(oracle.given)
     assert exact_given(batch.taken()) == exact_given(oracle.given)
     same_state(oracle, single)
@@ -169,6 +178,34 @@ def test_generated_strategies_agree_live(part: int, engine: backtest.EngineFiles
 @pytest.mark.parametrize("seed", range(8))
 def test_timers_bars_and_fills_agree_live(seed: int, engine: backtest.EngineFiles) -> None:
     assert agree(compiled(TIMED), seed, engine, 400, BOTH[seed % 2]) == ""
+
+
+LEGS = """strategy "Legs"
+
+var deepest = 0.0
+
+on tick
+    deepest := min(deepest, position_profit)
+    plot("net", position)
+    plot("average", position_price)
+    plot("profit", position_profit)
+    plot("profit", position_profit("GBPUSD"))
+    plot("equity", equity)
+    plot("today", day_profit)
+    plot("free", free_margin)
+    plot("floor", floor_distance("max_drawdown"))
+    if position > 0
+        close_position()
+    else
+        buy(0.1)
+"""
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_a_hedging_account_holds_is_read_leg_by_leg(
+    seed: int, engine: backtest.EngineFiles
+) -> None:
+    assert agree(compiled(LEGS), seed, engine, 400, BOTH[seed % 2], legs=3) == ""
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.stack import Stack, fresh_database
-from tests.support.strategy_scene import Scene, has_sent, has_status, running
-from tests.support.world import ALPHA, world
+from tests.support.stack import Stack
+from tests.support.strategy_scene import Scene, has_sent, has_status, running, staged
+from tests.support.world import ALPHA
 
 from quantlab_app.ports.live_strategies import StrategyRun
 
@@ -34,20 +34,8 @@ on tick
 
 @pytest.fixture
 async def scene(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            await made.ports.tick_log.open()
-            scene = Scene(made, database, redis_url, tmp_path)
-            await scene.tick()
-            try:
-                yield scene
-            finally:
-                for process in scene.processes:
-                    process.kill()
-                    process.wait()
-                await made.ports.tick_log.close()
-                log = tmp_path / "runner.log"
-                print(log.read_text()[-4000:] if log.exists() else "")
+    async with staged(stack, redis_url, tmp_path) as made:
+        yield made
 
 
 async def test_a_tick_that_was_not_heard_is_taken_from_the_log(scene: Scene) -> None:

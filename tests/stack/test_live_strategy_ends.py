@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.stack import Stack, fresh_database
+from tests.support.stack import Stack
 from tests.support.strategy_scene import (
     RESTS,
     TURNS,
@@ -13,10 +13,11 @@ from tests.support.strategy_scene import (
     has_sent,
     has_status,
     running,
+    staged,
     tenant_events,
     works,
 )
-from tests.support.world import ALPHA, world
+from tests.support.world import ALPHA
 
 from quantlab_app.use_cases import strategy_runner
 from quantlab_app.use_cases import strategy_runs as runs
@@ -46,20 +47,8 @@ on tick
 
 @pytest.fixture
 async def scene(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            await made.ports.tick_log.open()
-            scene = Scene(made, database, redis_url, tmp_path)
-            await scene.tick()
-            try:
-                yield scene
-            finally:
-                for process in scene.processes:
-                    process.kill()
-                    process.wait()
-                await made.ports.tick_log.close()
-                log = tmp_path / "runner.log"
-                print(log.read_text()[-4000:] if log.exists() else "")
+    async with staged(stack, redis_url, tmp_path) as made:
+        yield made
 
 
 async def test_a_kill_ends_a_run_and_cancels_its_orders(scene: Scene) -> None:

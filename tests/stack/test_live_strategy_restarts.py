@@ -1,29 +1,31 @@
 """Live strategies whose runner was killed: it begins again where it was, or says why not."""
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from tests.support.stack import Stack, fresh_database
+from tests.support.stack import Stack
 from tests.support.strategy_scene import (
     RESTS,
     TURNS,
     Scene,
+    feeding,
+    fills_of,
+    has_fed,
     has_sent,
     has_status,
+    is_told_all,
     query,
     running,
+    staged,
     tenant_events,
     works,
 )
-from tests.support.world import ALPHA, world
+from tests.support.world import ALPHA
 
 from quantlab.live.intents import signal_id_of
-from quantlab_app.ports.live_strategies import StrategyRun
 from quantlab_app.use_cases import strategy_feeding, strategy_runner
 from quantlab_app.use_cases.strategy_runs import end_runs
 
@@ -45,39 +47,14 @@ on tick
 
 @pytest.fixture
 async def scene(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            await made.ports.tick_log.open()
-            scene = Scene(made, database, redis_url, tmp_path)
-            await scene.tick()
-            try:
-                yield scene
-            finally:
-                for process in scene.processes:
-                    process.kill()
-                    process.wait()
-                await made.ports.tick_log.close()
-                log = tmp_path / "runner.log"
-                print(log.read_text()[-4000:] if log.exists() else "")
+    async with staged(stack, redis_url, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
 def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the sandbox lack what this kernel may lack, in this process too."""
     monkeypatch.setenv("QUANTLAB_SANDBOX_MAY_LACK", "landlock seccomp")
-
-
-@asynccontextmanager
-async def feeding(scene: Scene) -> AsyncIterator[None]:
-    """Run the worker in this process."""
-    stop = asyncio.Event()
-    runner = strategy_runner.StrategyRunner(scene.world.ports, lambda _: None)
-    working = asyncio.create_task(runner.run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait_for(working, 30)
 
 
 async def test_a_killed_runner_goes_on_where_it_was(scene: Scene) -> None:
@@ -93,9 +70,9 @@ async def test_a_killed_runner_goes_on_where_it_was(scene: Scene) -> None:
     for _ in range(7):
         await scene.tick()
     async with running(scene):
-        await scene.until(lambda: _has_fed(scene, run, before.events + 7), ticks=False)
+        await scene.until(lambda: has_fed(scene, run, before.events + 7), ticks=False)
         await scene.until(lambda: has_sent(scene, run, before.orders_sent + 4), ticks=True)
-        await scene.until(lambda: _is_told_all(scene, run))
+        await scene.until(lambda: is_told_all(scene, run))
         await end_runs(scene.world.ports, scene.world.scope(ALPHA), run.account_id, run.run_id,
                        kill=False)  # fmt: skip
         await scene.until(lambda: has_status(scene, run, "stopped"))
@@ -113,7 +90,7 @@ async def test_a_killed_runner_goes_on_where_it_was(scene: Scene) -> None:
     log = await scene.log(run)
     fills = [line for line in log if line.startswith("log: fill")]
     # The fill of what `on stop` asks for comes when nobody is there to be told.
-    assert len(fills) in (count := await _fills(scene, run), count - 1)
+    assert len(fills) in (count := await fills_of(scene, run), count - 1)
     assert [line.split()[2] for line in fills] == [str(n) for n in range(1, len(fills) + 1)]
     assert "ends after" in log[-1]
 
@@ -207,22 +184,3 @@ async def test_a_run_whose_terms_cannot_be_read_ends_with_its_orders(scene: Scen
 def _late(log: list[str]) -> list[int]:
     """Return the numbers of orders that were not sent, for their events were too old by then."""
     return [int(line.split()[2]) for line in log if line.endswith("was not sent: late")]
-
-
-async def _has_fed(scene: Scene, run: StrategyRun, count: int) -> bool:
-    return (await scene.read(run)).events >= count
-
-
-async def _fills(scene: Scene, run: StrategyRun) -> int:
-    scope = scene.world.scope(ALPHA)
-    return len(await scene.world.ports.accounts.fills(scope, run.account_id, None, 500))
-
-
-async def _is_told_all(scene: Scene, run: StrategyRun) -> bool:
-    sent = (await scene.read(run)).orders_sent
-    await asyncio.sleep(0.3)  # an order of the last tick may be on its way
-    await scene.world.settle(ALPHA)
-    if (await scene.read(run)).orders_sent != sent:
-        return False
-    told = [line for line in await scene.log(run) if line.startswith("log: fill")]
-    return len(told) == await _fills(scene, run)

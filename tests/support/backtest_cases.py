@@ -13,6 +13,7 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount
 from quantlab.backtest.block import new_block
 from quantlab.backtest.conditions import judged_rules
+from quantlab.backtest.kernels.legs import leg_at
 from quantlab.backtest.kernels.reading import COMMAND_WORDS
 from quantlab.backtest.plain import PlainBlock, run_plain
 from quantlab.backtest.span import Span
@@ -446,8 +447,11 @@ def state_of(m: Sequence[int], history: History) -> dict[str, Any]:
             m[m[w + at.ORDERS_AT] + k * at.ORDER_WORDS + at.STATE] != at.GONE
             for k in range(m[w + at.ORDERS])
         )
-        if m[w + at.SIZE]:
+        if m[w + at.SIZE] and not history.trading.hedging:
             positions[symbol] = (int(m[w + at.SIZE]), int(m[w + at.COST]))
+        for number, p in enumerate(leg_at(m, k) for k in range(m[at.LEGS])):
+            if m[p + at.LEG_OF] == w:
+                positions[f"{symbol} {number}"] = (int(m[p + at.SIZE]), int(m[p + at.COST]))
     return {
         "status": ("active", "locked", "disabled")[m[at.STATUS]],
         "balance": int(m[at.BALANCE]),
@@ -463,7 +467,7 @@ def state_of(m: Sequence[int], history: History) -> dict[str, Any]:
 def broken(m: Sequence[int], history: History) -> Counter[str]:
     """Return how often each rule was broken that needs no equity; warnings are left out."""
     found: Counter[str] = Counter()
-    for k, rule in enumerate(judged_rules(history.profile)):
+    for k, rule in enumerate(judged_rules(history.account())):
         count = m[m[at.TERMS_AT] + k * at.TERM_WORDS + at.TERM_BROKEN]
         if count and rule.severity != "warn":
             found[rule.rule_id] = count
@@ -472,13 +476,17 @@ def broken(m: Sequence[int], history: History) -> Counter[str]:
 
 def live_broken(run: Live, history: History) -> Counter[str]:
     """Return the same of the live engine."""
-    ids = {rule.rule_id for rule in judged_rules(history.profile)}
+    ids = {rule.rule_id for rule in judged_rules(history.account())}
     return Counter(one for one in run.broken if one in ids)
 
 
 def live_state(run: BatchRun) -> dict[str, Any]:
     """Return the same of the live account; the watch knows the newest mark."""
     account = run.account
+    positions = {k: (p.size_steps, p.cost) for k, p in sorted(account.positions.items())}
+    if any(p.ticket for p in account.positions.values()):
+        legs = sorted(account.positions.values(), key=lambda leg: leg.opened_seq)
+        positions = {f"{leg.symbol} {n}": (leg.size_steps, leg.cost) for n, leg in enumerate(legs)}
     watched = run._watch._watched.get(account.account_id)
     mark = account.high_water_minor
     if watched is not None:
@@ -488,7 +496,7 @@ def live_state(run: BatchRun) -> dict[str, Any]:
         "balance": account.balance_minor,
         "carry": account.carry_micro,
         "mark": mark,
-        "positions": {k: (p.size_steps, p.cost) for k, p in sorted(account.positions.items())},
+        "positions": positions,
         "working": len(account.working),
         "day": (
             account.day.started_ns,

@@ -42,9 +42,9 @@ def fills_of(
         balance += profit - fee
         rows.append((
             START + int(seconds * SECOND), number, number, symbol, side, steps, ticks, slippage,
-            profit, fee, balance, size, opened, closed, cost, 0,
+            profit, fee, balance, size, opened, closed, cost, 0, 0,
         ))  # fmt: skip
-    columns = np.array(rows, np.int64).reshape(-1, 16)
+    columns = np.array(rows, np.int64).reshape(-1, 17)
     return Fills(*columns.T)
 
 

@@ -6,13 +6,14 @@ handlers.
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.block import symbol_map, timer_handlers
-from quantlab.backtest.kernels import clock, margin, run, worth
+from quantlab.backtest.kernels import clock, legs, margin, run, worth
 from quantlab.backtest.plain import PlainBlock
-from quantlab.ledger.trading_terms import read_trading_terms
+from quantlab.ledger.trading_terms import TradingTerms, read_trading_terms
 from quantlab.live import events
 from quantlab.live.block import live_account, live_block, put_on, take_account, take_orders
 from quantlab.live.events import AccountSeen, FillSeen, Held, Resting, orders_words, quote_words
@@ -37,15 +38,16 @@ PROFILE = profile(
     rule("max_drawdown", mode="trailing", basis="equity", loss=percent("5"), comparator="le"),
 )
 TRADING = read_trading_terms({"margin": {"leverage": {"EURUSD": "30", "GBPUSD": "12.5"}}})
+HEDGING = replace(TRADING, hedging=True)
 KINDS = {
     at.START_EVENT: "start", at.STOP_EVENT: "stop", at.BAR_EVENT: "bar", at.FILL_EVENT: "fill",
     at.TIMER_EVENT: "timer",
 }  # fmt: skip
 
 
-def terms(*symbols: str) -> LiveTerms:
+def terms(*symbols: str, trading: TradingTerms = TRADING) -> LiveTerms:
     """Return the terms of an account with a daily loss and a drawdown that trails the equity."""
-    return terms_of(fresh_account(PROFILE), PROFILE, catalog(), symbols, TRADING)
+    return terms_of(fresh_account(PROFILE), PROFILE, catalog(), symbols, trading)
 
 
 class _Asleep(PlainBlock):
@@ -188,13 +190,18 @@ class OracleRun:
         if read.field == "size":
             return self._scaled(size, one.size_step)
         if read.field == "price":
-            if not size:
+            if not size or (self.terms.hedging and not self._is_one_way(s)):
                 return NA
             num, den = one.tick.as_integer_ratio()
             average = float(self.m[w + at.COST]) / float(size)
             average = average * float(num) if num != 1 else average
             return average / float(den) if den != 1 else average
-        return float(worth.value_of(self.m, w)) / 1e6 / float(10**self.terms.currency_digits)
+        return float(worth.held_value(self.m, w)) / 1e6 / float(10**self.terms.currency_digits)
+
+    def _is_one_way(self, s: int) -> bool:
+        places = (legs.leg_at(self.m, k) for k in range(self.m[at.LEGS]))
+        held = [self.m[p + at.SIZE] > 0 for p in places if self.m[p + at.LEG_OF] == self._symbol(s)]
+        return len(set(held)) == 1
 
     def _account(self, read: ir.Read) -> float | int:
         if read.field == "working_orders":
@@ -237,8 +244,8 @@ class OracleRun:
         return self._scaled(value, one.tick if read.field == "price" else one.size_step)
 
 
-def history(seed: int, count: int, symbols: Sequence[str]) -> Iterator[list[int]]:
-    """Yield a start, count random events, and a stop."""
+def history(seed: int, count: int, symbols: Sequence[str], legs: int = 1) -> Iterator[list[int]]:
+    """Yield a start, count random events, and a stop; of so many legs a symbol at most."""
     rng, now = random.Random(f"live {seed}"), BEGAN_NS
     prices = [PRICES[one] for one in sorted(symbols)]
     yield [events.START, now]
@@ -252,7 +259,7 @@ def history(seed: int, count: int, symbols: Sequence[str]) -> Iterator[list[int]
             sizes = rng.choice(((0, 0), (rng.randint(1, 900), rng.randint(1, 900))))
             yield quote_words(now - late, prices[s], prices[s] + rng.randint(0, 4), *sizes, s)
         elif kind < 0.86:
-            yield _account(rng, prices)
+            yield _account(rng, prices, legs)
         elif kind < 0.9:
             yield orders_words([_resting(rng, prices) for _ in range(rng.randint(0, 5))])
         elif kind < 0.96:
@@ -266,9 +273,9 @@ def history(seed: int, count: int, symbols: Sequence[str]) -> Iterator[list[int]
     yield [events.STOP, now]
 
 
-def _account(rng: random.Random, prices: Sequence[int]) -> list[int]:
+def _account(rng: random.Random, prices: Sequence[int], legs: int) -> list[int]:
     held = []
-    for s, price in enumerate(prices):
+    for s, price in [*enumerate(prices)] * legs:
         size = rng.choice((0, rng.randint(-50_000, 50_000)))
         if size:
             held.append(Held(s, size, size * price + rng.randint(-999, 999)))

@@ -1,4 +1,4 @@
-"""Every preset and account type of agent/configs runs, but those of hedging accounts."""
+"""Every preset and account type of agent/configs runs, those that hedge too."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from tests.support import backtest_runs as runs
 from tests.support.engine_cases import catalog
 
-from quantlab.backtest.account import BacktestAccount, NotRun
+from quantlab.backtest.account import BacktestAccount
 from quantlab.backtest.results.finished import heading_of
 from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.market.conversion import conversion_pair
@@ -98,8 +98,4 @@ def test_every_account_type_of_a_tenant_runs(engine: backtest.EngineFiles, tenan
         trading = read_trading_terms(kind.trading)
         owner = account(profile, kind.currency, (symbol,), trading)
         models = {one: replace(model, unlimited=True) for one, model in owner.models.items()}
-        if trading.hedging:
-            with pytest.raises(NotRun, match="expected an account that nets"):
-                owner.check()
-            continue
         run_sma(engine, replace(owner, models=models), symbol)

@@ -9,7 +9,6 @@ from tests.support.engine_cases import NOW, account, catalog, command, market, p
 from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent, rule
 
-from quantlab.backtest.account import BacktestAccount, NotRun, free_profile
 from quantlab.engine import commands
 from quantlab.engine.commands import Outcome
 from quantlab.engine.context import Context, Market, write_quotes
@@ -446,16 +445,6 @@ def test_legs_add_up_to_what_a_net_position_would_gain() -> None:
     gained = Fraction(100_000) * (Fraction("0.00700") + Fraction("0.3") * Fraction("0.008"))
     gained -= Fraction(100_000) * Fraction("0.4") * Fraction("0.005")
     assert desk.account.balance_minor - desk.account.initial_balance_minor == gained * 100
-
-
-def test_a_backtest_of_legs_is_refused_with_a_sentence() -> None:
-    instrument = catalog().instruments["EURUSD"]
-    models = {"EURUSD": catalog().fill_models["EURUSD"]}
-    trading = read_trading_terms({"positioning": "hedging"})
-    rules = free_profile(2, 10_000_000)
-    asked = BacktestAccount("USD", 2, 10_000_000, rules, (instrument,), models, trading)
-    with pytest.raises(NotRun, match="no hedged legs"):
-        asked.check()
 
 
 def test_the_watch_reads_the_legs_that_the_writer_publishes() -> None:

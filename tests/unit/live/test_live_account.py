@@ -11,7 +11,7 @@ from tests.support.rule_cases import percent, rule
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels import margin, worth
-from quantlab.engine.context import Market
+from quantlab.engine.context import Market, equity_of
 from quantlab.engine.margin import Margin, margin_of
 from quantlab.ledger.orders import Order, Terms
 from quantlab.ledger.state import Account, Position, Tally
@@ -142,6 +142,52 @@ def test_free_margin_is_that_of_the_engine() -> None:
         known = margin_of(owner, market, trading)
         assert isinstance(known, Margin)
         assert int(margin.free(block)) == known.free_minor
+
+
+def test_legs_are_worth_and_use_what_the_engine_says() -> None:
+    """In two currencies, one of which is converted: equity and free margin to the minor unit."""
+    trading = read_trading_terms(
+        {"positioning": "hedging", "margin": {"leverage": {"EURUSD": "30", "USDJPY": "7"}}}
+    )
+    quotes = {
+        "EURUSD": Quote("EURUSD", 108_000, 108_010, BEGAN_NS, 1),
+        "USDJPY": Quote("USDJPY", 155_003, 155_021, BEGAN_NS, 2),
+    }
+    market = Market(catalog(), quotes, BEGAN_NS)
+    rng, seen = random.Random(5), set()
+    for _ in range(200):
+        held = [_leg(rng, number) for number in range(rng.randint(0, 7))]
+        working = [_working(rng, number) for number in range(rng.randint(0, 6))]
+        owner = account(
+            PROFILES[0], positions={one.key: one for one in held}, carry_micro=rng.randint(-9, 9),
+            working={one.order_id: one for one in working},
+        )  # fmt: skip
+        terms = terms_of(owner, PROFILES[0], catalog(), ["EURUSD", "USDJPY"], trading)
+        terms = read_terms(terms.document())
+        block = live_block(put_on(_program('on tick\n    log("")\n'), "EURUSD"),
+                           live_account(terms), terms, BEGAN_NS)  # fmt: skip
+        numbers = {symbol: number for number, symbol in enumerate(terms.symbols)}
+        for symbol, quote in quotes.items():
+            known = [BEGAN_NS, quote.bid_ticks, quote.ask_ticks, 0, 0, numbers[symbol]]
+            know_quote(block, known)
+        block[at.NOW] = BEGAN_NS
+        told = tuple(Held(numbers[one.symbol], one.size_steps, one.cost) for one in owner.legs())
+        balance, carry = owner.balance_minor, owner.carry_micro
+        take_account(block, terms, AccountSeen(balance, carry, *[balance] * 3, 0, 0, 0, 0, told))
+        take_orders(block, resting(owner, numbers))
+        margin_now = margin_of(owner, market, trading)
+        assert isinstance(margin_now, Margin)
+        assert int(worth.equity_now(block)) == equity_of(owner, market)
+        assert int(margin.free(block)) == margin_now.free_minor
+        seen.add(margin_now.reserved_minor > 0 and margin_now.used_minor > 0)
+    assert seen == {True, False}
+
+
+def _leg(rng: random.Random, number: int) -> Position:
+    symbol, price = rng.choice((("EURUSD", 108_050), ("USDJPY", 155_100)))
+    size = rng.choice((1, -1)) * rng.randint(1, 400_000)
+    cost = size * price + rng.randint(0, 999)
+    return Position(symbol, size, cost, None, None, 0, number, f"t{number}")
 
 
 def _working(rng: random.Random, number: int) -> Order:

@@ -19,6 +19,7 @@ from quantlab.backtest.block import equity_rules, reset_instants
 from quantlab.backtest.conditions import judged_rules
 from quantlab.backtest.kernels.worth import equity_now
 from quantlab.backtest.results.finished import STATUSES
+from quantlab.backtest.results.goals import position_key
 from quantlab.backtest.running import Run
 from quantlab.backtest.span import Span
 from quantlab.engine.payouts import offer
@@ -101,7 +102,7 @@ class _Watched:
         self._counts_trades = any(isinstance(one, terms.Consistency) for one in self.profile.rules)
         self._least_minor = initial + least_profit_minor(self.profile)
         self._fills = self._orders = self._rolls = 0
-        self._positions = [0] * len(self.owner.instruments)
+        self._held = 0
 
     def ended(self, outcome: str, cause: str, days: int) -> Attempt:
         """Return how the attempt ended."""
@@ -169,13 +170,12 @@ class _Watched:
             high_water_minor=int(m[at.MARK]),
             day=replace(account.day, realised_minor=int(m[at.REALISED]), traded=bool(m[at.TRADED])),
         )
-        for row in fills.tolist():
-            self._positions[row[at.F_SYMBOL]] = row[at.F_POSITION]
+        self._held = int(m[at.HELD])
 
     def _end(self) -> tuple[str, str]:
         m = self.run.block
         if m[at.END] == at.BREACHED:
-            return FAILED, _broken(m, self.profile)[0]
+            return FAILED, _broken(m, self.owner)[0]
         return STOPPED, "endless_events" if m[at.END] == at.ENDLESS else abi.TRAPS[m[at.TRAP]]
 
     def _passes_within(self, fills: Any, working: Working) -> bool:
@@ -193,7 +193,7 @@ class _Watched:
 
     def _moments(self, fills: Any, working: Working) -> Iterator[tuple[int, int]]:
         """Yield when nothing is in the market any more, and how many of the day's fills by then."""
-        flat = flat_after(fills, self._positions)
+        flat = flat_after(fills, self._held)
         until_ns, last_flat = self._no_longer_judged(flat, fills)
         rows = np.flatnonzero(flat[1:])
         own = working.beside(fills[rows, at.F_NS], fills[rows, at.F_ORDER]) == 0
@@ -216,7 +216,7 @@ class _Watched:
         m = self.run.block
         until_ns, count = at.NEVER_HIGH, len(fills) + 1
         if m[at.BREACH] >= 0:
-            until_ns = _broken(m, self.profile)[1]
+            until_ns = _broken(m, self.owner)[1]
         if m[at.STATUS] == at.LOCKED and m[at.HELD] == 0:
             # A lock closes all, or came with what closed last.
             count = max([0, *(np.flatnonzero(flat[1:]) + 1).tolist()])
@@ -243,8 +243,8 @@ class _Watched:
                 row[at.F_POSITION], row[at.F_COST], 0, row[at.F_CLOSED], row[at.F_OPENED]
             )
             instrument = self.owner.instruments[row[at.F_SYMBOL]]
-            symbol, profit = instrument.symbol, row[at.F_PROFIT]
-            tally = count_fill(tally, instrument, symbol, netted, profit, row[at.F_FEE])
+            key, profit = position_key(row, instrument.symbol), row[at.F_PROFIT]
+            tally = count_fill(tally, instrument, key, netted, profit, row[at.F_FEE])
         return replace(account, tally=tally)
 
     def _is_passed(self, account: Account) -> bool:
@@ -260,12 +260,12 @@ class _Watched:
             self.payout = Payout(found.trader_minor, number)
 
 
-def _broken(m: Any, profile: terms.Profile) -> tuple[str, int]:
+def _broken(m: Any, owner: BacktestAccount) -> tuple[str, int]:
     """Return the rule that has disabled an account, and when it was broken first."""
     number = int(m[at.BREACH])
     others = number - int(m[at.RULES])
     if others >= 0:
         words = m[at.TERMS_AT] + others * at.TERM_WORDS
-        return judged_rules(profile)[others].rule_id, int(m[words + at.TERM_BROKEN_AT])
+        return judged_rules(owner)[others].rule_id, int(m[words + at.TERM_BROKEN_AT])
     words = m[at.RULES_AT] + number * at.RULE_WORDS
-    return equity_rules(profile)[number].rule_id, int(m[words + at.RULE_BROKEN_AT])
+    return equity_rules(owner.profile)[number].rule_id, int(m[words + at.RULE_BROKEN_AT])

@@ -1,6 +1,5 @@
 """When nothing of a run's account is in the market: no position, no working order."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,18 +8,15 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.running import Run
 
 
-def flat_after(fills: Any, positions: Sequence[int]) -> Any:
-    """Say whether no position is open before the first fill, and after each; positions are before.
+def flat_after(fills: Any, held: int) -> Any:
+    """Say whether no position is open before the first fill, and after each.
 
-    Rows are those of `layout.F_*`; positions are signed steps by symbol.
+    Rows are those of `layout.F_*`; held is how many positions are open before.
     """
-    change = np.zeros(len(fills) + 1, np.int64)
-    change[0] = sum(held != 0 for held in positions)
-    for symbol, held in enumerate(positions):
-        rows = np.flatnonzero(fills[:, at.F_SYMBOL] == symbol)
-        sizes = np.concatenate(([held], fills[rows, at.F_POSITION])) != 0
-        change[rows + 1] = np.diff(sizes.astype(np.int64))
-    return np.cumsum(change) == 0
+    after, opened = np.abs(fills[:, at.F_POSITION]), fills[:, at.F_OPENED]
+    was_open = (fills[:, at.F_CLOSED] > 0) | (after > opened)
+    change = (after > 0).astype(np.int64) - was_open
+    return np.cumsum(np.concatenate(([held], change))) == 0
 
 
 class Working:

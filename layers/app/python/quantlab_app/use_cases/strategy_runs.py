@@ -83,8 +83,6 @@ async def _terms(
     ports: Ports, owned: OwnedAccount, program: Program, symbol: str
 ) -> LiveTerms | Refused:
     rulebook = await ports.rulebooks.of(owned.account)
-    if rulebook.trading.hedging:
-        return Refused("conflict", "expected an account that nets, was one that hedges")
     symbols = _symbols(ports, program, symbol, rulebook.instruments)
     if isinstance(symbols, Refused):
         return symbols

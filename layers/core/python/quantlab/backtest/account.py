@@ -44,8 +44,6 @@ class BacktestAccount:
             raise NotRun(f"expected distinct instruments by symbol, was {', '.join(symbols)}")
         for instrument in self.instruments:
             self._check_instrument(instrument)
-        if self.trading.hedging:
-            raise NotRun("expected an account that nets: a backtest holds no hedged legs yet")
         for rule in self.profile.rules:
             self._check_rule(rule)
 

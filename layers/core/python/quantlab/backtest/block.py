@@ -55,6 +55,9 @@ def new_block(
         at.FILLS_AT: most_rows * at.FILL_WORDS,
         at.ENDS_AT: most_rows * at.END_WORDS,
     }
+    if account.trading.hedging:
+        # Behind those that are open stands the one that an order would open.
+        sizes[at.LEGS_AT] = (at.LEGS_MAX + 1) * at.LEG_WORDS
     offsets, total = {}, at.ACCOUNT_WORDS
     for name, words in sizes.items():
         offsets[name], total = total, total + words
@@ -63,6 +66,7 @@ def new_block(
         m[name] = offset
     m[at.LOG_ROWS], m[at.ROWS_MOST] = log_rows, at.NEVER_HIGH
     _put_account(m, account, span, resets)
+    m[at.FORCE] = at.HEDGED if account.trading.hedging else 0
     _put_rules(m, account, span)
     conditions.put(m)
     for s, instrument in enumerate(account.instruments):

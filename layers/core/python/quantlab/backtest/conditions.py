@@ -23,7 +23,7 @@ LOTS: Final = {
 }
 _AT_ANY: Final = at.NEVER_HIGH
 
-# Hedging and copying look at other accounts: a backtest has none, so they have nothing to judge.
+# Copying, and hedging where there are no legs, look at other accounts: a backtest has none.
 MOMENT: Final = (
     terms.TradingHours,
     terms.InstrumentAllowlist,
@@ -37,13 +37,24 @@ SIZED: Final = (
     terms.ScalingPlan,
     terms.OrderLimits,
     terms.StopLossRequired,
+    terms.Hedging,
 )
 JUDGED: Final = (*MOMENT, *SIZED)
 
 
-def judged_rules(profile: terms.Profile) -> tuple[terms.Rule, ...]:
-    """Return the rules of a profile that a block has rows for, in the order of its rows."""
-    return tuple(rule for rule in profile.rules if isinstance(rule, JUDGED))
+def judged_rules(account: BacktestAccount) -> tuple[terms.Rule, ...]:
+    """Return the rules of an account that a block has rows for, in the order of its rows."""
+    return tuple(
+        rule for rule in account.profile.rules
+        if isinstance(rule, JUDGED) and not _judges_others(rule, account)
+    )  # fmt: skip
+
+
+def _judges_others(rule: terms.Rule, account: BacktestAccount) -> bool:
+    """Say whether a rule on hedging has no legs of the account itself to look at."""
+    if not isinstance(rule, terms.Hedging):
+        return False
+    return not account.trading.hedging or rule.owners == terms.OTHER_OWNERS
 
 
 class Conditions:
@@ -53,7 +64,7 @@ class Conditions:
         self.account, self.span = account, span
         self.gates: list[Gate] = []
         self.table: list[int] = []
-        self.rows = [self._row(rule) for rule in judged_rules(account.profile)]
+        self.rows = [self._row(rule) for rule in judged_rules(account)]
 
     @property
     def turns(self) -> int:
@@ -136,6 +147,8 @@ class Conditions:
                 at.TERM_STEPS: self._table(steps),
                 at.TERM_COUNT: len(rule.steps) - 1,
             }
+        if isinstance(rule, terms.Hedging):
+            return {at.TERM_KIND: at.OPPOSED}
         if isinstance(rule, terms.StopLossRequired):
             return {
                 at.TERM_KIND: at.PROTECTED,

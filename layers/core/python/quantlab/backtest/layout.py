@@ -26,8 +26,8 @@ from typing import Final
     SWAPS, NIGHTS_AT,
     TERMS_AT, TERMS, GATES_AT, GATES, GATE_NEXT, TABLES_AT,
     DAY_ORDERS, DAY_TRADES, DAY_NANO, LAST_ORDER, ASKS, HEARS_FILLS,
-    LOG_ROWS, ROWS_MOST, TOLD_FILLS, TOLD_ENDS, ACCOUNT_WORDS,
-) = range(102)
+    LOG_ROWS, ROWS_MOST, TOLD_FILLS, TOLD_ENDS, LEGS_AT, LEGS, ACCOUNT_WORDS,
+) = range(104)
 
 # What of them a trace has: all before the logs but places, which no result depends on.
 TRACED: Final = tuple(
@@ -53,12 +53,17 @@ TRACED: Final = tuple(
     NANO_NUM, NANO_DEN, WORTH_LIMIT, SYMBOL_WORDS,
 ) = range(61)
 
+# One leg of a hedging account, counted from where a symbol's words would begin that had its size,
+# cost, value and opening in the same places: also where its symbol's begin, who opened it.
+(LEG_OF, LEG_TICKET, LEG_CALLED, LEG_END) = range(OPENED + 1, OPENED + 5)
+LEG_WORDS: Final = LEG_END - SIZE
+
 # One order.
 (
     ID, OWNER, TYPE, SIDE, STATE, STEPS, FILLED, LIMIT, TRIGGER, TRAIL, TRAIL_PPM, PEAK_TICKS,
     TRAILS, TIME, EXPIRES, REDUCE, POST, SINCE, ACTIVE, GROUP, GROUP_KIND, PARENT, RAW_FEE, CREATED,
-    DUE, CALLED, REASON, TAG, PARENT_STEPS, ORDER_WORDS,
-) = range(30)
+    DUE, CALLED, REASON, TAG, PARENT_STEPS, TICKET, ORDER_WORDS,
+) = range(31)
 
 # One equity rule: what `rules.floors.rule_row` gives, what it does, and when it broke.
 (
@@ -77,8 +82,8 @@ TRACED: Final = tuple(
 # Kinds of those rules: on the moment of an order, on what may be held, on an order of known size.
 (
     HOURS, ALLOWED, HOLDING, IDLE, NEWS, COUNTS, SCALED, ORDER_LOTS, POSITION_LOTS, ACCOUNT_LOTS,
-    PROTECTED,
-) = range(11)
+    PROTECTED, OPPOSED,
+) = range(12)
 
 # Bits of ASKS: what a rule of the account asks of stops.
 PROTECTING: Final = 1
@@ -101,8 +106,8 @@ STOPS_COUNT: Final = 2
 (
     F_NS, F_SEQ, F_ORDER, F_OWNER, F_SYMBOL, F_SIDE, F_STEPS, F_TICKS, F_SLIPPAGE, F_PROFIT, F_FEE,
     F_BALANCE, F_CARRY, F_POSITION, F_CAUSE, F_OPENED, F_CLOSED, F_COST, F_LEFT,
-    F_RATE_NUM, F_RATE_DEN, FILL_WORDS,
-) = range(22)
+    F_RATE_NUM, F_RATE_DEN, F_TICKET, FILL_WORDS,
+) = range(23)
 
 # One order that has ended.
 (
@@ -129,6 +134,9 @@ OUT_FIRST: Final = 8
 (START_EVENT, STOP_EVENT, BAR_EVENT, FILL_EVENT, TIMER_EVENT) = range(5)
 
 ORDERS_MAX: Final = 200
+POSITIONS_MAX: Final = 200
+# An order is taken while fewer are open than that; then those that wait may open some more.
+LEGS_MAX: Final = POSITIONS_MAX + ORDERS_MAX
 BOOK_MAX: Final = 2 * ORDERS_MAX
 # A log is emptied once it has so many rows. FEW stay in a cache, MANY are most often all there are.
 FEW_ROWS: Final = 1 << 11
@@ -158,6 +166,7 @@ ROLLED: Final = 2
 LIQUIDATING: Final = 4
 CONVERTING: Final = 8
 OVERSTAYING: Final = 16
+HEDGED: Final = 32
 
 # States of an order, `quantlab.engine.lifecycle` by number.
 GONE: Final = 0
@@ -192,7 +201,7 @@ REASONS: Final = (
     "no_conversion_quote", "margin_insufficient", "margin_stop_out", "trading_hours", "flat_by",
     "weekend_holding", "inactivity", "news_window", "order_limits", "scaling_plan",
     "position_size", "not_of_order_type", "already_triggered", "order_pending",
-    "stop_loss_required",
+    "stop_loss_required", "ticket_needed", "netting_only", "too_many_positions", "hedging",
 )  # fmt: skip
 (
     NO_REASON, NOT_FILLED, BY_OCO, BY_OUO, EXIT_FILLED, PARENT_ENDED, POSITION_CLOSED, REQUESTED,
@@ -203,7 +212,8 @@ REASONS: Final = (
     GROUP_REFUSED, RUN_ENDED, NO_CONVERSION, MARGIN_INSUFFICIENT, MARGIN_STOP_OUT,
     TRADING_HOURS, FLAT_BY, WEEKEND_HOLDING, INACTIVITY, NEWS_WINDOW, ORDER_LIMITS, SCALING_PLAN,
     POSITION_SIZE, NOT_OF_ORDER_TYPE, ALREADY_TRIGGERED, ORDER_PENDING, STOP_LOSS_REQUIRED,
-) = range(47)  # fmt: skip
+    TICKET_NEEDED, NETTING_ONLY, TOO_MANY_POSITIONS, OPPOSES_LEG,
+) = range(51)  # fmt: skip
 
 # Why a fill came about.
 CAUSES: Final = ("signal", "working", "rule", "margin_stop_out")

@@ -69,6 +69,8 @@ class Finished:
         for s in range(len(self.account.instruments)):
             w = self.block[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
             digest.update(np.ascontiguousarray(self.block[w + at.SIZE : w + at.VALUE], "<i8").data)
+        legs = self.block[at.LEGS_AT], self.block[at.LEGS] * at.LEG_WORDS
+        digest.update(np.ascontiguousarray(self.block[legs[0] : sum(legs)], "<i8").data)
         digest.update(self.state.image())
         return digest.hexdigest()
 

@@ -14,7 +14,9 @@ import numpy as np
 from quantlab.backtest import layout as at
 from quantlab.backtest.account import BacktestAccount, free_profile
 from quantlab.backtest.block import DAY_NS, new_block
+from quantlab.backtest.kernels.legs import leg_at, net_legs
 from quantlab.backtest.span import Span
+from quantlab.ledger.trading_terms import STANDARD
 from quantlab.live.events import AccountSeen, Held, Resting
 from quantlab.live.terms import LiveTerms
 from quantlab.market.fill_model import top_of_book
@@ -36,6 +38,7 @@ def live_account(terms: LiveTerms) -> BacktestAccount:
         profile=free_profile(terms.currency_digits, terms.initial_minor),
         instruments=terms.instruments,
         models={one: top_of_book() for one in terms.symbols},
+        trading=replace(STANDARD, hedging=terms.hedging),
         conversions=terms.conversions,
     )
 
@@ -64,6 +67,7 @@ def live_block(program: Program, account: BacktestAccount, terms: LiveTerms, beg
         w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
         if instrument.symbol in terms.leverages:
             m[w + at.LEVERAGE_NUM], m[w + at.LEVERAGE_DEN] = terms.leverages[instrument.symbol]
+    m[at.FORCE] = 0
     return np.concatenate((m, rows))
 
 
@@ -88,9 +92,12 @@ def take_account(m: Any, terms: LiveTerms, seen: AccountSeen) -> None:
     for s in range(len(terms.instruments)):
         w = m[at.SYMBOLS_AT] + s * at.SYMBOL_WORDS
         m[w + at.SIZE] = m[w + at.COST] = 0
-    for held in seen.positions:
-        _hold(m, held)
-    m[at.HELD] = len({held.symbol for held in seen.positions})
+    if terms.hedging:
+        _take_legs(m, seen.positions)
+    else:
+        for held in seen.positions:
+            _hold(m, held)
+        m[at.HELD] = len({held.symbol for held in seen.positions})
     # A mark that follows the equity is moved by every quote; `joining` does it.
     follows = terms.basis == BASIS_EQUITY and seen.positions
     m[at.FORCE] = at.UNSURE if follows else 0
@@ -100,10 +107,20 @@ def take_account(m: Any, terms: LiveTerms, seen: AccountSeen) -> None:
 
 
 def _hold(m: Any, held: Held) -> None:
-    """Add a position to what its symbol holds: the legs of a hedging account are one here."""
+    """Add a position to what its symbol holds."""
     w = m[at.SYMBOLS_AT] + held.symbol * at.SYMBOL_WORDS
     m[w + at.SIZE] += held.size_steps
     m[w + at.COST] += held.cost
+
+
+def _take_legs(m: Any, legs: Sequence[Held]) -> None:
+    """Write the legs of a hedging account, and the net of each symbol."""
+    m[at.LEGS] = m[at.HELD] = len(legs)
+    for k, leg in enumerate(legs):
+        p, w = leg_at(m, k), m[at.SYMBOLS_AT] + leg.symbol * at.SYMBOL_WORDS
+        m[p + at.SIZE], m[p + at.COST], m[p + at.LEG_OF] = leg.size_steps, leg.cost, w
+    for leg in legs:
+        net_legs(m, m[at.SYMBOLS_AT] + leg.symbol * at.SYMBOL_WORDS)
 
 
 def take_orders(m: Any, orders: Sequence[Resting]) -> None:
@@ -128,10 +145,12 @@ def shown_words(m: Any) -> tuple[slice, ...]:
         books.append(slice(first, first + m[w + at.ORDERS] * at.ORDER_WORDS))
     streams = m[at.STREAMS_AT] + m[at.STREAMS] * at.STREAM_WORDS
     timers = m[at.TIMERS_AT] + m[at.TIMERS] * at.TIMER_WORDS
+    legs = m[at.LEGS_AT] + m[at.LEGS] * at.LEG_WORDS
     return (
         slice(0, at.ACCOUNT_WORDS),
         slice(m[at.SYMBOLS_AT], m[at.SYMBOLS_AT] + m[at.SYMBOLS] * at.SYMBOL_WORDS),
         slice(m[at.STREAMS_AT], streams),
         slice(m[at.TIMERS_AT], timers),
+        slice(m[at.LEGS_AT], legs),
         *books,
     )

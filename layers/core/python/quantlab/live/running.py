@@ -212,6 +212,8 @@ class LiveRun:
         positions = tuple(events.Held(*held[one : one + events.POSITION_WORDS]) for one in places)
         for position in positions:
             self._check_symbol(position.symbol)
+        if self.terms.hedging and len(positions) > at.LEGS_MAX:
+            raise events.Malformed(f"expected at most {at.LEGS_MAX} legs, was {len(positions)}")
         seen = events.AccountSeen._make((*fixed, positions))
         take_account(self.block, self.terms, seen)
 

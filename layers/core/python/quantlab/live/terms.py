@@ -43,7 +43,8 @@ class LiveTerms:
     symbol is the one the strategy is put on: what it calls "" or does not name.
     instruments are those the strategy names, those the account may hold where the strategy asks
     for its equity, and the pairs that convert their profits. leverages are fractions by symbol;
-    what has none needs no margin.
+    what has none needs no margin. hedging says that each order that opens has a position
+    of its own.
     """
 
     symbol: str
@@ -55,6 +56,7 @@ class LiveTerms:
     instruments: tuple[Instrument, ...]
     conversions: Mapping[str, Conversion]
     leverages: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    hedging: bool = False
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -80,6 +82,7 @@ class LiveTerms:
                 for currency, one in sorted(self.conversions.items())
             },
             "leverages": {symbol: list(one) for symbol, one in sorted(self.leverages.items())},
+            "hedging": self.hedging,
         }  # fmt: skip
 
 
@@ -106,6 +109,7 @@ def read_terms(document: Mapping[str, Any]) -> LiveTerms:
         leverages={
             symbol: (num, den) for symbol, (num, den) in document.get("leverages", {}).items()
         },
+        hedging=document.get("hedging", False),
     )
 
 
@@ -153,6 +157,7 @@ def terms_of(
             for one in instruments.values()
             if (leverage := trading.leverage(one)) is not None
         },
+        hedging=trading.hedging,
     )
 
 

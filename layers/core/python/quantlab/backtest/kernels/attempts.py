@@ -6,6 +6,7 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import drop, has_arrived, is_armed, is_reached
 from quantlab.backtest.kernels.fills import PLANNED, fill_order, is_blocked, plan, reducible
 from quantlab.backtest.kernels.judge import act_on
+from quantlab.backtest.kernels.legs import leg_at, position_of
 from quantlab.backtest.kernels.protecting import child_stop, keeping
 from quantlab.backtest.kernels.quotes import symbol_at
 from quantlab.backtest.kernels.terms import (
@@ -57,7 +58,7 @@ def fill_working(
 def only_reduces(m: Any, s: int, o: int) -> bool:
     """Say whether an order can only make its position smaller as things stand."""
     left = m[o + at.STEPS] - m[o + at.FILLED]
-    reducing: bool = left <= reducible(m, symbol_at(m, s), m[o + at.SIDE])
+    reducing: bool = left <= reducible(m, position_of(m, symbol_at(m, s), o), m[o + at.SIDE])
     return m[o + at.REDUCE] != 0 or reducing
 
 
@@ -97,17 +98,35 @@ def by_size(m: Any, s: int, o: int, new: int, entry: int, stop: int) -> int:
     """
     side, whole = m[o + at.SIDE], m[o + at.STEPS]
     left = whole - m[o + at.FILLED]
+    p = position_of(m, symbol_at(m, s), o)
     if m[o + at.REDUCE] != 0:
-        left = min(left, reducible(m, symbol_at(m, s), side))
+        left = min(left, reducible(m, p, side))
         whole = left
-    k = refused_by_size(m, s, side, left, whole, new, entry, stop)
+    k = refused_by_size(m, s, p, side, left, whole, new, entry, stop)
     return at.NO_REASON if k < 0 else broken(m, k)
 
 
-def by_steps(m: Any, s: int, side: int, steps: int) -> int:
-    """Judge a new market order of so many steps without a stop: see `terms.refused_by_size`."""
-    k = refused_by_size(m, s, side, steps, steps, 1, at.NO_TICKS, at.NO_TICKS)
+def by_steps(m: Any, s: int, p: int, steps: int) -> int:
+    """Judge a new market order against the position at a place: see `terms.refused_by_size`."""
+    side = -1 if m[p + at.SIZE] > 0 else 1
+    k = refused_by_size(m, s, p, side, steps, steps, 1, at.NO_TICKS, at.NO_TICKS)
     return at.NO_REASON if k < 0 else broken(m, k)
+
+
+def refused_close(m: Any, s: int) -> int:
+    """Say which rule lets a symbol's position, or one of its legs, not be closed whole."""
+    w = symbol_at(m, s)
+    if m[at.TERMS] == 0:
+        return at.NO_REASON
+    if m[at.LEGS_AT] == 0:
+        return at.NO_REASON if m[w + at.SIZE] == 0 else by_steps(m, s, w, abs(m[w + at.SIZE]))
+    for k in range(m[at.LEGS]):
+        p = leg_at(m, k)
+        if m[p + at.LEG_OF] == w:
+            reason = by_steps(m, s, p, abs(m[p + at.SIZE]))
+            if reason != at.NO_REASON:
+                return reason
+    return at.NO_REASON
 
 
 def by_protection(m: Any, s: int, o: int, changed: int) -> int:

@@ -12,6 +12,7 @@ from quantlab.backtest.kernels.book import is_armed, order_at, trail
 from quantlab.backtest.kernels.fills import begin_command, reducible
 from quantlab.backtest.kernels.gathering import ON_SCRATCH
 from quantlab.backtest.kernels.judge import blank, enforce, mop_up
+from quantlab.backtest.kernels.legs import position_of
 from quantlab.backtest.kernels.margin import refused_orders
 from quantlab.backtest.kernels.protecting import child_stop
 from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
@@ -232,7 +233,8 @@ def refused_change(m: Any, s: int, o: int) -> int:
     """Judge a changed order as if it were placed now; a stop, by the entry that it protects."""
     w = symbol_at(m, s)
     left = m[o + at.STEPS] - m[o + at.FILLED]
-    reduces = m[o + at.REDUCE] != 0 or left <= reducible(m, w, m[o + at.SIDE])
+    p = position_of(m, w, o)
+    reduces = m[o + at.REDUCE] != 0 or left <= reducible(m, p, m[o + at.SIDE])
     reason = guarded(m, s, reduces, False)
     if reason != at.NO_REASON or m[at.TERMS] == 0:
         return reason

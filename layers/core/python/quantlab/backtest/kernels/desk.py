@@ -3,7 +3,13 @@
 from typing import Any
 
 from quantlab.backtest import layout as at
-from quantlab.backtest.kernels.attempts import attempt, by_protection, by_size, by_steps
+from quantlab.backtest.kernels.attempts import (
+    attempt,
+    by_protection,
+    by_size,
+    by_steps,
+    refused_close,
+)
 from quantlab.backtest.kernels.book import drop, order_at, tidy
 from quantlab.backtest.kernels.changing import modify
 from quantlab.backtest.kernels.fills import (
@@ -22,6 +28,7 @@ from quantlab.backtest.kernels.judge import (
     mop_up,
     name,
 )
+from quantlab.backtest.kernels.legs import NO_PLACE, call_legs, holds, next_called
 from quantlab.backtest.kernels.margin import NO_ORDER, refused_orders, stop_out_below
 from quantlab.backtest.kernels.margin import is_waiting as waits
 from quantlab.backtest.kernels.outright import BROKEN, DONE, NOT_TAKEN, outright
@@ -88,6 +95,8 @@ def manage(m: Any, out: Any, r: int, verb: int, owner: int) -> None:
         flatten(m)
     elif verb == MODIFY:
         modify(m, out, r, owner)
+    elif m[at.LEGS_AT] != 0:
+        close_legs(m, out, r, owner)
     else:
         close(m, out, r, owner)
 
@@ -192,6 +201,7 @@ def accept(m: Any, s: int) -> None:
         m[at.DAY_ORDERS] += m[o + at.STATE] != at.PENDING_PARENT
         if m[o + at.PARENT] > 0:
             m[o + at.PARENT] += base
+        name_leg(m, o)
         if m[o + at.GROUP] > 0:
             m[o + at.GROUP] += m[at.SCRATCH_AT] + base * at.SCRATCH_MAX
         m[o + at.CALLED] = 0
@@ -207,6 +217,12 @@ def accept(m: Any, s: int) -> None:
         if m[o + at.EXPIRES] != 0:
             m[at.EXPIRY] = min(m[at.EXPIRY], m[o + at.EXPIRES])
             m[at.NEXT] = min(m[at.NEXT], m[at.EXPIRY])
+
+
+def name_leg(m: Any, o: int) -> None:
+    """Name the leg that an order opens, by itself, or reduces: that of its parent."""
+    if m[at.LEGS_AT] != 0 and m[o + at.TICKET] == 0:
+        m[o + at.TICKET] = m[o + at.PARENT] if m[o + at.REDUCE] != 0 else m[o + at.ID]
 
 
 def work_new(m: Any, s: int) -> None:
@@ -288,11 +304,11 @@ def close(m: Any, out: Any, r: int, owner: int) -> None:
         reason = at.QUANTITY_TOO_SMALL if some < m[w + at.MIN_STEPS] else reason
         steps = some
     if reason == at.NO_REASON and m[at.TERMS] != 0:
-        reason = by_steps(m, s, -1 if m[w + at.SIZE] > 0 else 1, steps)
+        reason = by_steps(m, s, w, steps)
     if reason == at.NO_REASON and m[w + at.LATENCY] > 0 and m[at.STATUS] == at.ACTIVE_STATUS:
-        send(m, s, steps, owner, not turns)
+        send(m, s, w, steps, owner, not turns)
     elif reason == at.NO_REASON:
-        reason = close_now(m, s, steps, owner, at.BY_SIGNAL)
+        reason = close_now(m, s, w, steps, owner, at.BY_SIGNAL)
     if reason != at.NO_REASON:
         refuse(m, s, blank(m, ON_SCRATCH), owner, reason)
         return
@@ -300,12 +316,73 @@ def close(m: Any, out: Any, r: int, owner: int) -> None:
     enforce(m)
 
 
-def send(m: Any, s: int, steps: int, owner: int, reduces: bool) -> None:
-    """Let a market order against a position travel."""
+def close_legs(m: Any, out: Any, r: int, owner: int) -> None:
+    """Close every leg of a symbol, see `engine.closing`; what needs one named is refused."""
+    s = m[m[at.MAP_AT] + out[r + SYMBOL]]
+    w = symbol_at(m, s)
+    turns = out[r + VERB] == REVERSE
+    reason = guarded(m, s, not turns, not turns)
+    if reason == at.NO_REASON and turns:
+        reason = at.NETTING_ONLY
+    if reason == at.NO_REASON and given(out, r + QUANTITY):
+        reason = at.TICKET_NEEDED
+    if reason == at.NO_REASON and not holds(m, w):
+        reason = at.NO_POSITION
+    if reason == at.NO_REASON and not is_fresh(m, w, m[at.NOW]):
+        reason = at.NO_QUOTE
+    if reason == at.NO_REASON:
+        reason = refused_close(m, s)
+    if reason == at.NO_REASON:
+        reason = send_legs(m, s, owner)
+    if reason != at.NO_REASON:
+        refuse(m, s, blank(m, ON_SCRATCH), owner, reason)
+        return
+    work_due(m, s)
+    enforce(m)
+
+
+def send_legs(m: Any, s: int, owner: int) -> int:
+    """Close each leg of a symbol; return the first refusal where none can be.
+
+    Otherwise each that cannot is an order that was refused.
+    """
+    first, refused, sent = at.NO_REASON, 0, False
+    call_legs(m, symbol_at(m, s))
+    p = next_called(m)
+    while p != NO_PLACE:
+        reason = send_leg(m, s, p, owner)
+        if reason == at.NO_REASON:
+            sent = True
+        else:
+            first = reason if refused == 0 else first
+            refused += 1
+        p = next_called(m)
+    if not sent:
+        return first
+    for _ in range(refused):
+        refuse(m, s, blank(m, ON_SCRATCH), owner, first)
+    return at.NO_REASON
+
+
+def send_leg(m: Any, s: int, p: int, owner: int) -> int:
+    """Close a leg, now or once its order has travelled; return why not."""
+    steps = abs(m[p + at.SIZE])
+    if m[symbol_at(m, s) + at.LATENCY] == 0 or m[at.STATUS] != at.ACTIVE_STATUS:
+        return close_now(m, s, p, steps, owner, at.BY_SIGNAL)
+    if m[at.WORKING] >= at.BOOK_MAX:
+        return at.TOO_MANY_ORDERS
+    send(m, s, p, steps, owner, True)
+    return at.NO_REASON
+
+
+def send(m: Any, s: int, p: int, steps: int, owner: int, reduces: bool) -> None:
+    """Let a market order against the position at a place travel."""
     w = symbol_at(m, s)
     o = blank(m, ON_SCRATCH)
     m[o + at.OWNER] = owner
-    m[o + at.SIDE] = -1 if m[w + at.SIZE] > 0 else 1
+    m[o + at.SIDE] = -1 if m[p + at.SIZE] > 0 else 1
+    if m[at.LEGS_AT] != 0:
+        m[o + at.TICKET] = m[p + at.LEG_TICKET]
     m[o + at.STEPS] = steps
     m[o + at.LIMIT] = m[o + at.SIDE] * at.NEVER_HIGH
     m[o + at.REDUCE] = reduces
@@ -319,11 +396,7 @@ def flatten(m: Any) -> None:
     if m[at.HELD] == 0 and m[at.WORKING] == 0:
         return
     for s in range(m[at.SYMBOLS]):
-        w = symbol_at(m, s)
-        if m[at.TERMS] == 0 or m[w + at.SIZE] == 0 or not is_fresh(m, w, m[at.NOW]):
-            continue
-        steps = abs(m[w + at.SIZE])
-        if by_steps(m, s, -1 if m[w + at.SIZE] > 0 else 1, steps) != at.NO_REASON:
+        if is_fresh(m, symbol_at(m, s), m[at.NOW]) and refused_close(m, s) != at.NO_REASON:
             return
     cancel_everything(m, at.FLATTENED)
     liquidate(m, at.BY_SIGNAL)

@@ -9,6 +9,7 @@ from quantlab.backtest.kernels.book import (
     order_at,
     trail,
 )
+from quantlab.backtest.kernels.legs import position_of, settle_leg
 from quantlab.backtest.kernels.margin import refused_fill
 from quantlab.backtest.kernels.quotes import converted, may_convert, rate_of, symbol_at
 from quantlab.backtest.kernels.terms import count_fill
@@ -23,9 +24,9 @@ NOTHING = 0
 PLANNED = 1
 
 
-def reducible(m: Any, w: int, side: int) -> int:
-    """Return how many steps an order of a side could take off the position."""
-    return max(0, -side * m[w + at.SIZE])
+def reducible(m: Any, p: int, side: int) -> int:
+    """Return how many steps an order of a side could take off the position at a place."""
+    return max(0, -side * m[p + at.SIZE])
 
 
 def begin_command(m: Any) -> None:
@@ -92,7 +93,7 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
     left = m[o + at.STEPS] - m[o + at.FILLED]
     wanted = left
     if m[o + at.REDUCE] != 0:
-        wanted = min(left, reducible(m, w, side))
+        wanted = min(left, reducible(m, position_of(m, w, o), side))
     steps, price, slipped = meets(m, w, side, wanted, m[o + at.LIMIT])
     if steps == 0:
         if m[o + at.TYPE] == at.MARKET and wanted != 0:
@@ -107,8 +108,9 @@ def plan(m: Any, s: int, o: int) -> tuple[int, int, int, int]:
 def unaffordable(m: Any, s: int, o: int, steps: int, price: int) -> int:
     """Say why a fill cannot be booked: its size, its conversion or its margin; else NO_REASON."""
     w = symbol_at(m, s)
+    p = position_of(m, w, o)
     size, cost, gain, _, opened = netted(
-        m[w + at.SIZE], m[w + at.COST], m[o + at.SIDE], steps, price
+        m[p + at.SIZE], m[p + at.COST], m[o + at.SIDE], steps, price
     )
     if not fits(size, cost, gain, price, m[w + at.WORTH_LIMIT]):
         return at.POSITION_TOO_LARGE
@@ -116,7 +118,7 @@ def unaffordable(m: Any, s: int, o: int, steps: int, price: int) -> int:
         return at.NO_CONVERSION
     if opened > 0 and m[w + at.LEVERAGE_NUM] != 0:
         _, fee = fee_of(m, w, o, steps, price, gain)
-        return refused_fill(m, s, o, size, cost, steps, fee)
+        return refused_fill(m, s, o, p, size, cost, steps, fee)
     return at.NO_REASON
 
 
@@ -132,15 +134,16 @@ def charge(m: Any, amount_micro: int) -> int:
 def book_fill(m: Any, s: int, o: int, steps: int, price: int, slipped: int, cause: int) -> None:
     """Book a planned fill."""
     w = symbol_at(m, s)
-    moved = netted(m[w + at.SIZE], m[w + at.COST], m[o + at.SIDE], steps, price)
-    book_netted(m, s, o, steps, price, slipped, cause, moved)
+    p = position_of(m, w, o)
+    moved = netted(m[p + at.SIZE], m[p + at.COST], m[o + at.SIDE], steps, price)
+    book_netted(m, s, p, o, steps, price, slipped, cause, moved)
 
 
 def book_netted(
-    m: Any, s: int, o: int, steps: int, price: int, slipped: int, cause: int,
+    m: Any, s: int, p: int, o: int, steps: int, price: int, slipped: int, cause: int,
     moved: tuple[int, int, int, int, int],
 ) -> None:  # fmt: skip
-    """Book a fill by what `netted` makes of it: position, gain and fee; keep it in the log."""
+    """Book a fill by what `netted` makes of the position at a place; keep it in the log."""
     w = symbol_at(m, s)
     use_up(m, w, m[o + at.SIDE], steps)
     size, cost, gain, closed, opened = moved
@@ -158,14 +161,16 @@ def book_netted(
     m[o + at.FILLED] += steps
     m[o + at.STATE] = at.FULL if m[o + at.FILLED] == m[o + at.STEPS] else at.PARTIAL
     m[o + at.SINCE] = m[w + at.QUOTE_SEQ]
-    m[at.HELD] += (size != 0) - (m[w + at.SIZE] != 0)
-    if m[w + at.SIZE] * size <= 0:
-        m[w + at.OPENED] = m[at.NOW]
-    m[w + at.SIZE] = size
-    m[w + at.COST] = cost
+    m[at.HELD] += (size != 0) - (m[p + at.SIZE] != 0)
+    if m[p + at.SIZE] * size <= 0:
+        m[p + at.OPENED] = m[at.NOW]
+    m[p + at.SIZE] = size
+    m[p + at.COST] = cost
     if size == 0:
         clear_levels(m, w)
-    log_fill(m, s, o, steps, price, slipped, profit, fee, cause, opened, closed)
+    log_fill(m, s, o, p, steps, price, slipped, profit, fee, cause, opened, closed)
+    if p != w:
+        settle_leg(m, w, p)
 
 
 def fee_of(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> tuple[int, int]:
@@ -202,8 +207,8 @@ def charge_fee(m: Any, w: int, o: int, steps: int, price: int, gain: int) -> int
 
 
 def log_fill(
-    m: Any, s: int, o: int, steps: int, price: int, slipped: int, profit: int, fee: int, cause: int,
-    opened: int, closed: int,
+    m: Any, s: int, o: int, p: int, steps: int, price: int, slipped: int, profit: int, fee: int,
+    cause: int, opened: int, closed: int,
 ) -> None:  # fmt: skip
     """Keep a fill for the strategy and the results."""
     w = symbol_at(m, s)
@@ -224,11 +229,12 @@ def log_fill(
     m[f + at.F_FEE] = fee
     m[f + at.F_BALANCE] = m[at.BALANCE]
     m[f + at.F_CARRY] = m[at.CARRY]
-    m[f + at.F_POSITION] = m[w + at.SIZE]
+    m[f + at.F_POSITION] = m[p + at.SIZE]
     m[f + at.F_CAUSE] = cause
     m[f + at.F_OPENED] = opened
     m[f + at.F_CLOSED] = closed
-    m[f + at.F_COST] = m[w + at.COST]
+    m[f + at.F_COST] = m[p + at.COST]
+    m[f + at.F_TICKET] = m[o + at.TICKET]
     m[f + at.F_LEFT] = m[o + at.STEPS] - m[o + at.FILLED]
     if m[at.CONVERSIONS] != 0:
         m[f + at.F_RATE_NUM], m[f + at.F_RATE_DEN] = rate_of(m, w, -1)
@@ -252,7 +258,9 @@ def follow_fill(m: Any, s: int, o: int, steps: int) -> None:
     for k in range(m[w + at.ORDERS]):
         r = order_at(m, w, k)
         works = m[r + at.STATE] >= at.WORKS and m[r + at.REDUCE] != 0
-        if works and m[r + at.STATE] != at.FULL and reducible(m, w, m[r + at.SIDE]) == 0:
+        works = works and m[r + at.TICKET] == m[o + at.TICKET]
+        p = position_of(m, w, r)
+        if works and m[r + at.STATE] != at.FULL and reducible(m, p, m[r + at.SIDE]) == 0:
             drop(m, s, r, at.CANCELLED_STATE, at.POSITION_CLOSED)
 
 

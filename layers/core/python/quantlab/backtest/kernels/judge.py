@@ -5,6 +5,7 @@ from typing import Any
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import cancel_openers, cancel_symbol, no_limit
 from quantlab.backtest.kernels.fills import PLANNED, begin_command, fill_order, plan
+from quantlab.backtest.kernels.legs import NO_PLACE, call_legs, holds, next_called
 from quantlab.backtest.kernels.quotes import is_fresh, may_convert, symbol_at
 from quantlab.backtest.kernels.terms import asks_now, count_order, standing
 from quantlab.backtest.kernels.worth import equity_now, is_known, is_news, note_equity, rule_floor
@@ -108,16 +109,34 @@ def liquidate(m: Any, cause: int) -> None:
     """Close every position that has a good quote, as far as that goes."""
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
-        if m[w + at.SIZE] != 0 and is_fresh(m, w, m[at.NOW]):
-            close_now(m, s, abs(m[w + at.SIZE]), 0, cause)
+        if is_fresh(m, w, m[at.NOW]):
+            close_held(m, s, cause)
 
 
-def close_now(m: Any, s: int, steps: int, owner: int, cause: int) -> int:
-    """Fill a market order against a position; return why not, NO_REASON where it was tried."""
+def close_held(m: Any, s: int, cause: int) -> None:
+    """Close a symbol's position, or its legs, the oldest first, as far as the quote goes."""
     w = symbol_at(m, s)
+    if m[at.LEGS_AT] == 0:
+        if m[w + at.SIZE] != 0:
+            close_now(m, s, w, abs(m[w + at.SIZE]), 0, cause)
+        return
+    call_legs(m, w)
+    p = next_called(m)
+    while p != NO_PLACE:
+        close_now(m, s, p, abs(m[p + at.SIZE]), 0, cause)
+        p = next_called(m)
+
+
+def close_now(m: Any, s: int, p: int, steps: int, owner: int, cause: int) -> int:
+    """Fill a market order against the position at a place.
+
+    Return why not, NO_REASON where it was tried.
+    """
     o = blank(m, 0)
     m[o + at.OWNER] = owner
-    m[o + at.SIDE] = -1 if m[w + at.SIZE] > 0 else 1
+    m[o + at.SIDE] = -1 if m[p + at.SIZE] > 0 else 1
+    if m[at.LEGS_AT] != 0:
+        m[o + at.TICKET] = m[p + at.LEG_TICKET]
     m[o + at.STEPS] = steps
     m[o + at.LIMIT] = no_limit(m[o + at.SIDE])
     planned = plan(m, s, o)
@@ -173,10 +192,10 @@ def close_rest(m: Any) -> None:
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         new = m[w + at.QUOTE_SEQ] != m[w + at.LIQUIDATED] and is_fresh(m, w, m[at.NOW])
-        if m[w + at.SIZE] != 0 and new and may_convert(m, w, m[at.NOW]):
+        if holds(m, w) and new and may_convert(m, w, m[at.NOW]):
             m[w + at.LIQUIDATED] = m[w + at.QUOTE_SEQ]
             begin_command(m)
-            close_now(m, s, abs(m[w + at.SIZE]), 0, at.BY_RULE)
+            close_held(m, s, at.BY_RULE)
     if m[at.HELD] != 0:
         m[at.FORCE] |= at.LIQUIDATING
         return

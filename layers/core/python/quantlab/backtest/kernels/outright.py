@@ -99,7 +99,7 @@ def fill(m: Any, s: int, steps: int, side: int, owner: int, tag: int) -> int:
     m[o + at.TAG] = tag
     name(m, o)
     count_order(m)
-    book_netted(m, s, o, steps, price, slipped, at.BY_SIGNAL, moved)
+    book_netted(m, s, w, o, steps, price, slipped, at.BY_SIGNAL, moved)
     end_order(m, s, o, at.FULL, at.NO_REASON)
     return level(m, s)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import order_at, trigger_of
+from quantlab.backtest.kernels.legs import position_of
 from quantlab.backtest.kernels.quotes import symbol_at
 from quantlab.backtest.kernels.risk import is_too_much, risk_at
 from quantlab.backtest.kernels.terms import term_at
@@ -41,36 +42,38 @@ def keeping(m: Any, s: int, o: int, changed: int) -> int:
     changed is the order as it would be, NOTHING where it would be cancelled.
     """
     w = symbol_at(m, s)
-    if m[at.ASKS] & at.PROTECTING == 0 or not protects(m, w, o):
+    p = position_of(m, w, o)
+    if m[at.ASKS] & at.PROTECTING == 0 or not protects(m, p, o):
         return NO_RULE
-    bares = uncovered(m, w, o, changed) > uncovered(m, w, NOTHING, NOTHING)
+    bares = uncovered(m, w, p, o, changed) > uncovered(m, w, p, o, o)
     if not bares and (changed == NOTHING or not is_farther(m, o, changed)):
         return NO_RULE
     for k in range(m[at.TERMS]):
         t = term_at(m, k)
         if m[t + at.TERM_KIND] != at.PROTECTED or m[t + at.TERM_ACTION] == at.WARN:
             continue
-        if bares or (m[t + at.TERM_MOST] != at.NEVER_HIGH and loses_more(m, t, w, changed)):
+        if bares or (m[t + at.TERM_MOST] != at.NEVER_HIGH and loses_more(m, t, w, p, changed)):
             return k
     return NO_RULE
 
 
-def protects(m: Any, w: int, o: int) -> bool:
-    """Say whether an order is a working stop of the position's other side."""
+def protects(m: Any, p: int, o: int) -> bool:
+    """Say whether an order is a working stop of the other side of its position, at a place."""
     kind = m[o + at.TYPE]
     if m[o + at.STATE] < at.WORKS or kind not in (at.STOP, at.TRAILING):
         return False
-    return m[w + at.SIZE] != 0 and (m[o + at.SIDE] > 0) != (m[w + at.SIZE] > 0)
+    return m[p + at.SIZE] != 0 and (m[o + at.SIDE] > 0) != (m[p + at.SIZE] > 0)
 
 
-def uncovered(m: Any, w: int, left_out: int, instead: int) -> int:
-    """Return the steps of a position no stop covers, with one left out and another instead."""
-    bare = abs(m[w + at.SIZE])
+def uncovered(m: Any, w: int, p: int, stop: int, instead: int) -> int:
+    """Return the steps of a position no stop covers, where one of its stops is another instead."""
+    bare = abs(m[p + at.SIZE])
     if instead != NOTHING:
         bare -= m[instead + at.STEPS] - m[instead + at.FILLED]
     for k in range(m[w + at.ORDERS]):
         o = order_at(m, w, k)
-        if o != left_out and protects(m, w, o):
+        own = m[o + at.TICKET] == m[stop + at.TICKET]
+        if o != stop and own and protects(m, p, o):
             bare -= m[o + at.STEPS] - m[o + at.FILLED]
     return max(0, bare)
 
@@ -87,24 +90,24 @@ def is_farther(m: Any, o: int, changed: int) -> bool:
     return m[o + at.SIDE] * (trigger_of(m, changed) - trigger_of(m, o)) > 0
 
 
-def loses_more(m: Any, t: int, w: int, changed: int) -> bool:
+def loses_more(m: Any, t: int, w: int, p: int, changed: int) -> bool:
     """Say whether what a moved stop covers loses more than a rule allows, from its average price.
 
     It is rounded up.
     """
     if not has_trigger(m, changed):
         return True
-    trigger, size = trigger_of(m, changed), abs(m[w + at.SIZE])
+    trigger, size = trigger_of(m, changed), abs(m[p + at.SIZE])
     covered = min(size, m[changed + at.STEPS] - m[changed + at.FILLED])
-    whole, rest = divmod(lost_at(m, w, trigger), size)
+    whole, rest = divmod(lost_at(m, p, trigger), size)
     risk = risk_at(m, w, trigger, whole * covered - (-rest * covered // size), covered)
     return is_too_much(m, t, risk)
 
 
-def lost_at(m: Any, w: int, trigger: int) -> int:
+def lost_at(m: Any, p: int, trigger: int) -> int:
     """Return what a position loses at a price, in ticks times steps; NEVER_HIGH at most."""
-    size = m[w + at.SIZE]
+    size = m[p + at.SIZE]
     if abs(trigger) >= _FAR // abs(size):
         return at.NEVER_HIGH if (trigger < 0) == (size > 0) else 0
-    lost: int = max(0, m[w + at.COST] - trigger * size)
+    lost: int = max(0, m[p + at.COST] - trigger * size)
     return lost

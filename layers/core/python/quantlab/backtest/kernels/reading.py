@@ -14,6 +14,7 @@ from quantlab.backtest.kernels.book import (
 )
 from quantlab.backtest.kernels.fills import reducible
 from quantlab.backtest.kernels.judge import blank
+from quantlab.backtest.kernels.legs import position_of
 from quantlab.backtest.kernels.quotes import converted, is_fresh, may_convert, rate_of
 from quantlab.backtest.kernels.worth import equity_now, is_known
 from quantlab.backtest.words import double_of
@@ -219,10 +220,22 @@ def read_order(m: Any, out: Any, r: int, w: int, o: int) -> int:
         return reason
     steps = size_of(m, out, r, w, entry_ticks(m, w, o))
     reason = within(m, w, steps)
-    if reason == at.NO_REASON and m[o + at.REDUCE] != 0 and reducible(m, w, m[o + at.SIDE]) == 0:
-        reason = at.WOULD_NOT_REDUCE
+    if reason == at.NO_REASON:
+        reason = without_position(m, w, o)
     m[o + at.STEPS] = steps
     return reason
+
+
+def without_position(m: Any, w: int, o: int) -> int:
+    """Say why an order has no position that it may reduce, or may open: see `engine.legs`."""
+    if m[at.LEGS_AT] != 0 and m[o + at.REDUCE] != 0 and m[o + at.TICKET] == 0:
+        return at.TICKET_NEEDED
+    p = position_of(m, w, o)
+    if m[o + at.REDUCE] != 0 and reducible(m, p, m[o + at.SIDE]) == 0:
+        return at.WOULD_NOT_REDUCE
+    if m[at.LEGS] >= at.POSITIONS_MAX and m[o + at.REDUCE] == 0:
+        return at.TOO_MANY_POSITIONS
+    return at.NO_REASON
 
 
 def read_child(m: Any, out: Any, r: int, w: int, o: int) -> int:

@@ -7,6 +7,7 @@ Whether a clock lets something be is worked out before the run by the functions 
 from typing import Any
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.legs import is_opposed, leg_at
 from quantlab.backtest.kernels.quotes import symbol_at
 from quantlab.backtest.kernels.risk import is_unprotected
 from quantlab.ledger.scalars import nano_of, netted
@@ -133,17 +134,18 @@ def keeps_out(m: Any, t: int, s: int, reducing: bool) -> bool:
 
 
 def refused_by_size(
-    m: Any, s: int, side: int, left: int, whole: int, new: int, entry: int, stop: int
+    m: Any, s: int, p: int, side: int, left: int, whole: int, new: int, entry: int, stop: int
 ) -> int:
     """Return which rule refuses an order of a known size, as its number; below 0 for none.
 
+    p is the place of the position that it adds to or reduces.
     left is what it would fill now, whole what it was given for; new is 1 unless it counts already.
     entry and stop are prices, see `risk`, and only asked for where a rule asks for stops.
     """
     w = symbol_at(m, s)
-    after, opened = m[w + at.SIZE], 0
+    after, opened = m[p + at.SIZE], 0
     if left != 0:
-        after, _, _, _, opened = netted(m[w + at.SIZE], m[w + at.COST], side, left, 0)
+        after, _, _, _, opened = netted(m[p + at.SIZE], m[p + at.COST], side, left, 0)
     for k in range(m[at.TERMS]):
         t = term_at(m, k)
         kind = m[t + at.TERM_KIND]
@@ -151,14 +153,18 @@ def refused_by_size(
             continue
         if kind == at.PROTECTED:
             broken = opened != 0 and is_unprotected(m, t, w, side, entry, stop, opened)
+        elif kind == at.OPPOSED:
+            broken = opened != 0 and is_opposed(m, w, p, side)
         else:
-            broken = asks_too_much(m, t, s, whole, after, opened, new)
+            broken = asks_too_much(m, t, s, p, whole, after, opened, new)
         if broken and refuses(m, k, t):
             return k
     return -1
 
 
-def asks_too_much(m: Any, t: int, s: int, whole: int, after: int, opened: int, new: int) -> bool:
+def asks_too_much(
+    m: Any, t: int, s: int, p: int, whole: int, after: int, opened: int, new: int
+) -> bool:
     """Say whether an order breaks a rule on news, sizes or counts: see `rules.asked`."""
     kind = m[t + at.TERM_KIND]
     if kind == at.NEWS:
@@ -169,7 +175,7 @@ def asks_too_much(m: Any, t: int, s: int, whole: int, after: int, opened: int, n
     if kind == at.COUNTS:
         return counts_over(m, t, s, after, opened, new)
     most = step_of(m, t) if kind == at.SCALED else m[t + at.TERM_MOST]
-    return lots_counted(m, t, s, whole, after) > most
+    return lots_counted(m, t, s, p, whole, after) > most
 
 
 def stop_fired(m: Any, s: int) -> int:
@@ -186,17 +192,27 @@ def stop_fired(m: Any, s: int) -> int:
     return gravest
 
 
-def lots_counted(m: Any, t: int, s: int, whole: int, after: int) -> int:
+def lots_counted(m: Any, t: int, s: int, p: int, whole: int, after: int) -> int:
     """Return the lots that a rule on sizes looks at: of the order, its position, or all of them."""
     kind = m[t + at.TERM_KIND]
     if kind == at.ORDER_LOTS:
         return weighted(m, t, s, whole)
     if kind == at.POSITION_LOTS:
         return weighted(m, t, s, abs(after))
-    total = weighted(m, t, s, abs(after))
-    for other in range(m[at.SYMBOLS]):
-        if other != s:
-            total += weighted(m, t, other, abs(m[symbol_at(m, other) + at.SIZE]))
+    return weighted(m, t, s, abs(after)) + other_lots(m, t, p)
+
+
+def other_lots(m: Any, t: int, p: int) -> int:
+    """Return the lots of all that is open but the position at a place, as a rule weighs them."""
+    total = 0
+    for s in range(m[at.SYMBOLS]):
+        w = symbol_at(m, s)
+        if w != p and m[at.LEGS_AT] == 0:
+            total += weighted(m, t, s, abs(m[w + at.SIZE]))
+        for k in range(m[at.LEGS]):
+            leg = leg_at(m, k)
+            if leg != p and m[leg + at.LEG_OF] == w:
+                total += weighted(m, t, s, abs(m[leg + at.SIZE]))
     return total
 
 

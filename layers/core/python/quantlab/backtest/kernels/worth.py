@@ -8,6 +8,7 @@ use up an equal share of what is left, and is looked at exactly when it has.
 from typing import Any
 
 from quantlab.backtest import layout as at
+from quantlab.backtest.kernels.legs import NO_PLACE, are_legs_known, value_of_legs
 from quantlab.backtest.kernels.quotes import converted, is_fresh, may_convert, symbol_at
 from quantlab.kernel.arith import MICRO
 from quantlab.ledger.scalars import closing_ticks, equity_of_open, open_gain
@@ -24,11 +25,18 @@ def value_of(m: Any, w: int) -> int:
     return gain if m[w + at.CONVERTED_BY] == 0 else converted(m, w, gain)
 
 
+def held_value(m: Any, w: int) -> int:
+    """Value what a symbol has open: its position, or its legs."""
+    return value_of(m, w) if m[at.LEGS_AT] == 0 else value_of_legs(m, w)
+
+
 def open_value(m: Any) -> int:
     """Value all positions."""
     total = 0
     if m[at.HELD] == 0:
         return total
+    if m[at.LEGS] != 0:
+        return value_of_legs(m, NO_PLACE)
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         if m[w + at.SIZE] != 0:
@@ -56,6 +64,8 @@ def is_known(m: Any, moment: int) -> bool:
     """Say whether every quote the equity rests on may be used."""
     if m[at.HELD] == 0:
         return True
+    if m[at.LEGS] != 0:
+        return are_legs_known(m, moment)
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)
         if m[w + at.SIZE] == 0:
@@ -122,8 +132,11 @@ def scaled(value: int, num: int, den: int) -> int:
 def tune(m: Any) -> None:
     """Set the levels of every open position from the present equity, mark and drawdown.
 
-    While one of them is converted, its worth moves with two prices: then every quote is looked at.
+    While one of them is converted, its worth moves with two prices: then every quote is looked at,
+    as always where there are legs.
     """
+    if m[at.FORCE] & at.HEDGED != 0:
+        return
     if m[at.CONVERSIONS] != 0 and holds_converted(m):
         return
     if m[at.HELD] != 0:
@@ -216,7 +229,7 @@ def note_worst(m: Any) -> None:
     Between two looks the peak stands still, and so do money and position: the worst price of the
     closing side was the lowest equity. With more positions each new depth is looked at itself.
     """
-    if m[at.HELD] != 1 or m[at.FORCE] & at.CONVERTING != 0:
+    if m[at.HELD] != 1 or m[at.FORCE] & (at.CONVERTING | at.HEDGED) != 0:
         return
     for s in range(m[at.SYMBOLS]):
         w = symbol_at(m, s)

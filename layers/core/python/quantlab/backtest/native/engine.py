@@ -243,7 +243,7 @@ def _register_calls() -> None:
 
 def _cold() -> Any:
     look, pass_time, act = loop.look, clock.pass_time, desk.act
-    equity, floor, value = worth.equity_now, worth.floor_of_kind, worth.value_of
+    equity, floor, value = worth.equity_now, worth.floor_of_kind, worth.held_value
     free = margins.free
 
     @numba_.cfunc(_WORD(_WORD, _BLOCK, _BLOCK, _WORD), **_cfunc_options())  # type: ignore[untyped-decorator]

@@ -241,7 +241,9 @@ class Glue:
             average = self._math("fdiv", self._to_double(cost), self._to_double(size))
             num, den = self._tick(s)
             scaled = self._math("fmul", average, double(num))
-            return self._unless_zero(size, self._math("fdiv", scaled, double(den)))
+            # Of legs in both directions there is no average price: their cost stands as zero.
+            known = cost if self.account.trading.hedging else size
+            return self._unless_zero(known, self._math("fdiv", scaled, double(den)))
         word = self._symbol_word(s, 0)
         micro = self._to_double(self._ask(names.ASK_VALUE, str(word)))
         return self._money(self._over(micro, _PER_MINOR))

@@ -3,8 +3,8 @@
 from typing import Final
 
 _KERNELS: Final = (
-    *("quotes", "worth", "book", "margin", "risk", "terms", "protecting", "fills", "judge"),
-    *("attempts", "stopping", "overnight"),
+    *("quotes", "legs", "worth", "book", "margin", "risk", "terms", "protecting", "fills"),
+    *("judge", "attempts", "stopping", "overnight"),
     *("clock", "reading", "gathering", "refusals", "changing", "outright"),
     *("desk", "loop", "run"),
 )

@@ -11,6 +11,7 @@ from quantlab.backtest.kernels import (
     fills,
     gathering,
     judge,
+    legs,
     loop,
     margin,
     outright,
@@ -33,7 +34,7 @@ from quantlab.market import rates
 from quantlab.rules import scalars as rules_scalars
 
 KERNELS: Final = (
-    *(quotes, worth, book, margin, risk, terms, protecting, fills, judge, attempts, stopping),
+    *(quotes, legs, worth, book, margin, risk, terms, protecting, fills, judge, attempts, stopping),
     *(overnight, clock, reading, gathering, refusals, changing, outright, desk, loop, run),
 )
 SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)

@@ -27,6 +27,7 @@ FILL_COLUMNS: Final = {
     "side": at.F_SIDE, "steps": at.F_STEPS, "ticks": at.F_TICKS, "slippage": at.F_SLIPPAGE,
     "profit": at.F_PROFIT, "fee": at.F_FEE, "balance": at.F_BALANCE, "position": at.F_POSITION,
     "opened": at.F_OPENED, "closed": at.F_CLOSED, "cost": at.F_COST, "cause": at.F_CAUSE,
+    "ticket": at.F_TICKET,
 }  # fmt: skip
 ORDER_COLUMNS: Final = {
     "id": at.E_ID, "owner": at.E_OWNER, "parent": at.E_PARENT, "symbol": at.E_SYMBOL,
@@ -112,7 +113,7 @@ def _rules(finished: Any) -> tuple[RuleOutcome, ...]:
 def _conditions(finished: Any) -> tuple[RuleOutcome, ...]:
     """Read the rules that need no equity."""
     block, found = finished.block, []
-    for number, rule in enumerate(judged_rules(finished.account.profile)):
+    for number, rule in enumerate(judged_rules(finished.account)):
         begin = block[at.TERMS_AT] + number * at.TERM_WORDS
         row = block[begin : begin + at.TERM_WORDS].tolist()
         broken, first_ns = row[at.TERM_BROKEN], row[at.TERM_BROKEN_AT]

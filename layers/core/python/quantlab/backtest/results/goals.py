@@ -1,6 +1,6 @@
 """Whether a run has reached what its profile asks for, and when: judged by the rules of live."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -71,12 +71,18 @@ def _moments(finished: Any) -> Iterator[_Moment]:
     yield _Moment(int(block[at.NOW]), account, block[at.STATUS] == at.ACTIVE_STATUS)
 
 
+def position_key(fill: Sequence[int], symbol: str) -> str:
+    """Return what an account would hold the position of a fill under: its symbol, or its leg."""
+    return f"{symbol} {fill[at.F_TICKET]}" if fill[at.F_TICKET] else symbol
+
+
 def _after_fill(account: Account, fill: list[int], instruments: Any) -> Account:
     instrument = instruments[fill[at.F_SYMBOL]]
     size, cost = fill[at.F_POSITION], fill[at.F_COST]
-    positions = {k: one for k, one in account.positions.items() if k != instrument.symbol}
+    key = position_key(fill, instrument.symbol)
+    positions = {k: one for k, one in account.positions.items() if k != key}
     if size:
-        positions[instrument.symbol] = Position(instrument.symbol, size, cost, None, None, 0, 0)
+        positions[key] = Position(instrument.symbol, size, cost, None, None, 0, 0)
     netted = Netted(size, cost, 0, fill[at.F_CLOSED], fill[at.F_OPENED])
     day, balance = account.day, fill[at.F_BALANCE]
     return replace(
@@ -88,9 +94,7 @@ def _after_fill(account: Account, fill: list[int], instruments: Any) -> Account:
             realised_minor=balance - day.start_balance_minor,
             traded=day.traded or fill[at.F_OPENED] > 0,
         ),
-        tally=count_fill(
-            account.tally, instrument, instrument.symbol, netted, fill[at.F_PROFIT], fill[at.F_FEE]
-        ),
+        tally=count_fill(account.tally, instrument, key, netted, fill[at.F_PROFIT], fill[at.F_FEE]),
     )
 
 

@@ -9,7 +9,7 @@ from quantlab.backtest.results.run import Columns, Fills, Flags, Words
 
 @dataclass(frozen=True, slots=True)
 class Legs(Columns):
-    """Legs by symbol, then in the order they happened; trade numbers the round trips from 0.
+    """Legs by position, then in the order they happened; trade numbers the round trips from 0.
 
     side is that of the position the leg belongs to. position and cost are those after the leg,
     signed; row is the fill's.
@@ -33,7 +33,7 @@ class Legs(Columns):
 
 def legs_of(fills: Fills) -> Legs:
     """Return the legs of fills."""
-    order = np.argsort(fills.symbol, kind="stable")
+    order = np.lexsort((fills.ticket, fills.symbol))
     closes, opens = fills.closed[order] > 0, fills.opened[order] > 0
     counts = closes.astype(np.int64) + opens
     row = np.repeat(order, counts)

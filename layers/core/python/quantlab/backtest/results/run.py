@@ -62,7 +62,8 @@ class Fills(Columns):
     or -1; slippage is in ticks, above zero against the trader; profit is what the fill booked on
     the part that closed, before its fee; position and cost are those after the fill, signed;
     opened and closed are steps of the fill that open and that close. seq is the place of the
-    quote it met in the run's data.
+    quote it met in the run's data. ticket numbers the leg that position and cost are of, 0 on an
+    account that nets.
     """
 
     ts_ns: Words
@@ -81,6 +82,7 @@ class Fills(Columns):
     closed: Words
     cost: Words
     cause: Words
+    ticket: Words
 
 
 @dataclass(frozen=True, slots=True)

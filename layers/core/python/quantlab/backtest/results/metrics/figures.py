@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from quantlab.backtest.results.money import in_minor
-from quantlab.backtest.results.run import Curve, Run, Words
+from quantlab.backtest.results.run import Curve, Fills, Run, Words
 from quantlab.backtest.results.trades import Trades, round_trips
 
 
@@ -109,18 +109,28 @@ def returns_of(closes: Sequence[int]) -> tuple[float, ...] | None:
 def held_of(run: Run) -> tuple[Words, Words, Words]:
     """Return after each fill: for how long it is the last, positions held, their cost in money."""
     fills = run.fills
-    held, cost = np.zeros(len(fills), np.int64), np.zeros(len(fills), np.int64)
+    cost = np.zeros(len(fills), np.int64)
     for index, scale in enumerate(run.scales):
         rows = np.flatnonzero(fills.symbol == index)
         if len(rows) == 0:
             continue
-        place = np.searchsorted(rows, np.arange(len(fills)), side="right") - 1
-        known = place >= 0
         rate = run.rates_of(rows)
-        minor = in_minor(np.abs(fills.cost[rows]), scale.unit_num, scale.unit_den, rate)
-        held += np.where(known, fills.position[rows][place] != 0, False)
-        cost += np.where(known, minor[place], 0)
-    return np.diff(np.append(fills.ts_ns, run.last_ns)), held, cost
+        cost[rows] = in_minor(np.abs(fills.cost[rows]), scale.unit_num, scale.unit_den, rate)
+    held = (fills.position != 0).astype(np.int64)
+    spans = np.diff(np.append(fills.ts_ns, run.last_ns))
+    return spans, _over_positions(fills, held), _over_positions(fills, cost)
+
+
+def _over_positions(fills: Fills, values: Words) -> Words:
+    """Sum after each fill what every position's last one left."""
+    order = np.lexsort((fills.ticket, fills.symbol))
+    same = (np.diff(fills.ticket[order]) == 0) & (np.diff(fills.symbol[order]) == 0)
+    change = values[order]
+    change[1:] -= np.where(same, values[order][:-1], 0)
+    changes = np.zeros(len(fills), np.int64)
+    changes[order] = change
+    summed: Words = np.cumsum(changes)
+    return summed
 
 
 def whole_curve(run: Run) -> Curve:
