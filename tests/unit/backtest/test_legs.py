@@ -32,7 +32,7 @@ TRADING = read_trading_terms(
 )
 RULES = profile(
     made_rule("daily_loss", anchor="balance", loss=percent("90"), comparator="lt"),
-    made_rule("position_size", "soft", per="account", maxLots="20"),
+    made_rule("position_size", "soft", per="account", maxLots="4"),
 )
 LEGS = """strategy "Legs"
 
@@ -124,7 +124,7 @@ def test_compiled_legs_are_those_of_plain_python_and_of_live_trading(engine: Eng
     assert cases.fills_of(block, given) == cases.live_fills(fills)
     assert cases.state_of(block, given) == cases.live_state(live)
     reasons = {at.REASONS[one] for one in run.orders[:, at.E_REASON].tolist()}
-    assert {"netting_only", "position_size", "flattened", "exit_filled"} <= reasons
+    assert {"netting_only", "position_size", "flattened", "position_closed"} <= reasons
     assert run.block[at.SWAPS] != 0
 
 
