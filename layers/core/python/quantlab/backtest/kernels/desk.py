@@ -5,12 +5,12 @@ from typing import Any
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.attempts import (
     attempt,
-    by_protection,
     by_size,
     by_steps,
     refused_close,
 )
-from quantlab.backtest.kernels.book import drop, order_at, tidy
+from quantlab.backtest.kernels.book import order_at, tidy
+from quantlab.backtest.kernels.cancelling import cancel, cancel_all
 from quantlab.backtest.kernels.changing import modify
 from quantlab.backtest.kernels.fills import (
     PLANNED,
@@ -32,7 +32,7 @@ from quantlab.backtest.kernels.legs import NO_PLACE, call_legs, holds, next_call
 from quantlab.backtest.kernels.margin import NO_ORDER, refused_orders, stop_out_below
 from quantlab.backtest.kernels.margin import is_waiting as waits
 from quantlab.backtest.kernels.outright import BROKEN, DONE, NOT_TAKEN, outright
-from quantlab.backtest.kernels.protecting import NOTHING, keeping, stop_beside
+from quantlab.backtest.kernels.protecting import stop_beside
 from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.reading import (
     COMMAND_WORDS,
@@ -245,45 +245,6 @@ def work_due(m: Any, s: int) -> None:
         if m[o + at.DUE] != 0 and m[o + at.STATE] >= at.WORKS:
             m[o + at.DUE] = 0
             attempt(m, s, o, False, at.BY_SIGNAL)
-
-
-def cancel(m: Any, number: int, owner: int) -> None:
-    """Cancel the order of a number, if it works and no rule keeps it; its exits stay."""
-    for s in range(m[at.SYMBOLS]):
-        w = symbol_at(m, s)
-        for k in range(m[w + at.ORDERS]):
-            o = order_at(m, w, k)
-            own = m[o + at.OWNER] == number and m[o + at.STATE] != at.GONE
-            if not own or (m[o + at.PARENT] != 0 and m[o + at.GROUP] != 0):
-                continue
-            reason = by_protection(m, s, o, NOTHING)
-            if reason == at.NO_REASON:
-                drop(m, s, o, at.CANCELLED_STATE, at.REQUESTED)
-            else:
-                refuse(m, s, blank(m, ON_SCRATCH), owner, reason)
-            return
-
-
-def cancel_all(m: Any, s: int, owner: int) -> None:
-    """Cancel every working order of a symbol; stops that a rule asks for stay.
-
-    That is refused where nothing else was there to cancel.
-    """
-    w = symbol_at(m, s)
-    kept = NOTHING
-    for k in range(m[w + at.ORDERS]):
-        o = order_at(m, w, k)
-        stays = m[o + at.STATE] != at.GONE and keeping(m, s, o, NOTHING) >= 0
-        m[o + at.CALLED] = stays
-        if stays and kept == NOTHING:
-            kept = o
-    cancelled = m[at.CANCELLED]
-    for k in range(m[w + at.ORDERS]):
-        o = order_at(m, w, k)
-        if m[o + at.STATE] != at.GONE and m[o + at.CALLED] == 0:
-            drop(m, s, o, at.CANCELLED_STATE, at.REQUESTED)
-    if kept != NOTHING and m[at.CANCELLED] == cancelled:
-        refuse(m, s, blank(m, ON_SCRATCH), owner, by_protection(m, s, kept, NOTHING))
 
 
 def close(m: Any, out: Any, r: int, owner: int) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 _KERNELS: Final = (
     *("quotes", "legs", "worth", "book", "margin", "risk", "terms", "protecting", "fills"),
     *("judge", "attempts", "stopping", "overnight"),
-    *("clock", "reading", "gathering", "refusals", "changing", "outright"),
+    *("clock", "reading", "gathering", "refusals", "cancelling", "changing", "outright"),
     *("desk", "loop", "run"),
 )
 _SCALARS: Final = (

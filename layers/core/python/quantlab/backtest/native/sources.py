@@ -5,6 +5,7 @@ from typing import Final
 from quantlab.backtest.kernels import (
     attempts,
     book,
+    cancelling,
     changing,
     clock,
     desk,
@@ -35,6 +36,7 @@ from quantlab.rules import scalars as rules_scalars
 
 KERNELS: Final = (
     *(quotes, legs, worth, book, margin, risk, terms, protecting, fills, judge, attempts, stopping),
-    *(overnight, clock, reading, gathering, refusals, changing, outright, desk, loop, run),
+    *(overnight, clock, reading, gathering, refusals, cancelling, changing, outright, desk),
+    *(loop, run),
 )
 SCALARS: Final = (arith, ledger_scalars, fees, pricing, rates, rules_scalars)
