@@ -118,4 +118,4 @@ async def test_the_command_line_replays_without_a_bound(
     code, said = await cli("--profile", str(strict))
     assert (code, said.count("\n")) == (1, 1)
     assert f"{strict}/rules: expected" in said
-    assert (await cli())[0] == 1
+    assert (await cli())[0] == 2
