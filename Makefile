@@ -59,7 +59,7 @@ test: engine ## Run the tests; where npm is, also against a local cloud
 	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 
 soak: .venv/.dev ## Run the long tests: sequences of orders, strategies, backtests, then SIGNALS signals with kills
-	QUANTLAB_ORDER_SEQUENCES=10000 $(BIN)/pytest --timeout=0 tests/properties/test_orders.py tests/properties/test_costly_orders.py
+	QUANTLAB_ORDER_SEQUENCES=10000 $(BIN)/pytest --timeout=0 tests/properties/test_orders.py tests/properties/test_costly_orders.py tests/properties/test_hedging.py
 	QUANTLAB_QLS_PROGRAMS=5000 $(BIN)/pytest --timeout=0 tests/properties/test_qls_native.py tests/properties/test_live_strategies.py
 	QUANTLAB_BACKTEST_HISTORIES=2000 $(BIN)/pytest --timeout=0 tests/properties/test_backtest.py tests/properties/test_attempts.py
 	QUANTLAB_SOAK="$(SIGNALS)" $(BIN)/pytest -m slow tests/e2e

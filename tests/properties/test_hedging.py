@@ -6,13 +6,14 @@ from fractions import Fraction
 from itertools import chain
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
+from tests.properties.test_costly_orders import CostlyOrders
 from tests.properties.test_native_watch import COMPILED, peaks, profiles, seen
-from tests.properties.test_orders import (
-    SEQUENCES,
-    CostlyOrders,
+from tests.properties.test_watch import BASES, positions, ticks
+from tests.support.order_machine import (
+    SETTINGS,
     key_of,
     lots,
     off,
@@ -20,7 +21,6 @@ from tests.properties.test_orders import (
     symbols,
     types,
 )
-from tests.properties.test_watch import BASES, positions, ticks
 from tests.support.watch_cases import CATALOG, NOW, SECOND, holding
 
 from quantlab.engine.commands import Outcome
@@ -182,11 +182,7 @@ class HedgedOrders(CostlyOrders):
         assert used == -(-expected // MICRO)
 
 
-HedgedOrders.TestCase.settings = settings(
-    max_examples=SEQUENCES,
-    stateful_step_count=30,
-    suppress_health_check=[HealthCheck.filter_too_much],
-)
+HedgedOrders.TestCase.settings = SETTINGS
 TestHedgedOrders = HedgedOrders.TestCase
 
 hedged = st.tuples(positions, positions).map(

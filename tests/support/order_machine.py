@@ -41,7 +41,7 @@ from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
 SETTINGS = settings(
-    max_examples=int(os.environ.get("QUANTLAB_ORDER_SEQUENCES", "250")),
+    max_examples=int(os.environ.get("QUANTLAB_ORDER_SEQUENCES", "200")),
     stateful_step_count=30,
     suppress_health_check=[HealthCheck.filter_too_much],
 )
