@@ -1,6 +1,6 @@
 """Any sequence of orders keeps money whole, too, with fees, nights, margin and other currencies.
 
-QUANTLAB_ORDER_SEQUENCES sets how many of each kind are tried: 200 in a normal run, 10,000 in a soak.
+QUANTLAB_ORDER_SEQUENCES sets how many of each kind are tried: 200 usually, 10,000 in `make soak`.
 """
 
 import json
