@@ -30,6 +30,7 @@ from quantlab.qls.compiler import compile_source
 from quantlab.rules.profile import parse_profile
 from quantlab_edge import backtest
 
+ROOT = Path(__file__).parents[1]
 ROUNDS = 40
 FEW_ROUNDS, FEW_ROUNDS_FROM = 5, 5_000_000
 INITIAL = 10_000_000_00
@@ -90,10 +91,15 @@ def main() -> None:
     eight = quotes.copy()
     eight[:, 5] = np.arange(len(eight)) % 8
     cases: list[tuple[str, str, Any, BacktestAccount]] = [
-        ("sma", Path("examples/sma_cross.qls").read_text(), quotes, account()),
-        ("quote", Path("examples/quote.qls").read_text(), quotes, account()),
+        ("sma", (ROOT / "examples/sma_cross.qls").read_text(), quotes, account()),
+        ("quote", (ROOT / "examples/quote.qls").read_text(), quotes, account()),
         ("bracket", BRACKET, sized, account(displayed=True)),
-        ("sma, 8 symbols", Path("examples/sma_cross.qls").read_text(), eight, account(symbols=8)),
+        (
+            "sma, 8 symbols",
+            (ROOT / "examples/sma_cross.qls").read_text(),
+            eight,
+            account(symbols=8),
+        ),
     ]
     rows = []
     for name, source, words, owner in cases:
@@ -165,7 +171,7 @@ def measure(
 
 
 def account(*, symbols: int = 1, displayed: bool = False) -> BacktestAccount:
-    catalog = parse_catalog(json.loads(Path("agent/configs/instruments.json").read_text()))
+    catalog = parse_catalog(json.loads((ROOT / "agent/configs/instruments.json").read_text()))
     instrument, model = catalog.instruments["EURUSD"], catalog.fill_models["EURUSD"]
     names = ["EURUSD"] if symbols == 1 else [f"EURUSD{k}" for k in range(symbols)]
     document: dict[str, Any] = {"format": 1, "name": "bench"}
