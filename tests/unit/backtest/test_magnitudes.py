@@ -31,3 +31,15 @@ def test_a_number_less_itself_is_nothing_only_where_the_host_says_it_is_one() ->
     program = runs.source_program(ITSELF)
     assert "fsub" in lower(program, inlined=True)
     assert "fsub" not in lower(program, inlined=True, numbers=(frozenset({0}),))
+
+
+def test_the_widest_bounds_of_an_input_are_bounds_to_the_compiler(engine: EngineFiles) -> None:
+    most = (1 << 63) - 1
+    source = (
+        f'strategy "Wide"\n\ninput n = int(5, min={-most}, max={most})\n\n'
+        f'on tick\n    plot("n", n == {most} ? 1 : 0)\n'
+    )
+    program, quotes = runs.source_program(source), runs.walk(3)
+    run = Run(program, runs.account(), quotes, engine, {"n": most}, keeps_outputs=True)
+    (plot,) = run.finish().outputs.plots
+    assert plot.values.tolist() == [1.0, 1.0, 1.0]

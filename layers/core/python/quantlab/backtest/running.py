@@ -168,7 +168,9 @@ class Run:
         """Return the rows of a log from one on: those kept, then those still in the block."""
         kept = self._kept[log].since(begin)
         left = present[max(begin - self._kept[log].count, 0) :]
-        return np.concatenate((kept, left)) if len(kept) and len(left) else max(kept, left, key=len)
+        if len(kept) == 0:
+            return left
+        return np.concatenate((kept, left)) if len(left) else kept
 
     def finish(self) -> Finished:
         """Run to the end, once."""
