@@ -20,8 +20,8 @@ from tests.support.signals_load import LoadBot
 SEED = 20140502
 # An executor that waits for a lock longer than its timeout is killed in the middle of its turn;
 # one that has just been started needs some of that time to import what it runs.
-TIMEOUT_S, VISIBLE_AGAIN_S, LOCKED_S = 5, 6, 6.0
-LOCKED_ACCOUNTS, LOCKED_EVERY_S = 8, 10.0
+TIMEOUT_S, VISIBLE_AGAIN_S, LOCKED_S = 5, 6, 8.0
+LOCKED_ACCOUNTS, FREE_S = 8, 12.0
 DISTURBED_EVERY_S = 0.2
 DOUBLED_AT_ONCE = 6
 
@@ -109,9 +109,9 @@ def _disturb(
 
 
 def _lock(made: Platform, bots: list[LoadBot], stop: threading.Event) -> None:
-    """Hold busy accounts' rows for longer than an executor may run, again and again."""
+    """Hold busy accounts' rows for longer than an executor may run, at once and again and again."""
     chance = random.Random(SEED + 1)
-    while not stop.wait(LOCKED_EVERY_S):
+    while not stop.is_set():
         accounts = [bot.account_id for bot in chance.sample(bots, LOCKED_ACCOUNTS)]
         with made.database() as connection, connection.transaction():
             connection.execute(
@@ -120,3 +120,4 @@ def _lock(made: Platform, bots: list[LoadBot], stop: threading.Event) -> None:
                 (accounts,),
             )
             time.sleep(LOCKED_S)
+        stop.wait(FREE_S)

@@ -31,7 +31,8 @@ ALPHA_TYPES = ["demo-100k", "eur-100k", "demo-100k", "tight-2k", "demo-100k"]
 BETA_TYPES = ["demo-100k", "one-step-50k"]
 STRICT = {"tight-2k", "one-step-50k"}
 BOTS_EACH = 25
-SETTLE_S = 60
+# A wake that a cloud gave up, its executors having died, is sent again by the minute's schedule.
+SETTLE_S = 240
 
 
 def load_configs(configs: Path) -> None:
@@ -134,10 +135,12 @@ async def senders(
             await sending.close()
 
 
-async def settled(made: Platform) -> bool:
+async def settled(made: Platform) -> None:
     """Wait until everything accepted is carried out and everything that happened is chained."""
+    waits: Mapping[str, object] = {"connection": "none"}
 
     async def done() -> bool:
+        nonlocal waits
         try:
             with made.database() as connection:
                 waits = unsettled(connection)
@@ -145,7 +148,7 @@ async def settled(made: Platform) -> bool:
             return False
         return not any(waits.values())
 
-    return await poll(done, SETTLE_S)
+    assert await poll(done, SETTLE_S), f"still waiting: {waits}\n{made.last_words()}"
 
 
 async def triggered(made: Platform) -> bool:
