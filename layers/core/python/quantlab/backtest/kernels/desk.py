@@ -9,7 +9,7 @@ from quantlab.backtest.kernels.attempts import (
     by_steps,
     refused_close,
 )
-from quantlab.backtest.kernels.book import order_at, tidy
+from quantlab.backtest.kernels.book import is_armed, is_marketable, order_at, tidy
 from quantlab.backtest.kernels.cancelling import cancel, cancel_all
 from quantlab.backtest.kernels.changing import modify
 from quantlab.backtest.kernels.fills import (
@@ -67,8 +67,9 @@ def act(m: Any, out: Any) -> None:
     if done == BROKEN:
         enforce(m)
         mop_up(m)
-        settle_books(m)
+        settle_books(m, True)
         return
+    fills = m[at.FILLS]
     for i in range(count):
         r = at.OUT_FIRST + i * COMMAND_WORDS
         verb = out[r + VERB]
@@ -82,7 +83,7 @@ def act(m: Any, out: Any) -> None:
         mop_up(m)
         if m[at.STOP_OUT] != 0:
             stop_out(m)
-    settle_books(m)
+    settle_books(m, m[at.FILLS] != fills or m[at.TERMS] != 0)
 
 
 def manage(m: Any, out: Any, r: int, verb: int, owner: int) -> None:
@@ -101,11 +102,12 @@ def manage(m: Any, out: Any, r: int, verb: int, owner: int) -> None:
         close(m, out, r, owner)
 
 
-def settle_books(m: Any) -> None:
-    """Set every level anew after something has happened."""
+def settle_books(m: Any, moved: bool) -> None:
+    """Set the levels of the books anew, and where something moved those of the equity."""
     if m[at.STOP_OUT] != 0:
         m[at.STOP_BELOW] = stop_out_below(m)
-    tune(m)
+    if moved or m[at.STOP_OUT] != 0:
+        tune(m)
     for s in range(m[at.SYMBOLS]):
         tidy(m, s)
 
@@ -232,9 +234,14 @@ def work_new(m: Any, s: int) -> None:
         new = m[m[at.SCRATCH_AT] + k * at.ORDER_WORDS + at.ID]
         for b in range(m[w + at.ORDERS]):
             o = order_at(m, w, b)
-            if m[o + at.ID] == new and m[o + at.STATE] >= at.WORKS:
+            if m[o + at.ID] == new and m[o + at.STATE] >= at.WORKS and may_fill(m, w, o):
                 attempt(m, s, o, True, at.BY_SIGNAL)
     work_due(m, s)
+
+
+def may_fill(m: Any, w: int, o: int) -> bool:
+    """Say whether an order could fill now, or has to end where it cannot."""
+    return is_armed(m, o) or m[o + at.TIME] >= at.IOC or is_marketable(m, w, o)
 
 
 def work_due(m: Any, s: int) -> None:

@@ -12,6 +12,7 @@ from quantlab.backtest.kernels.book import is_called, order_at, tidy, trail
 from quantlab.backtest.kernels.fills import begin_command
 from quantlab.backtest.kernels.judge import check_rules, enforce, enforce_at, mop_up, overstay
 from quantlab.backtest.kernels.margin import stop_out_below
+from quantlab.backtest.kernels.outright import BROKEN, is_calm, level
 from quantlab.backtest.kernels.quotes import symbol_at
 from quantlab.backtest.kernels.stopping import stop_out
 from quantlab.backtest.kernels.worth import equity_now, is_known, note_equity, note_worst, tune
@@ -21,14 +22,34 @@ from quantlab.rules.scalars import next_mark
 def look(m: Any, s: int) -> None:
     """Do everything a symbol's new quote calls for: days, orders, rules, what is left to close."""
     note_worst(m)
+    called, last = call(m, s)
+    if called <= 1 and is_calm(m) and m[at.HELD] == (m[symbol_at(m, s) + at.SIZE] != 0):
+        look_calmly(m, s, called, last)
+        return
     if m[at.FORCE] & at.ROLLED != 0:
         begin_day(m)
     see_equity(m)
     if m[at.FORCE] & at.OVERSTAYING != 0:
         overstay(m)
     # Live a quote has an account judged that holds something; for patience alone a command does.
-    if not work(m, s) and (m[at.HELD] != 0 or m[at.TERMS] == 0):
+    if not (called != 0 and work(m, s)) and (m[at.HELD] != 0 or m[at.TERMS] == 0):
         check_rules(m)
+    settle(m)
+
+
+def look_calmly(m: Any, s: int, called: int, o: int) -> None:
+    """Do what `look` does where it is only equity and levels, and an order that may be called."""
+    if called != 0:
+        see_equity(m)
+        begin_command(m)
+        attempt(m, s, o, False, at.BY_QUOTE)
+    if level(m, s) == BROKEN:
+        check_rules(m)
+        settle(m)
+
+
+def settle(m: Any) -> None:
+    """Close what is left to close, and set every level anew."""
     mop_up(m)
     if m[at.STOP_OUT] != 0:
         stop_out(m)
@@ -56,20 +77,25 @@ def see_equity(m: Any) -> None:
     m[at.MARK] = next_mark(m[at.BASIS], m[at.MARK], m[at.BALANCE], equity, False)
 
 
-def work(m: Any, s: int) -> bool:
-    """Hold a symbol's working orders against its quote; say whether anything came of it."""
+def call(m: Any, s: int) -> tuple[int, int]:
+    """Hold a symbol's orders against its quote; return how many it calls for, and the last."""
     w = symbol_at(m, s)
-    count = m[w + at.ORDERS]
-    called = 0
-    for k in range(count):
+    called, last = 0, 0
+    for k in range(m[w + at.ORDERS]):
         o = order_at(m, w, k)
         trail(m, w, o)
         m[o + at.CALLED] = is_called(m, w, o)
-        called += m[o + at.CALLED]
-    if called == 0:
-        return False
+        if m[o + at.CALLED] != 0:
+            called += 1
+            last = o
+    return called, last
+
+
+def work(m: Any, s: int) -> bool:
+    """Try the orders of a symbol that its quote calls for; say whether anything came of it."""
+    w = symbol_at(m, s)
     done = False
-    for k in range(count):
+    for k in range(m[w + at.ORDERS]):
         o = order_at(m, w, k)
         if m[o + at.CALLED] != 0 and m[o + at.STATE] != at.GONE and is_called(m, w, o):
             begin_command(m)

@@ -30,8 +30,8 @@ from quantlab.backtest.kernels.reading import (
     within,
 )
 from quantlab.backtest.kernels.terms import count_order
-from quantlab.backtest.kernels.worth import breach_level, equity_now, note_equity, tune_to
-from quantlab.ledger.scalars import fits, netted
+from quantlab.backtest.kernels.worth import breach_level, note_equity, tune_to, value_all
+from quantlab.ledger.scalars import equity_of_open, fits, netted
 from quantlab.rules.scalars import next_mark
 
 (BROKEN, DONE, NOT_TAKEN) = range(3)
@@ -44,7 +44,7 @@ def outright(m: Any, out: Any) -> int:
     BROKEN says that it is filled, and that its equity is still to be judged.
     """
     r = at.OUT_FIRST
-    if not is_bare(m) or not is_simple(out, r):
+    if m[at.WORKING] != 0 or not is_calm(m) or not is_simple(out, r):
         return NOT_TAKEN
     s = m[m[at.MAP_AT] + out[r + SYMBOL]]
     w = symbol_at(m, s)
@@ -61,9 +61,9 @@ def outright(m: Any, out: Any) -> int:
     return fill(m, s, steps, side, out[at.OUT_PLACED], tag)
 
 
-def is_bare(m: Any) -> bool:
-    """Say whether an account has nothing that an order could touch but one position."""
-    calm = m[at.STATUS] | m[at.FORCE] | m[at.RAISED] | m[at.WORKING]
+def is_calm(m: Any) -> bool:
+    """Say whether nothing but the equity and the orders can end or change a position."""
+    calm = m[at.STATUS] | m[at.FORCE] | m[at.RAISED]
     return calm | m[at.TERMS] | m[at.STOP_OUT] | m[at.CONVERSIONS] == 0
 
 
@@ -105,14 +105,15 @@ def fill(m: Any, s: int, steps: int, side: int, owner: int, tag: int) -> int:
 
 
 def level(m: Any, s: int) -> int:
-    """Judge the equity after a fill and set the levels of its symbol; return BROKEN or DONE."""
-    equity = equity_now(m)
+    """Judge a calm account's equity and set the levels of its symbol; return BROKEN or DONE."""
+    total = value_all(m)
+    equity = equity_of_open(m[at.BALANCE], m[at.CARRY], total)
     note_equity(m, equity)
     m[at.MARK] = next_mark(m[at.BASIS], m[at.MARK], m[at.BALANCE], equity, False)
     below = breach_level(m)
     if equity < below:
         return BROKEN
     if m[at.HELD] != 0:
-        tune_to(m, below)
+        tune_to(m, below, total)
     tidy(m, s)
     return DONE

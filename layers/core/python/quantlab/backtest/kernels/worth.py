@@ -140,12 +140,14 @@ def tune(m: Any) -> None:
     if m[at.CONVERSIONS] != 0 and holds_converted(m):
         return
     if m[at.HELD] != 0:
-        tune_to(m, breach_level(m))
+        tune_to(m, breach_level(m), value_all(m))
 
 
-def tune_to(m: Any, below: int) -> None:
-    """Set the levels of the open positions, of which some are; any equity below breaks a rule."""
-    total = value_all(m)
+def tune_to(m: Any, below: int, total: int) -> None:
+    """Set the levels of the open positions, of which some are and are worth a total by `value_all`.
+
+    Any equity below breaks a rule.
+    """
     down, up = max(below, m[at.STOP_BELOW]), m[at.PEAK]
     if m[at.HELD] > 1:
         down = max(down, up - m[at.DRAWDOWN])

@@ -16,7 +16,7 @@ from numba import types as numba_types
 from numba.core import config as numba_config
 
 from quantlab.backtest import words
-from quantlab.backtest.kernels import book, calls, clock, desk, loop, quotes, run, worth
+from quantlab.backtest.kernels import book, calls, clock, desk, fills, loop, quotes, run, worth
 from quantlab.backtest.kernels import margin as margins
 from quantlab.backtest.native.names import (
     ACT,
@@ -130,6 +130,10 @@ def _register() -> None:
         *_functions(worth),
         clock.add_to_bars,
         book.order_at,
+        fills.book_netted,
+        fills.charge_fee,
+        fills.fee_of,
+        fills.meets,
         quotes.symbol_at,
         quotes.is_fresh,
         run.is_touched,
