@@ -49,7 +49,7 @@ def left(history: History) -> tuple[Any, dict[str, Any]]:
     first = m[at.SYMBOLS_AT]
     return m, {
         "account": [m[word] for word in range(at.ACCOUNT_WORDS) if word != at.SCRATCH],
-        "symbol": m[first : first + at.SYMBOL_WORDS],
+        "symbol": [m[first + word] for word in range(at.SYMBOL_WORDS) if word != at.VALUE],
         "rows": [m[m[begin] : m[begin] + m[count] * words] for begin, count, words in logs],
     }
 
