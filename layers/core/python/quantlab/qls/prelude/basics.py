@@ -16,7 +16,7 @@ def sum(float x, length n)
     next = at + 1
     wraps = next >= n
     grown = fresh + value
-    moved = total + (value - get(kept, at))
+    moved = total - get(kept, at) + value
     put(kept, at, value)
     total := wraps ? grown : moved
     fresh := wraps or bad ? 0.0 : grown
