@@ -19,7 +19,7 @@ from tests.support.engine_cases import (
 from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent, rule
 
-from quantlab.engine.commands import DISABLE, OBSERVE_EQUITY, Outcome
+from quantlab.engine.commands import CHECK_RULES, DISABLE, OBSERVE_EQUITY, Outcome
 from quantlab.kernel.check import InvariantBroken
 from quantlab.ledger.state import Account
 
@@ -197,6 +197,21 @@ def test_what_the_closing_of_a_locked_account_costs_is_judged_too() -> None:
     outcome = trade(account(tight), wide_spread, quantity="1", rules=tight, models=slips)
     assert [one.rule for one in outcome.violations] == ["daily_loss", "max_drawdown"]
     assert (outcome.account.status, outcome.account.positions) == ("disabled", {})
+
+
+def test_an_account_ends_for_the_rule_that_ends_it_not_for_a_softer_one_broken_with_it() -> None:
+    soft = rule("daily_loss", "soft", anchor="balance", loss=percent("1"), comparator="le")
+    hard = rule("max_drawdown", mode="static", loss=percent("3"), comparator="lt")
+    tight = profile(soft, hard)
+    opened = trade(account(tight), rules=tight, quantity="10").account
+    # 10 lots from 1.08125 to 1.04125 lose 40,000.00 of 100,000.00: beyond 1 % and beyond 3 %.
+    check = command(CHECK_RULES, "schedule", checkpoint="now")
+    ended = run(opened, check, quote("EURUSD", "1.04125", "1.04127"), rules=tight)
+    assert [one.rule for one in ended.violations] == ["daily_loss", "max_drawdown"]
+    assert (ended.account.status, ended.account.status_reason) == ("disabled", "max_drawdown")
+    said = {event.event_type: event.payload for event in ended.events}
+    assert said["account.disabled"]["rule"] == "max_drawdown"
+    assert said["order.filled"]["cause"] == "rule:max_drawdown"
 
 
 def test_a_mark_of_balances_rises_though_a_stale_quote_hides_the_equity() -> None:

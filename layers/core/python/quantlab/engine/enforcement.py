@@ -123,12 +123,13 @@ def enforce(draft: Draft, verdicts: tuple[Verdict, ...], market: Market | None =
             draft.outcome.violations.append(violation)
     broken = tuple(verdict for verdict in verdicts if verdict.violated)
     action = gravest_action(broken)
+    rule = next((one.rule for one in broken if one.action == action), "")
     if action == terms.DISABLE_ACCOUNT:
-        _end(draft, "disabled", "account.disabled", broken[0].rule)
+        _end(draft, "disabled", "account.disabled", rule)
     elif action == terms.LOCK_UNTIL_RESET:
-        _end(draft, "locked", "account.locked", broken[0].rule)
+        _end(draft, "locked", "account.locked", rule)
     elif action == terms.FLATTEN:
-        _flatten(draft, next(one.rule for one in broken if one.action == action))
+        _flatten(draft, rule)
 
 
 def _used_quotes(draft: Draft, market: Market | None) -> dict[str, Json]:
