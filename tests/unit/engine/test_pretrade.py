@@ -172,6 +172,33 @@ def test_a_change_outside_trading_hours_is_refused_but_a_smaller_order_is_not() 
     assert reason(changed(placed.account, shut, order_id, quantity="0.05")) is None
 
 
+@pytest.mark.parametrize(
+    ("links", "most"),
+    [
+        ({"type": "oco", "orders": [
+            {"action": "buy", "orderType": "stop", "triggerPrice": "1.09000"},
+            {"action": "sell", "orderType": "limit", "price": "1.10000"}]}, 3),
+        ({"type": "oto", "orders": [
+            {"action": "buy", "orderType": "stop", "triggerPrice": "1.09000"},
+            {"action": "sell", "orderType": "limit", "price": "1.10000", "reduceOnly": True}]}, 2),
+    ],
+)  # fmt: skip
+def test_linked_orders_are_orders_of_the_day_and_exits_are_not(
+    links: dict[str, Any], most: int
+) -> None:
+    fewer, enough = (profile(rule("order_limits", "soft", maxOrders=n)) for n in (most - 1, most))
+    asked = {"orderType": "limit", "price": "1.07000", "links": links}
+
+    refused = trade(account(fewer), rules=fewer, **asked)
+    placed = trade(account(enough), rules=enough, **asked)
+
+    assert reason(refused) == "order_limits"
+    assert refused.account.working == {}
+    assert reason(placed) is None
+    assert placed.account.tally.orders == most
+    assert reason(trade(placed.account, rules=enough)) == "order_limits"
+
+
 def test_the_last_order_of_a_day_may_be_changed_and_fills() -> None:
     one = profile(rule("order_limits", "soft", maxOrders=1))
     placed = trade(account(one), rules=one, orderType="limit", price="1.08000")

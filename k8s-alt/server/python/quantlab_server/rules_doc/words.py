@@ -51,8 +51,8 @@ together, long and short. `lotWeights` let a lot of a symbol count as another nu
 start. Winning within a day raises nothing. Micros count as full lots unless `lotWeights` say
 otherwise.""",
     "order_limits": """At most so many orders, opened positions and opened lots a day.
-Orders that only reduce are counted and never refused; what stops and rules close is not
-counted.""",
+Linked orders count one each, exits that wait for their entry do not. Orders that only reduce
+are counted and never refused; what stops and rules close is not counted.""",
     "stop_loss_required": """Every order that opens has a stop-loss, or adds to a position with
 one. `maxRisk` bounds what the order loses there, its commission included; where that is not
 known it is refused. The stop of an open position is neither cancelled nor made smaller while

@@ -24,7 +24,7 @@ def accept_order(
     """Accept a new order, named by its event; a held one waits for its parent.
 
     On a hedging account one that names no leg opens its own. One that is not kept among the working
-    orders is filled at once by the caller.
+    orders is filled at once by the caller. Exits that wait for their entry count for no day.
     """
     order_id = draft.derived_id("order")
     if draft.context.trading.hedging and order.terms.ticket is None:
@@ -44,7 +44,7 @@ def accept_order(
         payload["clientId"] = order.client_id
     action = lifecycle.HOLD if held else lifecycle.ACCEPT
     accepted = _take(draft, order, action, payload, order_id=order_id)
-    if cause == SIGNAL and not held:
+    if cause == SIGNAL and not (held and order.terms.reduce_only):
         draft.change(tally=count_order(draft.account.tally, draft.context.now_ns))
     if kept:
         put_away(draft, accepted)

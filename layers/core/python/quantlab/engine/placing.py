@@ -119,12 +119,12 @@ def _waits(order: Order) -> bool:
 
 def _refused(draft: Draft, instrument: Instrument, plan: Plan) -> Rejection | None:
     """Judge the orders that are to work at once; a stop among the children protects the first."""
-    stops = (trigger_of(child) for child in plan.children if child.order_type == STOP)
-    stop_ticks = next(stops, None)
+    stop_ticks = next((trigger_of(one) for one in plan.children if one.order_type == STOP), None)
+    together = len(plan.orders) + sum(not one.terms.reduce_only for one in plan.children)
     for order in plan.orders:
         entry = entry_ticks_of(draft, instrument, order)
         entry_ticks = None if isinstance(entry, Rejection) else entry
-        refused = refused_by_rules(draft, order, entry_ticks, stop_ticks)
+        refused = refused_by_rules(draft, order, entry_ticks, stop_ticks, together)
         if refused is not None:
             return refused
     return None

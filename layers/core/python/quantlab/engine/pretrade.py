@@ -15,17 +15,22 @@ from quantlab.rules.requests import asked_warnings, judge_asked, judge_stop
 
 
 def refused_by_rules(
-    draft: Draft, order: Order, entry_ticks: int | None, stop_ticks: int | None = None
+    draft: Draft,
+    order: Order,
+    entry_ticks: int | None,
+    stop_ticks: int | None = None,
+    together: int = 1,
 ) -> Rejection | None:
     """Judge an order of the trader by its size, stop, moment and surroundings; act on a refusal.
 
     It is judged as if what is left of it were filled now at entry_ticks, None where that is not
-    known. stop_ticks is the stop that comes with it where the order itself has none.
+    known. stop_ticks is the stop that comes with it where the order itself has none; together is
+    how many new orders are placed at once.
     """
     context = draft.context
     if not context.profile.asked_rules:
         return None
-    asked = asked_of(draft, order, entry_ticks, stop_ticks)
+    asked = asked_of(draft, order, entry_ticks, stop_ticks, together)
     instruments = context.market.catalog.instruments
     judged = (context.profile, draft.account, asked, context.around, instruments)
     verdict = judge_asked(*judged)
@@ -43,7 +48,11 @@ def rejected(verdict: Verdict) -> Rejection:
 
 
 def asked_of(
-    draft: Draft, order: Order, entry_ticks: int | None, stop_ticks: int | None = None
+    draft: Draft,
+    order: Order,
+    entry_ticks: int | None,
+    stop_ticks: int | None = None,
+    together: int = 1,
 ) -> Asked:
     """Return the order as rules see it; one that may only reduce opens nothing."""
     instrument = draft.context.market.catalog.instruments[order.symbol]
@@ -72,7 +81,7 @@ def asked_of(
         has_stop=stop_ticks is not None,
         risk_minor=risk_at_stop(draft, instrument, entry_ticks, lost, opened_steps),
         now_ns=draft.context.now_ns,
-        is_new=not order.order_id,
+        new_orders=0 if order.order_id else together,
         position_key=order.position_key,
     )
 

@@ -55,7 +55,7 @@ def _verdict(draft: Draft, order: Order, changed: Order | None) -> Verdict | Non
         has_stop=True,
         risk_minor=None if changed is None else _risk_minor(draft, held, changed),
         now_ns=context.now_ns,
-        is_new=False,
+        new_orders=0,
         bare_steps=bare_steps,
         position_key=held.key,
     )

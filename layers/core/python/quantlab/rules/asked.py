@@ -27,8 +27,9 @@ class Asked:
     position_key is that of the position it adds to or reduces; on a hedging account that is a leg.
 
     risk_minor is what it loses at its stop-loss, None when that is unknown. now_ns is the instant
-    it is judged at. is_new says that the orders of the day do not count it yet. bare_steps is how
-    much of an open position would be left without a stop by a change of its stops.
+    it is judged at. new_orders is how many orders are asked for with it, itself included, 0 where
+    those of the day count it already. bare_steps is how much of an open position would be left
+    without a stop by a change of its stops.
     """
 
     instrument: Instrument
@@ -40,7 +41,7 @@ class Asked:
     risk_minor: int | None
     now_ns: int
     position_key: str
-    is_new: bool = True
+    new_orders: int = 1
     bare_steps: int = 0
 
     @property
@@ -179,7 +180,7 @@ def _order_limits(rule: terms.OrderLimits, account: Account, asked: Asked) -> An
     tally, nano = account.tally, lots_nano(asked.instrument, asked.opened_steps)
     begins = abs(asked.after_steps) == asked.opened_steps
     counted = (
-        ("orders", rule.max_orders, tally.orders, int(asked.is_new), str),
+        ("orders", rule.max_orders, tally.orders, asked.new_orders, str),
         ("trades", rule.max_trades, tally.trades, int(begins), str),
         ("lots", rule.max_nano, tally.opened_nano, nano, lots),
     )

@@ -156,6 +156,9 @@ def judge_after(m: Any, fills: int) -> None:
 
 def too_much(m: Any, s: int) -> int:
     """Judge the orders of a command that are to work at once; return why not, or NO_REASON."""
+    together = 0
+    for k in range(ON_SCRATCH, m[at.SCRATCH]):
+        together += is_counted(m, m[at.SCRATCH_AT] + k * at.ORDER_WORDS)
     for k in range(ON_SCRATCH, m[at.SCRATCH]):
         o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
         if m[o + at.STATE] == at.PENDING_PARENT:
@@ -164,7 +167,7 @@ def too_much(m: Any, s: int) -> int:
         if m[at.ASKS] & at.PROTECTING != 0:
             entry = entry_ticks(m, symbol_at(m, s), o)
             stop = stop_beside(m, ON_SCRATCH, k)
-        reason = by_size(m, s, o, 1, entry, stop)
+        reason = by_size(m, s, o, together, entry, stop)
         if reason != at.NO_REASON:
             return reason
     return at.NO_REASON
@@ -200,7 +203,7 @@ def accept(m: Any, s: int) -> None:
     for k in range(ON_SCRATCH, m[at.SCRATCH]):
         o = m[at.SCRATCH_AT] + k * at.ORDER_WORDS
         name(m, o)
-        m[at.DAY_ORDERS] += m[o + at.STATE] != at.PENDING_PARENT
+        m[at.DAY_ORDERS] += is_counted(m, o)
         if m[o + at.PARENT] > 0:
             m[o + at.PARENT] += base
         name_leg(m, o)
@@ -219,6 +222,11 @@ def accept(m: Any, s: int) -> None:
         if m[o + at.EXPIRES] != 0:
             m[at.EXPIRY] = min(m[at.EXPIRY], m[o + at.EXPIRES])
             m[at.NEXT] = min(m[at.NEXT], m[at.EXPIRY])
+
+
+def is_counted(m: Any, o: int) -> bool:
+    """Say whether a new order is one of the day; exits that wait for their entry are not."""
+    return m[o + at.STATE] != at.PENDING_PARENT or m[o + at.REDUCE] == 0
 
 
 def name_leg(m: Any, o: int) -> None:

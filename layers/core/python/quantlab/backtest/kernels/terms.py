@@ -139,7 +139,8 @@ def refused_by_size(
     """Return which rule refuses an order of a known size, as its number; below 0 for none.
 
     p is the place of the position that it adds to or reduces.
-    left is what it would fill now, whole what it was given for; new is 1 unless it counts already.
+    left is what it would fill now, whole what it was given for; new is how many orders are asked
+    for with it, itself included, 0 where it counts already.
     entry and stop are prices, see `risk`, and only asked for where a rule asks for stops.
     """
     w = symbol_at(m, s)
