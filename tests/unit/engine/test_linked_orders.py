@@ -1,8 +1,10 @@
 """Orders that stand together: OCO, OUO, brackets, parents and their children."""
 
+from tests.support.engine_cases import catalog
 from tests.support.order_desk import Desk, ends, reason, steps, types
 
 from quantlab.engine import commands
+from quantlab.engine.watch import Watch
 
 
 def test_oco_first_fill_even_partial_cancels_the_rest() -> None:
@@ -75,6 +77,24 @@ def test_a_market_entry_releases_its_bracket_at_once_and_a_trail_begins() -> Non
     closed = desk.trade("close", None)
     assert min(ends(closed)) == ("cancelled", "position_closed")
     assert desk.account.working == {}
+
+
+def test_exits_work_for_every_quote_after_the_one_that_filled_their_entry() -> None:
+    desk = Desk()
+    bracket = {"stopLoss": "1.07800", "takeProfit": "1.08500"}
+    entry = desk.place("buy", orderType="limit", price="1.07900", bracket=bracket)
+    reached = desk.see("1.07890", "1.07900")
+    through = desk.see("1.07700", "1.07710")
+    desk.work(entry, reached)  # a late writer: the stop's quote has come and nothing follows it
+
+    watch = Watch(catalog())
+    watch.set_quotes([through])
+    (asked,) = watch.put(desk.account, desk.rules, desk.now_ns, desk.now_ns)
+    stop = desk.account.working[str(asked.payload["orderId"])]
+    assert stop.order_type == "stop"
+    closed = desk.work(stop, through)
+    assert [fill.price_ticks for fill in closed.fills] == [107700]
+    assert steps(desk) == 0
 
 
 def test_children_end_with_a_parent_that_never_filled() -> None:

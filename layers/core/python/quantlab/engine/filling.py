@@ -80,7 +80,7 @@ def fill_order(draft: Draft, order: Order, planned: Planned | None, cause: str) 
     if planned is not None:
         order = book_fill(draft, order, planned, cause)
         put_away(draft, order)
-        follow_fill(draft, order, planned.fill.steps)
+        follow_fill(draft, order, planned.fill.steps, planned.quote.seq)
         left = draft.account.working.get(order.order_id)
     if left is not None and left.terms.time_in_force in (IOC, FOK):
         cancel_order(draft, left, NOT_FILLED)

@@ -154,8 +154,8 @@ def cancel_openers(draft: Draft, reason: str, **told: Json) -> None:
             cancel_order(draft, order, reason, **told)
 
 
-def follow_fill(draft: Draft, order: Order, size_steps: int) -> None:
-    """Do what a fill of size_steps means for other orders, the filled one being put away.
+def follow_fill(draft: Draft, order: Order, size_steps: int, quote_seq: int) -> None:
+    """Do what a fill of size_steps at a quote means for other orders, the filled one put away.
 
     Its group is cancelled (oco) or reduced (ouo), what is left of its parent is cancelled, its
     children may fill up to what it has filled, and what can reduce nothing any more is cancelled.
@@ -174,18 +174,22 @@ def follow_fill(draft: Draft, order: Order, size_steps: int) -> None:
     if parent is not None:
         cancel_order(draft, parent, "exit_filled", **by)
     for child in _children(draft, order.order_id):
-        _enlarge(draft, child, size_steps, by)
+        _enlarge(draft, child, size_steps, quote_seq, by)
     _drop_reducers(draft, order.position_key)
 
 
-def _enlarge(draft: Draft, child: Order, size_steps: int, by: dict[str, Json]) -> None:
-    """Let a child work for what its parent filled; from its first fill it is looked at as new."""
+def _enlarge(
+    draft: Draft, child: Order, size_steps: int, quote_seq: int, by: dict[str, Json]
+) -> None:
+    """Let a child work for what its parent filled, from its first fill on for each later quote."""
     larger = _sized(child, child.size_steps + size_steps, size_steps)
     if child.status != lifecycle.PENDING_PARENT:
         move_order(draft, larger, lifecycle.MODIFY, "parent_filled", by)
         return
     working = replace(larger, status=lifecycle.WORKING)
-    begun = replace(started(working, draft.context.market), status=child.status)
+    begun = started(working, draft.context.market)
+    terms = replace(begun.terms, since_seq=quote_seq)
+    begun = replace(begun, status=child.status, terms=terms)
     released = move_order(draft, begun, lifecycle.RELEASE, "parent_filled", by)
     draft.due.append(released.order_id)
 
