@@ -19,8 +19,11 @@ from tests.support.engine_cases import (
 from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent, rule
 
-from quantlab.engine.commands import CHECK_RULES, DISABLE, OBSERVE_EQUITY, Outcome
+from quantlab.engine.commands import CHECK_RULES, DISABLE, OBSERVE_EQUITY, ROLL_DAY, Outcome
+from quantlab.engine.context import Context, exposure_id, write_quotes
+from quantlab.engine.execute import execute
 from quantlab.kernel.check import InvariantBroken
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account
 
 FEE_PER_STEP = {
@@ -212,6 +215,50 @@ def test_an_account_ends_for_the_rule_that_ends_it_not_for_a_softer_one_broken_w
     said = {event.event_type: event.payload for event in ended.events}
     assert said["account.disabled"]["rule"] == "max_drawdown"
     assert said["order.filled"]["cause"] == "rule:max_drawdown"
+
+
+@pytest.mark.parametrize("seen_by", ["watch", "reset"])
+def test_what_broke_in_a_day_stays_broken_when_it_is_decided_after_the_reset(seen_by: str) -> None:
+    """The balance has fallen, so the new day's floor would spare what the old one ends."""
+    rules = profile(
+        rule("daily_loss", anchor="balance", loss=percent("5"), comparator="lt"),
+        rule("max_drawdown", mode="static", loss=percent("8"), comparator="lt"),
+    )
+    state = account(rules, balance_minor=BALANCE - 400_000)
+    state = replace(state, day=replace(state.day, realised_minor=-400_000))
+    opened = trade(state, quote("EURUSD", "1.06000", "1.06000"), rules=rules, quantity="1").account
+    reset_ns = opened.day.next_reset_ns
+    low, high = (
+        replace(quote("EURUSD", bid, bid, seq=seq), ts_ns=reset_ns - 9 + seq)
+        for bid, seq in (("1.04000", 2), ("1.08000", 3))
+    )
+    if seen_by == "watch":
+        asked = command(
+            CHECK_RULES,
+            "watch",
+            peakMinor=str(opened.high_water_minor),
+            knownMarkMinor=str(opened.high_water_minor),
+            feedSeq=low.seq,
+            dayStartedNs=str(opened.day.started_ns),
+            exposureId=exposure_id(opened),
+            quotes=write_quotes([low]),
+        )
+    else:
+        asked = command(ROLL_DAY, "schedule")
+    last = high if seen_by == "watch" else low
+    present = replace(market(high), feed_now_ns=reset_ns + 5)
+    at_reset = replace(market(last), feed_now_ns=reset_ns)
+    context = Context(present, rules, frozenset({"EURUSD"}), reset_ns + 5, at_reset)
+
+    outcome = execute(opened, asked, context)
+
+    # 96,000.00 less 2,000.00 for a lot from 1.06000 to 1.04000.
+    assert [one.rule for one in outcome.violations] == ["daily_loss"]
+    verdict = outcome.violations[0].verdict
+    assert (verdict["threshold"], verdict["value"]) == ("95000.00", "94000.00")
+    assert verdict["at"] == format_rfc3339(reset_ns - 1)
+    assert (outcome.account.status, outcome.account.positions) == ("disabled", {})
+    assert types(outcome)[-2:] == ["account.day_rolled", "account.snapshot_taken"]
 
 
 def test_a_mark_of_balances_rises_though_a_stale_quote_hides_the_equity() -> None:

@@ -1,7 +1,7 @@
 """What follows from a verdict: events, locks, ended accounts, closed orders and positions."""
 
-from quantlab.engine.commands import Violation
-from quantlab.engine.context import Market, equity_of, symbols_of, write_quotes
+from quantlab.engine.commands import CHECK_RULES, Violation
+from quantlab.engine.context import Market, equity_of, exposure_id, symbols_of, write_quotes
 from quantlab.engine.draft import Draft
 from quantlab.engine.filling import fill_market_order
 from quantlab.engine.orders import cancel_openers, cancel_working
@@ -14,7 +14,7 @@ from quantlab.rules import terms
 from quantlab.rules.day import is_day_over, roll_day
 from quantlab.rules.evidence import Verdict, gravest_action, raised_after
 from quantlab.rules.floors import next_high_water
-from quantlab.rules.verdicts import judge_equity, judge_standing
+from quantlab.rules.verdicts import judge_equity, judge_floors, judge_standing
 
 
 def roll_if_over(draft: Draft) -> None:
@@ -25,11 +25,13 @@ def roll_if_over(draft: Draft) -> None:
     Equity at the reset uses the last accepted quotes before it; where one is missing the
     position counts at its cost, and the event says so. The new day's floors hold from its first
     instant, so the account is judged as of the reset, unless its quotes were stale by then, and
-    at the present quotes.
+    at the present quotes. Those of the day that ends hold to its last.
     """
-    account, context = draft.account, draft.context
-    if not is_day_over(account, context.now_ns):
+    context = draft.context
+    if not is_day_over(draft.account, context.now_ns):
         return
+    _judge_ended_day(draft)
+    account = draft.account
     market = context.reset_market if context.reset_market is not None else context.market
     charge_swaps(draft, market)
     account = draft.account
@@ -59,28 +61,65 @@ def roll_if_over(draft: Draft) -> None:
     enforce_equity(draft)
 
 
-def enforce_equity(draft: Draft, seen: Market | None = None) -> int | None:
+def _judge_ended_day(draft: Draft) -> None:
+    """Judge the account by the day that is over: what broke in it stays broken, however late.
+
+    That is what account_watch saw in it, and what its last quotes say.
+    """
+    reset_ns, last = draft.account.day.next_reset_ns, draft.context.reset_market
+    seen = seen_by_watch(draft)
+    if seen is not None:
+        enforce_equity(draft, seen, reset_ns - 1)
+    if last is None or last.feed_now_ns != reset_ns:
+        return
+    account, profile = draft.account, draft.context.profile
+    equity_minor = equity_of(account, last)
+    if isinstance(equity_minor, Rejection):
+        return
+    if verdicts := judge_floors(profile, account, equity_minor, reset_ns - 1):
+        enforce(draft, verdicts, last)
+
+
+def seen_by_watch(draft: Draft) -> Market | None:
+    """Return the quotes at which account_watch saw a rule broken.
+
+    They count while the account still holds what it held then, in the same trading day.
+    """
+    command, payload = draft.command, draft.command.payload
+    if (command.name, command.source_kind) != (CHECK_RULES, "watch"):
+        return None
+    same_day = int(payload["dayStartedNs"]) == draft.account.day.started_ns
+    if not same_day or payload["exposureId"] != exposure_id(draft.account):
+        return None
+    return draft.context.recorded_market(payload["quotes"])
+
+
+def enforce_equity(
+    draft: Draft, seen: Market | None = None, moment_ns: int | None = None
+) -> int | None:
     """Judge the account at its present equity, or at that in a market seen before, and act.
 
+    moment_ns is when, where it is not now.
     None when the equity cannot be known; then only what needs none is judged: a mark of balances
     rises all the same. What follows is carried out at present quotes; what closing positions has
     cost is judged in turn.
     """
     account, context = draft.account, draft.context
     market = context.market if seen is None else seen
+    at_ns = context.now_ns if moment_ns is None else moment_ns
     equity_minor = equity_of(account, market)
     if isinstance(equity_minor, Rejection):
         _raise_mark(draft, account.high_water_minor)
-        if standing := judge_standing(context.profile, account, context.now_ns):
+        if standing := judge_standing(context.profile, account, at_ns):
             enforce(draft, standing)
         return None
-    verdicts = judge_equity(context.profile, account, equity_minor, context.now_ns)
+    verdicts = judge_equity(context.profile, account, equity_minor, at_ns)
     _raise_mark(draft, equity_minor)
     if not verdicts:
         return equity_minor
     enforce(draft, verdicts, market)
     closed_some = draft.account.positions != account.positions
-    return enforce_equity(draft) if closed_some else equity_minor
+    return enforce_equity(draft, moment_ns=moment_ns) if closed_some else equity_minor
 
 
 def _raise_mark(draft: Draft, equity_minor: int) -> None:

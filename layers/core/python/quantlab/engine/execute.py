@@ -7,12 +7,13 @@ from quantlab.engine import commands, corrections, life
 from quantlab.engine.changing import cancel, cancel_all, modify
 from quantlab.engine.closing import close_or_reverse, flat, reject_order
 from quantlab.engine.commands import Command, Outcome
-from quantlab.engine.context import Context, exposure_id
+from quantlab.engine.context import Context
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import (
     enforce_equity,
     liquidate,
     roll_if_over,
+    seen_by_watch,
     take_over_peak,
 )
 from quantlab.engine.filling import fill_at_once, new_order
@@ -162,16 +163,14 @@ def _not_protected(position: Position, quote: Quote, payload: dict[str, Any]) ->
     return None
 
 
-def _check_rules(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
+def _check_rules(draft: Draft, _payload: dict[str, Any]) -> Rejection | None:
     """Judge the account now, and before that at the quotes account_watch saw a floor broken at.
 
-    What it saw counts while the account still holds what it held then, in the same trading day,
-    even when the price has come back since.
+    What it saw counts even when the price has come back since.
     """
-    if draft.command.source_kind == "watch":
-        same_day = int(payload["dayStartedNs"]) == draft.account.day.started_ns
-        if same_day and payload["exposureId"] == exposure_id(draft.account):
-            enforce_equity(draft, draft.context.recorded_market(payload["quotes"]))
+    seen = seen_by_watch(draft)
+    if seen is not None:
+        enforce_equity(draft, seen)
     equity_minor = enforce_equity(draft)
     known = None if equity_minor is None else draft.money(equity_minor)
     draft.outcome.result = {"equity": known}

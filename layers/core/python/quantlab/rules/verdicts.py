@@ -43,6 +43,20 @@ def judge_equity(
     The day must be rolled first. A disabled or closed account has nothing left to judge; a lock
     is not repeated while it holds, nor a warning or an order block until the next reset.
     """
+    floors = judge_floors(profile, account, equity_minor, now_ns)
+    if account.status in _ENDED:
+        return ()
+    return (
+        *floors,
+        *_judge_consistencies(profile, account, now_ns),
+        *judge_standing(profile, account, now_ns),
+    )
+
+
+def judge_floors(
+    profile: terms.Profile, account: Account, equity_minor: int, now_ns: int
+) -> tuple[Verdict, ...]:
+    """Return a verdict for each floor that is broken or newly warned of; see `judge_equity`."""
     check_resolved_for(profile, account)
     check(now_ns < account.day.next_reset_ns, "expected the day to be rolled before judging")
     if account.status in _ENDED:
@@ -50,8 +64,6 @@ def judge_equity(
     return (
         *_judge_daily_losses(profile, account, equity_minor, now_ns),
         *_judge_drawdowns(profile, account, equity_minor, now_ns),
-        *_judge_consistencies(profile, account, now_ns),
-        *judge_standing(profile, account, now_ns),
     )
 
 
