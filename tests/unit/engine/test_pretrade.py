@@ -4,14 +4,26 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.engine_cases import EURUSD, NOW, account, command, market, profile, quote, trade
+from tests.support.engine_cases import (
+    BALANCE,
+    EURUSD,
+    NOW,
+    account,
+    command,
+    market,
+    profile,
+    quote,
+    trade,
+)
 from tests.support.rule_cases import rule
 
 from quantlab.engine.commands import Outcome
 from quantlab.engine.context import Context, write_quotes
 from quantlab.engine.execute import execute
+from quantlab.kernel.instants import SECOND_NS
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
+from quantlab.rules.day import open_day
 from quantlab.rules.surroundings import NewsEvent, Surroundings
 from quantlab.rules.terms import Profile
 
@@ -159,6 +171,28 @@ def test_the_stop_of_an_entry_that_works_moves_nearer_but_not_too_far() -> None:
     near = changed(placed.account, STOP, stop.order_id, triggerPrice="1.07000")
 
     assert (reason(far), reason(near)) == ("stop_loss_required", None)
+
+
+@pytest.mark.parametrize(("late_ns", "status"), [(0, "active"), (1, "disabled")])
+def test_an_order_after_too_long_a_time_without_one_saves_no_account(
+    late_ns: int, status: str
+) -> None:
+    patient = profile(rule("inactivity", days=3))
+    now_ns = NOW + 3 * 86_400 * SECOND_NS + late_ns
+    tally = replace(account(patient).tally, opened_ns=NOW - 5, last_order_ns=NOW)
+    today = open_day(patient, BALANCE, BALANCE, now_ns)
+    state = replace(account(patient), tally=tally, day=today)
+    fresh = replace(EURUSD, ts_ns=now_ns)
+    context = Context(
+        replace(market(fresh), feed_now_ns=now_ns), patient, frozenset({"EURUSD"}), now_ns
+    )
+
+    late = execute(state, command(symbol="EURUSD", action="buy", quantity="0.10"), context)
+
+    assert late.account.status == status
+    assert reason(late) == ("account_disabled" if late_ns else None)
+    assert [one.rule for one in late.violations] == ["inactivity"] * late_ns
+    assert len(late.fills) == 1 - late_ns
 
 
 def test_a_change_outside_trading_hours_is_refused_but_a_smaller_order_is_not() -> None:

@@ -7,7 +7,8 @@ from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.check import check
 from quantlab.ledger.orders import Order
 from quantlab.market.instrument import Instrument
-from quantlab.rules.verdicts import judge_order, order_warnings
+from quantlab.rules.terms import Inactivity
+from quantlab.rules.verdicts import judge_order, judge_standing, order_warnings
 
 _STATUS_REASONS = {
     "closed": Reason.ACCOUNT_CLOSED,
@@ -24,6 +25,7 @@ def guard(
     reducing says that the order can only make a position smaller; closing that it does so at once,
     which a locked account may still do.
     """
+    _end_patience(draft)
     account, context = draft.account, draft.context
     reason = _STATUS_REASONS.get(account.status)
     if account.status != "active" and not (closing and account.status == "locked"):
@@ -52,6 +54,14 @@ def guard(
     if warnings:
         enforce(draft, warnings)
     return instrument
+
+
+def _end_patience(draft: Draft) -> None:
+    """Judge first for how long nothing was ordered: an order that comes too late saves nobody."""
+    context = draft.context
+    standing = judge_standing(context.profile, draft.account, context.now_ns)
+    if late := tuple(one for one in standing if one.rule == Inactivity.slug):
+        enforce(draft, late)
 
 
 def only_reduces(draft: Draft, order: Order) -> bool:

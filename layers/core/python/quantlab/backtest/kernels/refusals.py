@@ -6,7 +6,9 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.attempts import by_moment
 from quantlab.backtest.kernels.book import end_order
 from quantlab.backtest.kernels.fills import is_blocked
+from quantlab.backtest.kernels.judge import act_on
 from quantlab.backtest.kernels.quotes import symbol_at
+from quantlab.backtest.kernels.terms import too_late
 
 
 def refuse(m: Any, s: int, o: int, owner: int, reason: int) -> None:
@@ -23,6 +25,8 @@ def refuse(m: Any, s: int, o: int, owner: int, reason: int) -> None:
 def guarded(m: Any, s: int, reducing: bool, closing: bool) -> int:
     """Say why nothing may be traded now; NO_REASON where it may."""
     w = symbol_at(m, s)
+    if m[at.TERMS] != 0:
+        end_patience(m)
     if m[at.STATUS] == at.DISABLED:
         return at.ACCOUNT_DISABLED
     if m[at.STATUS] == at.LOCKED and not closing:
@@ -32,3 +36,9 @@ def guarded(m: Any, s: int, reducing: bool, closing: bool) -> int:
     if not reducing and is_blocked(m):
         return at.BLOCKED
     return at.NO_REASON if m[at.TERMS] == 0 else by_moment(m, s, reducing)
+
+
+def end_patience(m: Any) -> None:
+    """Judge first for how long nothing was ordered: an order that comes too late saves nobody."""
+    if m[at.STATUS] != at.DISABLED:
+        act_on(m, too_late(m))

@@ -77,10 +77,21 @@ def asks_now(m: Any) -> bool:
 
 def standing(m: Any) -> int:
     """Note the standing rules that are newly broken; return the gravest action, or below 0."""
+    return max(overstayed(m, at.HOLDING), too_late(m))
+
+
+def too_late(m: Any) -> int:
+    """Note the rules on patience that are newly broken; return the gravest action, or below 0."""
+    return overstayed(m, at.IDLE)
+
+
+def overstayed(m: Any, kind: int) -> int:
+    """Note the standing rules of a kind that are newly broken, as `standing` does."""
     gravest = -1
     for k in range(m[at.TERMS]):
         t = term_at(m, k)
-        if is_overstayed(m, t) and is_new(m, k, m[t + at.TERM_ACTION]):
+        wanted = m[t + at.TERM_KIND] == kind
+        if wanted and is_overstayed(m, t) and is_new(m, k, m[t + at.TERM_ACTION]):
             note_term(m, k)
             gravest = max(gravest, m[t + at.TERM_ACTION])
     return gravest
