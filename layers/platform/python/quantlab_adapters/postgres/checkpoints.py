@@ -36,11 +36,17 @@ _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
 _INT8_OID, _INT8_ARRAY_OID = 20, 1016
 _HEADER: Final = 20
 
+# Workers would hand whole arrays to their leader, element by element; our lanes fill the cores.
+_ALONE: Final = "set local max_parallel_workers_per_gather = 0"
 _BOUNDS: Final = """
-select account_id::text from (
-  select account_id, row_number() over (order by account_id) as place
-  from account where tenant_id = %s) placed
-where place %% %s = 0 order by account_id
+with recursive bound (account_id) as (
+  values (%(first)s::uuid)
+  union all
+  select (select account_id from account
+    where tenant_id = %(tenant)s and account_id > bound.account_id
+    order by account_id offset %(page)s - 1 limit 1)
+  from bound where bound.account_id is not null)
+select account_id::text from bound where account_id is not null
 """
 _POSITIONS = """
 select symbol, array_agg(account_id), array_agg(size_steps), array_agg(cost)
@@ -149,6 +155,7 @@ class PostgresCheckpoints:
         """
         ahead: asyncio.Queue[tuple[_Page, _Groups]] = asyncio.Queue(PAGES_AHEAD)
         async with self._database.moment(tenant_id) as first:
+            await first.execute(_ALONE)
             pages = await _pages(first, tenant_id)
             unread = iter(pages)
 
@@ -158,6 +165,7 @@ class PostgresCheckpoints:
 
             async def read_beside(snapshot: str) -> None:
                 async with self._database.moment(tenant_id, snapshot) as second:
+                    await second.execute(_ALONE)
                     await read(second)
 
             async def judge(positions: asyncio.Task[list[Held]]) -> None:
@@ -203,8 +211,9 @@ async def _snapshot(connection: Connection) -> str:
 
 
 async def _pages(connection: Connection, tenant_id: str) -> list[_Page]:
-    cursor = await connection.execute(_BOUNDS, (tenant_id, PAGE))
-    bounds = [FIRST, *(row["account_id"] for row in await cursor.fetchall()), LAST]
+    values = {"tenant": tenant_id, "first": FIRST, "page": PAGE}
+    cursor = await connection.execute(_BOUNDS, values)
+    bounds = [*(row["account_id"] for row in await cursor.fetchall()), LAST]
     return [_Page(tenant_id, number, *ends) for number, ends in enumerate(pairwise(bounds))]
 
 
