@@ -2,7 +2,8 @@
 
 Columns travel as arrays in the binary format, which NumPy reads as they are: nothing is made of
 each row. SQL only loads and stores. Positions lie in no order of accounts, so a tenant's are read
-at once, its accounts page by page, all of one moment.
+at once, its accounts page by page, all of one moment. What was found of a tenant is kept in one
+transaction: whole or not at all.
 """
 
 import asyncio
@@ -71,10 +72,7 @@ insert into rule_checkpoint (tenant_id, checkpoint_ns, page, judged_ns, feed_ts_
 values (%(tenant)s, %(checkpoint)s, %(page)s, %(judged)s, %(feed)s, %(first)s, %(last)s,
   %(quotes)s, %(ids)s, %(seqs)s, %(states)s, %(equities)s, %(marks)s, %(below)s, %(broken)s)
 """
-_REPLACE = """
-delete from rule_checkpoint
-where tenant_id = %(tenant)s and checkpoint_ns = %(checkpoint)s and page = %(page)s
-"""
+_DROP = "delete from rule_checkpoint where tenant_id = %s and checkpoint_ns = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +139,15 @@ class PostgresCheckpoints:
                 for like, ids, money, seqs in groups
             ]
             found = await asyncio.to_thread(judge, made, held)
-            await self._store(page, await asyncio.to_thread(_values, page, moment, found))
+            await store.execute(_STORE, await asyncio.to_thread(_values, page, moment, found))
             judged += len(found.ids)
             asking.extend(_texts(found.ids[found.asks]))
 
-        await self._read(tenant_id, keep)
+        async with self._database.tenant(tenant_id) as store:
+            store.adapters.register_dumper(_Uuids, _UuidsDumper)
+            store.adapters.register_dumper(_Integers, _IntegersDumper)
+            await store.execute(_DROP, (tenant_id, moment.checkpoint_ns))
+            await self._read(tenant_id, keep)
         return Swept(judged, asking)
 
     async def _read(self, tenant_id: str, keep: _Keep) -> None:
@@ -193,13 +195,6 @@ class PostgresCheckpoints:
                 "delete from rule_checkpoint where tenant_id = %s and checkpoint_ns < %s",
                 (tenant_id, before_ns),
             )
-
-    async def _store(self, page: _Page, values: dict[str, Any]) -> None:
-        async with self._database.tenant(page.tenant_id) as connection:
-            connection.adapters.register_dumper(_Uuids, _UuidsDumper)
-            connection.adapters.register_dumper(_Integers, _IntegersDumper)
-            await connection.execute(_REPLACE, values)
-            await connection.execute(_STORE, values)
 
 
 async def _snapshot(connection: Connection) -> str:
