@@ -1,9 +1,9 @@
 """Checkpoints of the rules in PostgreSQL: whole tenants read, judged and kept page by page.
 
-Columns travel as arrays in the binary format, which NumPy reads as they are: nothing is made of
-each row. SQL only loads and stores. Positions lie in no order of accounts, so a tenant's are read
-at once, its accounts page by page, all of one moment. What was found of a tenant is kept in one
-transaction: whole or not at all.
+Accounts and positions come as records of fixed width, one after another, and what was found goes as
+arrays in the binary format: nothing is made of each row in Python. SQL only loads and stores.
+Positions lie in no order of accounts, so a tenant's are read at once, its accounts page by page,
+all of one moment. What was found of a tenant is kept in one transaction: whole or not at all.
 """
 
 import asyncio
@@ -35,7 +35,6 @@ FIRST: Final = "00000000-0000-0000-0000-000000000000"
 LAST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
 _INT8_OID, _INT8_ARRAY_OID = 20, 1016
-_HEADER: Final = 20
 
 # Workers would hand whole arrays to their leader, element by element; our lanes fill the cores.
 _ALONE: Final = "set local max_parallel_workers_per_gather = 0"
@@ -50,15 +49,16 @@ with recursive bound (account_id) as (
 select account_id::text from bound where account_id is not null
 """
 _POSITIONS = """
-select symbol, array_agg(account_id), array_agg(size_steps), array_agg(cost)
+select symbol, string_agg(uuid_send(account_id) || int8send(size_steps) || int8send(cost), '')
 from position where tenant_id = %s group by symbol
 """
 _ACCOUNTS = """
 select json_build_array(config_version, account_type, currency, currency_digits,
     initial_balance_minor::text, status, raised)::text,
-  array_agg(account_id), array_agg(balance_minor), array_agg(carry_micro),
-  array_agg(high_water_minor), array_agg(day_next_reset_ns), array_agg(day_start_balance_minor),
-  array_agg(day_start_equity_minor), array_agg(day_realised_minor), array_agg(event_seq)
+  string_agg(uuid_send(account_id) || int8send(balance_minor) || int8send(carry_micro)
+    || int8send(high_water_minor) || int8send(day_next_reset_ns)
+    || int8send(day_start_balance_minor) || int8send(day_start_equity_minor)
+    || int8send(day_realised_minor) || int8send(event_seq), '')
 from account
 where tenant_id = %(tenant)s and account_id > %(after)s and account_id <= %(upto)s
   and status <> 'closed'
@@ -218,10 +218,11 @@ async def _positions(connection: Connection, tenant_id: str) -> list[Held]:
     return await asyncio.to_thread(lambda: [_in_order(*row) for row in rows])
 
 
-def _in_order(symbol: bytes, ids: bytes, sizes: bytes, costs: bytes) -> Held:
-    accounts = _uuids(ids)
-    order = np.argsort(accounts[:, 0])
-    return Held(symbol.decode(), accounts[order], _integers(sizes)[order], _integers(costs)[order])
+def _in_order(symbol: bytes, records: bytes) -> Held:
+    ids, numbers = _columns(records, 2)
+    order = np.argsort(ids[:, 0])
+    sizes, costs = np.ascontiguousarray(numbers[order].T)
+    return Held(symbol.decode(), ids[order], sizes, costs)
 
 
 def _of_page(positions: Sequence[Held], page: _Page) -> list[Held]:
@@ -242,10 +243,9 @@ async def _groups(connection: Connection, page: _Page) -> _Groups:
     return await asyncio.to_thread(lambda: [_group(page.tenant_id, *row) for row in rows])
 
 
-def _group(tenant_id: str, about: bytes, *columns: bytes) -> _Grouped:
-    ids, *amounts, seqs = columns
-    money = np.stack([_integers(one) for one in amounts], axis=1)
-    return _like(about.decode(), tenant_id), _uuids(ids), money, _integers(seqs)
+def _group(tenant_id: str, about: bytes, records: bytes) -> _Grouped:
+    ids, numbers = _columns(records, 8)
+    return _like(about.decode(), tenant_id), ids, numbers[:, :-1], numbers[:, -1]
 
 
 async def _rows(
@@ -295,15 +295,10 @@ def _values(page: _Page, moment: Moment, found: Judged) -> dict[str, Any]:
     }
 
 
-def _integers(array: bytes) -> Any:
-    """Read a bigint[]: a header of 20 bytes, then 4 bytes of length and 8 of value each."""
-    element = np.dtype([("length", ">i4"), ("value", ">i8")])
-    return np.frombuffer(array, element, offset=_HEADER)["value"].astype(np.int64)
-
-
-def _uuids(array: bytes) -> Any:
-    element = np.dtype([("length", ">i4"), ("value", ">u8", 2)])
-    return np.frombuffer(array, element, offset=_HEADER)["value"].astype(np.uint64)
+def _columns(records: bytes, integers: int) -> tuple[Any, Any]:
+    """Read records of an identifier, in two halves, and so many integers, one after another."""
+    table = np.frombuffer(records, ">i8").reshape(-1, 2 + integers).astype(np.int64)
+    return table[:, :2].view(np.uint64), table[:, 2:]
 
 
 def _array(oid: int, values: Any, width: int) -> bytes:
