@@ -12,6 +12,7 @@ from tests.support.stack import Stack, fresh_database
 from tests.support.world import ALPHA, BETA, World, world
 
 from quantlab.engine.context import equity_of
+from quantlab.ledger.state import Account
 from quantlab_adapters.postgres import checkpoints
 from quantlab_app.ports.accounts import Rulebook
 from quantlab_app.ports.judging import Moment
@@ -93,7 +94,7 @@ async def test_the_same_checkpoint_again_replaces_its_findings(small: tuple[Worl
     assert len(kept(dsn)) == 1
 
 
-async def test_pages_beyond_what_is_read_ahead_are_judged_and_a_failure_shows(
+async def test_pages_beyond_what_is_read_ahead_are_judged_and_a_failure_leaves_what_was(
     small: tuple[World, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, dsn = small
@@ -112,9 +113,21 @@ async def test_pages_beyond_what_is_read_ahead_are_judged_and_a_failure_shows(
     assert sorted(swept.asking) == sorted(broken)
     assert {str(row["account_id"]) for row in kept(dsn)} == {*broken, *others}
 
-    async def unknown(_like: object) -> Rulebook:
-        raise LookupError("no such version")
+    before = kept(dsn)
+    asked = 0
 
-    with pytest.raises(ExceptionGroup, match="unhandled errors") as raised:
-        await made.ports.checkpoints.sweep(ALPHA, moment, unknown)
-    assert raised.group_contains(LookupError, match="no such version")
+    async def unknown_from_the_fourth_on(like: Account) -> Rulebook:
+        nonlocal asked
+        asked += 1
+        if asked > 3:
+            raise LookupError("no such version")
+        return await made.ports.rulebooks.of(like)
+
+    for checkpoint_ns in (now_ns, now_ns + CHECKPOINT_NS):
+        asked = 0
+        again = Moment(checkpoint_ns, market, now_ns)
+        with pytest.raises(ExceptionGroup, match="unhandled errors") as raised:
+            await made.ports.checkpoints.sweep(ALPHA, again, unknown_from_the_fourth_on)
+        assert raised.group_contains(LookupError, match="no such version")
+        assert asked > 3
+        assert kept(dsn) == before

@@ -1,8 +1,9 @@
 """Checkpoints of the rules in PostgreSQL: whole tenants read, judged and kept page by page.
 
-Columns travel as arrays in the binary format, which NumPy reads as they are: nothing is made of
-each row. SQL only loads and stores. Positions lie in no order of accounts, so a tenant's are read
-at once, its accounts page by page, all of one moment.
+Accounts and positions come as records of fixed width, one after another, and what was found goes as
+arrays in the binary format: nothing is made of each row in Python. SQL only loads and stores.
+Positions lie in no order of accounts, so a tenant's are read at once, its accounts page by page,
+all of one moment. What was found of a tenant is kept in one transaction: whole or not at all.
 """
 
 import asyncio
@@ -34,24 +35,30 @@ FIRST: Final = "00000000-0000-0000-0000-000000000000"
 LAST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
 _INT8_OID, _INT8_ARRAY_OID = 20, 1016
-_HEADER: Final = 20
 
+# Workers would hand whole arrays to their leader, element by element; our lanes fill the cores.
+_ALONE: Final = "set local max_parallel_workers_per_gather = 0"
 _BOUNDS: Final = """
-select account_id::text from (
-  select account_id, row_number() over (order by account_id) as place
-  from account where tenant_id = %s) placed
-where place %% %s = 0 order by account_id
+with recursive bound (account_id) as (
+  values (%(first)s::uuid)
+  union all
+  select (select account_id from account
+    where tenant_id = %(tenant)s and account_id > bound.account_id
+    order by account_id offset %(page)s - 1 limit 1)
+  from bound where bound.account_id is not null)
+select account_id::text from bound where account_id is not null
 """
 _POSITIONS = """
-select symbol, array_agg(account_id), array_agg(size_steps), array_agg(cost)
+select symbol, string_agg(uuid_send(account_id) || int8send(size_steps) || int8send(cost), '')
 from position where tenant_id = %s group by symbol
 """
 _ACCOUNTS = """
 select json_build_array(config_version, account_type, currency, currency_digits,
     initial_balance_minor::text, status, raised)::text,
-  array_agg(account_id), array_agg(balance_minor), array_agg(carry_micro),
-  array_agg(high_water_minor), array_agg(day_next_reset_ns), array_agg(day_start_balance_minor),
-  array_agg(day_start_equity_minor), array_agg(day_realised_minor), array_agg(event_seq)
+  string_agg(uuid_send(account_id) || int8send(balance_minor) || int8send(carry_micro)
+    || int8send(high_water_minor) || int8send(day_next_reset_ns)
+    || int8send(day_start_balance_minor) || int8send(day_start_equity_minor)
+    || int8send(day_realised_minor) || int8send(event_seq), '')
 from account
 where tenant_id = %(tenant)s and account_id > %(after)s and account_id <= %(upto)s
   and status <> 'closed'
@@ -65,10 +72,7 @@ insert into rule_checkpoint (tenant_id, checkpoint_ns, page, judged_ns, feed_ts_
 values (%(tenant)s, %(checkpoint)s, %(page)s, %(judged)s, %(feed)s, %(first)s, %(last)s,
   %(quotes)s, %(ids)s, %(seqs)s, %(states)s, %(equities)s, %(marks)s, %(below)s, %(broken)s)
 """
-_REPLACE = """
-delete from rule_checkpoint
-where tenant_id = %(tenant)s and checkpoint_ns = %(checkpoint)s and page = %(page)s
-"""
+_DROP = "delete from rule_checkpoint where tenant_id = %s and checkpoint_ns = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +139,15 @@ class PostgresCheckpoints:
                 for like, ids, money, seqs in groups
             ]
             found = await asyncio.to_thread(judge, made, held)
-            await self._store(page, await asyncio.to_thread(_values, page, moment, found))
+            await store.execute(_STORE, await asyncio.to_thread(_values, page, moment, found))
             judged += len(found.ids)
             asking.extend(_texts(found.ids[found.asks]))
 
-        await self._read(tenant_id, keep)
+        async with self._database.tenant(tenant_id) as store:
+            store.adapters.register_dumper(_Uuids, _UuidsDumper)
+            store.adapters.register_dumper(_Integers, _IntegersDumper)
+            await store.execute(_DROP, (tenant_id, moment.checkpoint_ns))
+            await self._read(tenant_id, keep)
         return Swept(judged, asking)
 
     async def _read(self, tenant_id: str, keep: _Keep) -> None:
@@ -149,6 +157,7 @@ class PostgresCheckpoints:
         """
         ahead: asyncio.Queue[tuple[_Page, _Groups]] = asyncio.Queue(PAGES_AHEAD)
         async with self._database.moment(tenant_id) as first:
+            await first.execute(_ALONE)
             pages = await _pages(first, tenant_id)
             unread = iter(pages)
 
@@ -158,6 +167,7 @@ class PostgresCheckpoints:
 
             async def read_beside(snapshot: str) -> None:
                 async with self._database.moment(tenant_id, snapshot) as second:
+                    await second.execute(_ALONE)
                     await read(second)
 
             async def judge(positions: asyncio.Task[list[Held]]) -> None:
@@ -186,13 +196,6 @@ class PostgresCheckpoints:
                 (tenant_id, before_ns),
             )
 
-    async def _store(self, page: _Page, values: dict[str, Any]) -> None:
-        async with self._database.tenant(page.tenant_id) as connection:
-            connection.adapters.register_dumper(_Uuids, _UuidsDumper)
-            connection.adapters.register_dumper(_Integers, _IntegersDumper)
-            await connection.execute(_REPLACE, values)
-            await connection.execute(_STORE, values)
-
 
 async def _snapshot(connection: Connection) -> str:
     cursor = await connection.execute("select pg_export_snapshot() as snapshot")
@@ -203,8 +206,9 @@ async def _snapshot(connection: Connection) -> str:
 
 
 async def _pages(connection: Connection, tenant_id: str) -> list[_Page]:
-    cursor = await connection.execute(_BOUNDS, (tenant_id, PAGE))
-    bounds = [FIRST, *(row["account_id"] for row in await cursor.fetchall()), LAST]
+    values = {"tenant": tenant_id, "first": FIRST, "page": PAGE}
+    cursor = await connection.execute(_BOUNDS, values)
+    bounds = [*(row["account_id"] for row in await cursor.fetchall()), LAST]
     return [_Page(tenant_id, number, *ends) for number, ends in enumerate(pairwise(bounds))]
 
 
@@ -214,10 +218,11 @@ async def _positions(connection: Connection, tenant_id: str) -> list[Held]:
     return await asyncio.to_thread(lambda: [_in_order(*row) for row in rows])
 
 
-def _in_order(symbol: bytes, ids: bytes, sizes: bytes, costs: bytes) -> Held:
-    accounts = _uuids(ids)
-    order = np.argsort(accounts[:, 0])
-    return Held(symbol.decode(), accounts[order], _integers(sizes)[order], _integers(costs)[order])
+def _in_order(symbol: bytes, records: bytes) -> Held:
+    ids, numbers = _columns(records, 2)
+    order = np.argsort(ids[:, 0])
+    sizes, costs = np.ascontiguousarray(numbers[order].T)
+    return Held(symbol.decode(), ids[order], sizes, costs)
 
 
 def _of_page(positions: Sequence[Held], page: _Page) -> list[Held]:
@@ -238,10 +243,9 @@ async def _groups(connection: Connection, page: _Page) -> _Groups:
     return await asyncio.to_thread(lambda: [_group(page.tenant_id, *row) for row in rows])
 
 
-def _group(tenant_id: str, about: bytes, *columns: bytes) -> _Grouped:
-    ids, *amounts, seqs = columns
-    money = np.stack([_integers(one) for one in amounts], axis=1)
-    return _like(about.decode(), tenant_id), _uuids(ids), money, _integers(seqs)
+def _group(tenant_id: str, about: bytes, records: bytes) -> _Grouped:
+    ids, numbers = _columns(records, 8)
+    return _like(about.decode(), tenant_id), ids, numbers[:, :-1], numbers[:, -1]
 
 
 async def _rows(
@@ -291,15 +295,10 @@ def _values(page: _Page, moment: Moment, found: Judged) -> dict[str, Any]:
     }
 
 
-def _integers(array: bytes) -> Any:
-    """Read a bigint[]: a header of 20 bytes, then 4 bytes of length and 8 of value each."""
-    element = np.dtype([("length", ">i4"), ("value", ">i8")])
-    return np.frombuffer(array, element, offset=_HEADER)["value"].astype(np.int64)
-
-
-def _uuids(array: bytes) -> Any:
-    element = np.dtype([("length", ">i4"), ("value", ">u8", 2)])
-    return np.frombuffer(array, element, offset=_HEADER)["value"].astype(np.uint64)
+def _columns(records: bytes, integers: int) -> tuple[Any, Any]:
+    """Read records of an identifier, in two halves, and so many integers, one after another."""
+    table = np.frombuffer(records, ">i8").reshape(-1, 2 + integers).astype(np.int64)
+    return table[:, :2].view(np.uint64), table[:, 2:]
 
 
 def _array(oid: int, values: Any, width: int) -> bytes:
