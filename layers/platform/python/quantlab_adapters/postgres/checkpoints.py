@@ -38,6 +38,8 @@ _INT8_OID, _INT8_ARRAY_OID = 20, 1016
 
 # Workers would hand whole arrays to their leader, element by element; our lanes fill the cores.
 _ALONE: Final = "set local max_parallel_workers_per_gather = 0"
+# What keeps a tenant's pages waits for them, and holds nothing that anybody else waits for.
+_PATIENT: Final = "set local idle_in_transaction_session_timeout = '5min'"
 _BOUNDS: Final = """
 with recursive bound (account_id) as (
   values (%(first)s::uuid)
@@ -146,6 +148,7 @@ class PostgresCheckpoints:
         async with self._database.tenant(tenant_id) as store:
             store.adapters.register_dumper(_Uuids, _UuidsDumper)
             store.adapters.register_dumper(_Integers, _IntegersDumper)
+            await store.execute(_PATIENT)
             await store.execute(_DROP, (tenant_id, moment.checkpoint_ns))
             await self._read(tenant_id, keep)
         return Swept(judged, asking)
