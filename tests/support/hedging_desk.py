@@ -80,9 +80,5 @@ class Desk:
         return [leg.size_steps for leg in self.account.legs()]
 
 
-def reason(outcome: Outcome) -> str | None:
-    return None if outcome.rejection is None else str(outcome.rejection.reason)
-
-
 def told(outcome: Outcome, event_type: str) -> list[dict[str, Any]]:
     return [one.payload for one in outcome.events if one.event_type == event_type]

@@ -47,14 +47,6 @@ def life(outcome: Outcome) -> LifeRecords:
     return outcome.life
 
 
-def types(outcome: Outcome) -> list[str]:
-    return [event.event_type for event in outcome.events]
-
-
-def refusal(outcome: Outcome) -> str | None:
-    return None if outcome.rejection is None else str(outcome.rejection.reason)
-
-
 def ask(name: str, **payload: Any) -> Any:
     approved = {
         "approvalId": "approval-1", "kind": name, "requestedBy": "user:a", "approvedBy": "user:b",

@@ -5,8 +5,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from tests.support.engine_cases import reason
 from tests.support.fill_models import MODELS
-from tests.support.hedging_desk import EURUSD, Desk, reason, told
+from tests.support.hedging_desk import EURUSD, Desk, told
 
 from quantlab.engine import commands
 from quantlab.engine.context import write_quotes

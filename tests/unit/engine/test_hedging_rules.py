@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.support.hedging_desk import Desk, reason, told
+from tests.support.engine_cases import reason
+from tests.support.hedging_desk import Desk, told
 from tests.support.rule_cases import percent, rule
 
 from quantlab.engine import commands

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.engine_cases import BALANCE, account, command, profile, run, trade
+from tests.support.engine_cases import BALANCE, account, command, profile, reason, run, trade, types
 from tests.support.life_cases import (
     EVALUATION,
     FIRST,
@@ -15,8 +15,6 @@ from tests.support.life_cases import (
     asked_override,
     kind,
     life,
-    refusal,
-    types,
 )
 from tests.support.rule_cases import percent, rule
 
@@ -39,11 +37,11 @@ def test_a_reset_ends_the_attempt_and_opens_another_at_the_same_phase() -> None:
 
 def test_a_reset_of_what_is_closed_or_not_flat_is_refused() -> None:
     gone = account(FIRST, status="closed", status_reason="left")
-    assert refusal(run(gone, ask(RESET), rules=FIRST, course=EVALUATION)) == "account_closed"
+    assert reason(run(gone, ask(RESET), rules=FIRST, course=EVALUATION)) == "account_closed"
     order = command(symbol="EURUSD", action="buy", quantity="0.10")
     held = run(account(FIRST), order, rules=FIRST).account
     outcome = run(held, ask(RESET), rules=FIRST, course=EVALUATION)
-    assert refusal(outcome) == "not_flat"
+    assert reason(outcome) == "not_flat"
     assert types(outcome) == ["approval.approved", "approval.refused"]
     assert outcome.account.status == "active"
 
@@ -65,10 +63,10 @@ def test_an_override_enables_with_its_evidence() -> None:
 def test_an_override_is_refused_while_the_rule_would_break_again() -> None:
     lost = disabled(balance_minor=BALANCE - 500_001)
     outcome = run(lost, asked_override(), rules=FIRST)
-    assert refusal(outcome) == "still_in_breach"
+    assert reason(outcome) == "still_in_breach"
     assert outcome.account.status == "disabled"
     mended = run(lost, asked_override(adjustment="0.01"), rules=FIRST)
-    assert refusal(mended) is None
+    assert reason(mended) is None
     booked = life(mended).bookings[0]
     assert (booked.entry.kind, booked.entry.amount_minor) == ("adjustment", 1)
     assert mended.account.balance_minor == booked.entry.balance_minor == BALANCE - 500_000
@@ -79,10 +77,10 @@ def test_an_override_takes_a_false_high_water_mark_down_but_not_below_the_balanc
     lost = account(
         trailing, status="disabled", status_reason="max_drawdown", high_water_minor=BALANCE * 2
     )
-    assert refusal(run(lost, asked_override(), rules=trailing)) == "still_in_breach"
+    assert reason(run(lost, asked_override(), rules=trailing)) == "still_in_breach"
     for text, mark in (("100000.00", BALANCE), ("1.00", BALANCE), ("100000.05", BALANCE + 5)):
         outcome = run(lost, asked_override(highWater=text), rules=trailing)
-        assert refusal(outcome) is None
+        assert reason(outcome) is None
         assert outcome.account.high_water_minor == mark
 
 
@@ -91,12 +89,12 @@ def test_an_override_takes_a_false_high_water_mark_down_but_not_below_the_balanc
 )
 def test_only_what_is_disabled_is_overridden(status: str, expected: str) -> None:
     state = account(FIRST, status=status)
-    assert refusal(run(state, asked_override(), rules=FIRST)) == expected
+    assert reason(run(state, asked_override(), rules=FIRST)) == expected
 
 
 def test_one_operator_alone_does_not_enable_what_a_rule_disabled() -> None:
     request = command(ENABLE, "operator", by="user:a")
-    assert refusal(run(disabled(), request, rules=FIRST)) == "override_needed"
+    assert reason(run(disabled(), request, rules=FIRST)) == "override_needed"
     by_hand = account(FIRST, status="disabled", status_reason="news")
     assert run(by_hand, request, rules=FIRST).account.status == "active"
 
@@ -122,7 +120,7 @@ def test_a_version_without_the_type_or_in_another_currency_is_refused() -> None:
     euro = replace(kind("paid"), currency="EUR")
     for target in (None, Start(euro, FUNDED)):
         outcome = run(account(FUNDED), request, rules=FUNDED, course=replace(PAYING, target=target))
-        assert refusal(outcome) == "no_such_type"
+        assert reason(outcome) == "no_such_type"
         assert outcome.account.config_version == "c"
 
 
@@ -132,7 +130,7 @@ def test_a_version_that_holds_positions_another_way_takes_a_flat_account() -> No
     request = command(MOVE_CONFIG, "operator", version="d", by="user:a")
     held = trade(account(FUNDED), rules=FUNDED).account
     outcome = run(held, request, rules=FUNDED, course=course)
-    assert refusal(outcome) == "not_flat"
+    assert reason(outcome) == "not_flat"
     assert "netting to hedging" in str(outcome.rejection)
     assert outcome.account.config_version == "c"
     moved = run(account(FUNDED), request, rules=FUNDED, course=course)

@@ -4,19 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.engine_cases import BALANCE, command, profile, run
-from tests.support.life_cases import (
-    DAYS,
-    FUNDED,
-    PAYING,
-    TRAIL,
-    ask,
-    earned,
-    kind,
-    life,
-    refusal,
-    types,
-)
+from tests.support.engine_cases import BALANCE, command, profile, reason, run, types
+from tests.support.life_cases import DAYS, FUNDED, PAYING, TRAIL, ask, earned, kind, life
 
 from quantlab.engine.commands import CHECK_RULES, PAY_OUT, Outcome
 from quantlab.engine.opening import Course, Start
@@ -32,7 +21,7 @@ def pay(state: Account, amount: str = "1000.00", **fields: Any) -> Outcome:
 
 def test_a_payout_leaves_the_account_by_ledger_and_splits_to_the_trader() -> None:
     outcome = pay(earned(), "1000.01")
-    assert refusal(outcome) is None
+    assert reason(outcome) is None
     assert types(outcome) == ["approval.approved", "payout.approved", "payout.paid"]
     after = outcome.account
     assert after.balance_minor == BALANCE + 500_000 - 100_001
@@ -51,7 +40,7 @@ def test_a_payout_is_no_loss_of_the_day_and_keeps_the_carry() -> None:
     state = earned(carry_micro=499_999)
     state = replace(state, day=replace(state.day, start_balance_minor=state.balance_minor))
     outcome = pay(state, "4500.00")
-    assert refusal(outcome) is None
+    assert reason(outcome) is None
     assert outcome.account.carry_micro == 499_999
     request = command(CHECK_RULES, "schedule", checkpoint="now")
     assert types(run(outcome.account, request, rules=FUNDED)) == []
@@ -61,11 +50,11 @@ def test_a_payout_never_leaves_the_account_below_a_floor() -> None:
     trailing = profile(TRAIL)
     state = earned(trailing, high_water_minor=BALANCE + 500_000)
     outcome = pay(state, "4000.01", rules=trailing)
-    assert refusal(outcome) == "payout_gates"
+    assert reason(outcome) == "payout_gates"
     assert outcome.rejection is not None
     assert "floor:max_drawdown" in outcome.rejection.detail
     fits = pay(state, "4000.00", rules=trailing)
-    assert refusal(fits) is None
+    assert reason(fits) is None
     assert fits.account.high_water_minor == BALANCE + 500_000
     request = command(CHECK_RULES, "schedule", checkpoint="now")
     assert run(fits.account, request, rules=trailing).account.status == "active"
@@ -91,7 +80,7 @@ def test_each_gate_shuts_by_itself(
     fields: dict[str, Any], amount: str, asked: dict[str, Any], gate: str
 ) -> None:
     outcome = pay(earned(**fields), amount, **asked)
-    assert refusal(outcome) == "payout_gates"
+    assert reason(outcome) == "payout_gates"
     assert outcome.rejection is not None
     assert f"{gate}: " in outcome.rejection.detail
     assert outcome.account.balance_minor == fields.get("balance_minor", BALANCE + 500_000)
@@ -110,15 +99,15 @@ def test_a_position_shuts_the_gate() -> None:
 
 
 def test_no_payout_where_the_phase_has_none_or_its_split_has_changed() -> None:
-    assert refusal(pay(earned(), course=Course(Start(kind("paid"), FUNDED)))) == "payout_gates"
-    assert refusal(pay(earned(), course=None)) == "payout_gates"
-    assert refusal(pay(earned(), splitPpm=900_000)) == "terms_changed"
+    assert reason(pay(earned(), course=Course(Start(kind("paid"), FUNDED)))) == "payout_gates"
+    assert reason(pay(earned(), course=None)) == "payout_gates"
+    assert reason(pay(earned(), splitPpm=900_000)) == "terms_changed"
 
 
 def test_days_before_the_last_payout_count_for_nothing() -> None:
     days = (*DAYS, ClosedDay("2026-03-01", 9_000_000, True))
     outcome = pay(earned(closed_days=days), "1.00", sinceDate="2026-03-01")
-    assert refusal(outcome) is None
+    assert reason(outcome) is None
     all_of_them = pay(earned(closed_days=days), "1.00")
     assert all_of_them.rejection is not None
     assert "consistency" in all_of_them.rejection.detail

@@ -5,18 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.engine_cases import ACCOUNT_ID, BALANCE, account, command, run
-from tests.support.life_cases import (
-    DAYS,
-    EVALUATION,
-    FIRST,
-    FUNDED,
-    PASSED,
-    earned,
-    life,
-    refusal,
-    types,
-)
+from tests.support.engine_cases import ACCOUNT_ID, BALANCE, account, command, reason, run, types
+from tests.support.life_cases import DAYS, EVALUATION, FIRST, FUNDED, PASSED, earned, life
 
 from quantlab.engine.commands import CHECK_RULES, DISABLE, ROLL_DAY, Outcome
 from quantlab.engine.opening import Course, Start
@@ -99,7 +89,7 @@ def test_the_end_of_a_day_promotes_before_a_late_signal_trades() -> None:
     assert types(rolled) == ["account.day_rolled", "account.promoted"]
     order = command(symbol="EURUSD", action="buy", quantity="0.10")
     late = run(state, order, rules=FIRST, course=EVALUATION, now_ns=later)
-    assert refusal(late) == "account_closed"
+    assert reason(late) == "account_closed"
     assert life(late).opened
 
 
