@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import sys
 from collections import Counter
@@ -13,7 +14,6 @@ import pytest
 from tests.support.live_path import LivePath, live_path, random_order, recorded_ticks
 from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, world
-from typer.testing import CliRunner
 
 from quantlab.engine.batch import BatchRun, given_commands
 from quantlab.engine.replay import Recording, rules_for, verify
@@ -21,7 +21,6 @@ from quantlab.kernel.decimals import format_minor
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.replay import read_recording
-from quantlab_server.cli.main import app
 
 pytestmark = [pytest.mark.stack, pytest.mark.data]
 TICKS = 220
@@ -119,17 +118,16 @@ def assert_same(recording: Recording, live: LivePath) -> None:
 
 
 async def cli(database: FreshDatabase, redis_url: str, *words: str) -> tuple[int, str]:
-    """Run the command in this process, which has read what a new one would have to."""
-    stores = {"QUANTLAB_DATABASE_URL": database.app_dsn, "QUANTLAB_REDIS_URL": redis_url}
-    done = await asyncio.to_thread(CliRunner().invoke, app, ["replay", *words], env=stores)
-    return done.exit_code, done.stdout or done.stderr
-
-
-async def apart(*words: str) -> tuple[int, str]:
-    """Run the command in a process of its own, without stores."""
+    """Run the command in a process of its own."""
+    environment = {
+        **os.environ,
+        "QUANTLAB_DATABASE_URL": database.app_dsn,
+        "QUANTLAB_REDIS_URL": redis_url,
+    }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from quantlab_server.cli.main import app; app()", "replay"),
         *words,
+        env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -153,7 +151,7 @@ async def test_the_command_line_replays_exports_and_checks(
         file = tmp_path / "recording.json"
         code, said = await cli(database, redis_url, "export", account_id, str(file), *own)
         assert (code, json.loads(said)["traceHash"]) == (0, found["traceHash"])
-        checks = [await apart("check", str(file), "--json") for _ in range(2)]
+        checks = [await cli(database, redis_url, "check", str(file), "--json") for _ in range(2)]
         assert [(code, json.loads(said)["traceHash"]) for code, said in checks] == [
             (0, found["traceHash"])
         ] * 2
