@@ -1,7 +1,7 @@
 """Fixtures every kind of test may use, and which tests share a process where there are several."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 import redis
@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import stack as stacks
 from tests.support.groups import group_of, place_of
+from tests.support.receiver import Receiver, receiving
 
 # How long an example takes says something of the machine only.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,3 +56,10 @@ def redis_url(stack: stacks.Stack) -> str:
     with redis.Redis.from_url(stack.redis_url) as client:
         client.flushall()
     return stack.redis_url
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A server of its own that outbound webhooks go to."""
+    async with receiving() as made:
+        yield made

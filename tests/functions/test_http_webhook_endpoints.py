@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from functions.queue.webhook_deliver import handler
-from tests.support.receiver import Receiver, receiving, status
+from tests.support.receiver import Receiver, status
 from tests.support.resources import Person, Site, problem, site
 from tests.support.stack import FreshDatabase
 from tests.support.world import ALPHA, BETA
@@ -30,12 +30,6 @@ async def developing(
     monkeypatch.setenv("QUANTLAB_ARGON2_TIME_COST", "1")
     monkeypatch.setenv("QUANTLAB_ARGON2_MEMORY_KIB", "8192")
     async with site(fresh_database.app_dsn, redis_url, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as made:
         yield made
 
 

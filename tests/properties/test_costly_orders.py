@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    rule,
-)
-from tests.support.order_machine import SETTINGS, SYMBOLS, Orders, near, sides, sized, symbols
+from hypothesis.stateful import rule
+from tests.support.order_checks import SYMBOLS, sized
+from tests.support.order_machine import SETTINGS, Orders, near, sides, symbols
 
 from quantlab.engine import commands
 from quantlab.engine.commands import Outcome

@@ -12,15 +12,8 @@ from hypothesis.stateful import invariant, precondition, rule
 from tests.properties.test_costly_orders import CostlyOrders
 from tests.properties.test_native_watch import COMPILED, peaks, profiles, seen
 from tests.properties.test_watch import BASES, positions, ticks
-from tests.support.order_machine import (
-    SETTINGS,
-    key_of,
-    lots,
-    off,
-    sides,
-    symbols,
-    types,
-)
+from tests.support.order_checks import key_of
+from tests.support.order_machine import SETTINGS, lots, off, sides, symbols, types
 from tests.support.watch_cases import CATALOG, NOW, SECOND, holding
 
 from quantlab.engine.commands import Outcome

@@ -1,24 +1,14 @@
 """Credentials that were changed stop holding with the very next signal, however they are kept."""
 
 import hashlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from tests.support.stack import Stack, fresh_database
-from tests.support.world import ALPHA, Bot, World, world
+from tests.support.world import ALPHA, Bot, World
 
 from quantlab_app.use_cases.signals import Receipt, Refused
 
 pytestmark = pytest.mark.stack
 BUY = {"symbol": "EURUSD", "action": "buy", "quantity": "0.10"}
-
-
-@pytest.fixture
-async def small(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            yield made
 
 
 async def rotated(small: World, bot: Bot, grace_s: int) -> Bot:

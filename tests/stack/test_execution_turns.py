@@ -1,11 +1,9 @@
 """One turn carries out the commands of several tenants; one's bad command holds up nobody."""
 
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
-from tests.support.stack import Stack, fresh_database
-from tests.support.world import ALPHA, BETA, Bot, World, world
+from tests.support.world import ALPHA, BETA, Bot, World
 
 from quantlab.engine.commands import Outcome
 from quantlab_app.ports.execution import Batch, BatchFailed, ReadLinked
@@ -19,11 +17,9 @@ TENANTS = (ALPHA, BETA)
 
 
 @pytest.fixture
-async def small(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            await made.quote("BTCUSD", "60000.00", "60001.00")
-            yield made
+async def small(small: World) -> World:
+    await small.quote("BTCUSD", "60000.00", "60001.00")
+    return small
 
 
 async def _sent(small: World, bot: Bot, name: str) -> str:

@@ -1,24 +1,14 @@
 """A command that cannot be written fails, and nobody who waits in the same group waits for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from tests.support.stack import Stack, fresh_database
-from tests.support.world import ALPHA, World, world
+from tests.support.world import ALPHA, World
 
 from quantlab.engine.commands import TRADE
 from quantlab_app.ports.inbox import Accepted, NewCommand
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-async def small(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            yield made
 
 
 def _command(small: World, account_id: str, payload: dict[str, object]) -> NewCommand:

@@ -1,15 +1,13 @@
 """Checkpoints, midnights, the outbox's net and retention, on real stores."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import orjson
 import pytest
 from functions.queue.order_execute import handler as order_execute
-from tests.support.stack import Stack, fresh_database
-from tests.support.world import ALPHA, BETA, World, world
+from tests.support.world import ALPHA, BETA, World
 
 from quantlab.audit.chain import TENANT_STREAM
 from quantlab.kernel.instants import SECOND_NS
@@ -50,11 +48,9 @@ class LostBus:
 
 
 @pytest.fixture
-async def small(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            await made.quote("EURUSD", "1.10000", "1.10010")
-            yield made
+async def small(small: World) -> World:
+    await small.quote("EURUSD", "1.10000", "1.10010")
+    return small
 
 
 async def opened(small: World, tenant_id: str = ALPHA, kind: str = "demo-100k") -> str:

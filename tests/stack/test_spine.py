@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from tests.support.stack import Stack, fresh_database
-from tests.support.world import ALPHA, BETA, World, world
+from tests.support.world import ALPHA, BETA, World
 
 from quantlab.engine.fill_models import DRAW_BITS, draw_of, fill_seed
 from quantlab.market.fill_model import parse_fill_models
@@ -17,13 +14,6 @@ from quantlab_app.use_cases.signals import Receipt, Refused
 
 pytestmark = pytest.mark.stack
 BUY = {"symbol": "EURUSD", "action": "buy", "quantity": "0.10"}
-
-
-@pytest.fixture
-async def small(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            yield made
 
 
 async def test_signal_fills_at_the_quote_of_the_moment(small: World) -> None:

@@ -1,25 +1,14 @@
 """What rules count is kept with the account: for its writer, for readers, in messages."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import orjson
 import pytest
-from tests.support.stack import Stack, fresh_database
-from tests.support.world import ALPHA, World, world
+from tests.support.world import ALPHA, World
 
 from quantlab_app.use_cases.account_watch import read_accounts
 from quantlab_app.use_cases.execution import accounts_message
 
 pytestmark = pytest.mark.stack
 BUY = {"symbol": "EURUSD", "action": "buy", "quantity": "0.10"}
-
-
-@pytest.fixture
-async def small(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    with fresh_database(stack) as database:
-        async with world(database.app_dsn, redis_url, tmp_path) as made:
-            yield made
 
 
 async def test_counts_go_on_from_what_was_kept(small: World) -> None:

@@ -119,3 +119,11 @@ def trade(
     asked = {"symbol": "EURUSD", "action": "buy", "quantity": "0.10", **payload}
     asked = {key: value for key, value in asked.items() if value is not None}
     return run(state, command(**asked), *quotes, rules=rules, models=models)
+
+
+def types(outcome: Outcome) -> list[str]:
+    return [event.event_type for event in outcome.events]
+
+
+def reason(outcome: Outcome) -> str | None:
+    return None if outcome.rejection is None else str(outcome.rejection.reason)

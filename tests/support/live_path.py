@@ -28,7 +28,7 @@ from quantlab_app.ports.sockets import EventBus
 from quantlab_app.use_cases import account_watch
 from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC, execute_pending
 from quantlab_app.use_cases.schedules import checkpoint_rules, roll_days
-from tests.support.market_data import DATA, REQUIRED, ticks_file
+from tests.support.market_data import DATA, REQUIRED, spread_file, ticks_file
 from tests.support.world import ALPHA, PPM, Bot, World
 
 SECOND = 10**9
@@ -54,7 +54,7 @@ def recorded_ticks(symbol: str, instrument: Instrument, count: int) -> list[Quot
     if symbol == "ES":
         spread = _spread(list(_es_quotes(instrument)), count)
     else:
-        rows = _spread(list(_file_rows(symbol, instrument)), count)
+        rows = _spread(list(_file_rows(symbol, instrument, count)), count)
         spread = [
             Quote(symbol, _ticks(row.bid, instrument), _ticks(row.ask, instrument), row.ts_ns, 0)
             for row in rows
@@ -67,9 +67,11 @@ def _spread(found: list[Any], count: int) -> list[Any]:
     return found[:: max(1, len(found) // count)][:count]
 
 
-def _file_rows(symbol: str, instrument: Instrument) -> Iterator[Any]:
-    """Yield the rows that are quotes; only those that are taken are turned into ticks."""
-    rows = ReplayStream(ticks_file(FILES[symbol]), lambda _: instrument, symbol=symbol)._rows()
+def _file_rows(symbol: str, instrument: Instrument, count: int) -> Iterator[Any]:
+    """Yield the rows that are quotes; of long files only as many rows are read as are taken."""
+    name = FILES[symbol]
+    file = spread_file(name, count) if ".csv" in name else ticks_file(name)
+    rows = ReplayStream(file, lambda _: instrument, symbol=symbol)._rows()
     return (row for row in rows if instrument.tick < row.bid <= row.ask)
 
 

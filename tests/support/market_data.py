@@ -92,6 +92,24 @@ def after_weekend_file(name: str) -> Path:
     return path
 
 
+@cache
+def spread_file(name: str, count: int) -> Path:
+    """Return a csv file with that many of another's ticks, spread evenly, at their own times.
+
+    It has the same name, which says what symbol it is of.
+    """
+    path = _folder() / f"spread-{count}" / name
+    path.parent.mkdir(exist_ok=True)
+    with (
+        gzip.open(ticks_file(name), "rt", encoding="ascii") as lines,
+        gzip.open(path, "wt", encoding="ascii", compresslevel=1) as kept,
+    ):
+        heading, *rows = lines
+        kept.write(heading)
+        kept.writelines(rows[:: max(1, len(rows) // count)][:count])
+    return path
+
+
 def _is_monday_morning(line: str) -> bool:
     moment = dt.datetime.fromtimestamp(int(line.partition(",")[0]) / 1000, dt.UTC)
     return moment.weekday() == 0 and moment.hour >= MONDAY_HOUR

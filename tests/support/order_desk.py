@@ -70,14 +70,6 @@ class Desk:
         return self.account.working[order.order_id]
 
 
-def types(outcome: Outcome) -> list[str]:
-    return [event.event_type for event in outcome.events]
-
-
-def reason(outcome: Outcome) -> str | None:
-    return None if outcome.rejection is None else str(outcome.rejection.reason)
-
-
 def ends(outcome: Outcome) -> list[tuple[str, str | None]]:
     return [(order.status, order.reason) for order in outcome.orders]
 

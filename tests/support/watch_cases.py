@@ -9,9 +9,11 @@ from typing import Any
 from quantlab.engine.commands import Command
 from quantlab.engine.context import Context, Market
 from quantlab.engine.watch import Watch
+from quantlab.engine.watched import Demand
 from quantlab.ledger.state import Account, Position
 from quantlab.market.catalog import parse_catalog
 from quantlab.market.quote import Quote
+from quantlab.rules import terms
 from quantlab.rules.terms import Profile
 from tests.support import rule_cases
 
@@ -35,6 +37,9 @@ def daily_loss(comparator: str = "lt", severity: str = "hard", action: str = "")
         comparator=comparator,
     )
     return rule_cases.profile(loss)
+
+
+FREE = daily_loss(severity=terms.WARN)
 
 
 def trailing() -> Profile:
@@ -74,6 +79,14 @@ def watching(account: Account, profile: Profile, quotes: Iterable[Quote] = ()) -
     watch.set_quotes(quotes)
     watch.put(account, profile, NOW, NOW)
     return watch
+
+
+def feed(watch: Watch, found: Quote, now_ns: int = NOW) -> list[Demand]:
+    return watch.on_quote(found, found.ts_ns, now_ns)
+
+
+def names(demands: list[Demand]) -> list[str]:
+    return [demand.name for demand in demands]
 
 
 def command(name: str, payload: dict[str, Any], source_kind: str = "watch") -> Command:

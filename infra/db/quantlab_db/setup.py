@@ -49,7 +49,7 @@ def copy_database(administrator_dsn: str, template: str, database: str) -> None:
     """Make a database equal to a template nobody is connected to, with the same grants."""
     with psycopg.connect(administrator_dsn, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("create database {} template {} owner {}").format(
+            sql.SQL("create database {} template {} strategy file_copy owner {}").format(
                 sql.Identifier(database), sql.Identifier(template), sql.Identifier(OWNER)
             )
         )

@@ -12,15 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.support.receiver import (
-    Receiver,
-    babble,
-    drip,
-    hang_up,
-    receiving,
-    status,
-    stay_silent,
-)
+from tests.support.receiver import Receiver, babble, drip, hang_up, status, stay_silent
 
 from quantlab.kernel.instants import SECOND_NS
 from quantlab_adapters.internet.webhook_sender import SHOWN_BYTES, HttpxWebhookSender
@@ -31,12 +23,6 @@ NOW_S = 1_800_000_000
 class SetClock:
     def now_ns(self) -> int:
         return NOW_S * SECOND_NS
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as made:
-        yield made
 
 
 @pytest.fixture

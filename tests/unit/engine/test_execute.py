@@ -13,13 +13,15 @@ from tests.support.engine_cases import (
     market,
     profile,
     quote,
+    reason,
     run,
     trade,
+    types,
 )
 from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent, rule
 
-from quantlab.engine.commands import CHECK_RULES, DISABLE, OBSERVE_EQUITY, ROLL_DAY, Outcome
+from quantlab.engine.commands import CHECK_RULES, DISABLE, OBSERVE_EQUITY, ROLL_DAY
 from quantlab.engine.context import Context, exposure_id, write_quotes
 from quantlab.engine.execute import execute
 from quantlab.kernel.check import InvariantBroken
@@ -30,14 +32,6 @@ FEE_PER_STEP = {
     symbol: instrument.commission_micro_per_step
     for symbol, instrument in market().catalog.instruments.items()
 }
-
-
-def reason(outcome: Outcome) -> str | None:
-    return None if outcome.rejection is None else str(outcome.rejection.reason)
-
-
-def types(outcome: Outcome) -> list[str]:
-    return [event.event_type for event in outcome.events]
 
 
 def test_buy_fills_at_the_ask_and_records_its_inputs() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support import engine_cases as cases
+from tests.support.engine_cases import reason
 from tests.support.watch_cases import (
     CATALOG,
     ENTRY,
@@ -53,10 +54,6 @@ def halted(
     return execute(state, cases.command(name, source, **payload), context)
 
 
-def refusal(outcome: Outcome) -> str | None:
-    return None if outcome.rejection is None else str(outcome.rejection.reason)
-
-
 @pytest.mark.parametrize(
     "asked",
     [
@@ -71,7 +68,7 @@ def refusal(outcome: Outcome) -> str | None:
 def test_no_order_of_it_is_taken(asked: dict[str, Any]) -> None:
     held = cases.trade(cases.account()).account
     outcome = halted(held, symbol="EURUSD", **asked)
-    assert refusal(outcome) == "instrument_halted"
+    assert reason(outcome) == "instrument_halted"
     assert outcome.rejection is not None
     assert "disorderly" in outcome.rejection.detail
     assert outcome.fills == []
@@ -91,7 +88,7 @@ def test_working_orders_stay_can_be_cancelled_and_fill_after_it() -> None:
                     "tsNs": str(cases.NOW), "seq": 2}],
     }  # fmt: skip
     waiting = halted(state, commands.WORK_ORDER, "watch", at=(reached,), **payload)
-    assert refusal(waiting) == "instrument_halted"
+    assert reason(waiting) == "instrument_halted"
     assert waiting.account.working == state.working
     cancelled = halted(state, action="cancel", orderId=order_id)
     assert (cancelled.rejection, cancelled.account.working) == (None, {})

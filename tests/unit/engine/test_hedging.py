@@ -1,102 +1,22 @@
-"""Hedging accounts: legs with tickets, how they open, close, are protected, charged and judged."""
+"""Hedging accounts: legs with tickets, how they open, close, are protected and charged."""
 
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import pytest
-from tests.support.engine_cases import NOW, account, catalog, command, market, profile, quote
+from tests.support.engine_cases import reason
 from tests.support.fill_models import MODELS
-from tests.support.rule_cases import percent, rule
+from tests.support.hedging_desk import EURUSD, Desk, told
 
 from quantlab.engine import commands
-from quantlab.engine.commands import Outcome
-from quantlab.engine.context import Context, Market, write_quotes
-from quantlab.engine.execute import execute
+from quantlab.engine.context import write_quotes
 from quantlab.engine.legs import POSITIONS_MAX
-from quantlab.engine.margin import Margin, margin_of
-from quantlab.engine.watch import Watch
 from quantlab.kernel.instants import SECOND_NS
-from quantlab.ledger.state import Account, Position
 from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.market.document import CatalogError
-from quantlab.market.fill_model import FillModel
-from quantlab.market.quote import Quote
-from quantlab.rules.surroundings import Surroundings
-from quantlab.rules.terms import Profile
 from quantlab_app.use_cases.account_watch import read_accounts
 from quantlab_app.use_cases.execution import accounts_message
-
-EURUSD = quote("EURUSD", "1.10000", "1.10010")
-NOBODY = Surroundings(linked=())
-
-
-class Desk:
-    """One hedging account in a market set by hand; each request has a signal of its own."""
-
-    def __init__(
-        self,
-        *rules: dict[str, Any],
-        models: dict[str, FillModel] | None = None,
-        around: Surroundings = NOBODY,
-        **terms: Any,
-    ) -> None:
-        self.rules: Profile = profile(*rules)
-        self.account: Account = account(self.rules)
-        self.trading = read_trading_terms({"positioning": "hedging", **terms})
-        self.quotes: dict[str, Quote] = {"EURUSD": EURUSD}
-        self.models = models or {}
-        self.around = around
-        self.now_ns, self.given = NOW, 0
-
-    def see(self, symbol: str, bid: str, ask: str) -> Quote:
-        seq = max(one.seq for one in self.quotes.values()) + 1
-        self.quotes[symbol] = replace(quote(symbol, bid, ask, seq=seq), ts_ns=self.now_ns)
-        return self.quotes[symbol]
-
-    def market(self) -> Market:
-        return replace(market(*self.quotes.values()), feed_now_ns=self.now_ns)
-
-    def give(self, name: str, source: str = "user", **payload: Any) -> Outcome:
-        self.given += 1
-        asked = replace(command(name, source, **payload), signal_id=f"signal-{self.given}")
-        context = Context(
-            self.market(),
-            self.rules,
-            frozenset(catalog().instruments),
-            self.now_ns,
-            fill_models=self.models,
-            around=self.around,
-            trading=self.trading,
-        )
-        outcome = execute(self.account, replace(asked, received_ns=self.now_ns), context)
-        self.account = outcome.account
-        return outcome
-
-    def trade(self, action: str, quantity: str | None = None, **fields: Any) -> Outcome:
-        asked = {"symbol": "EURUSD", "action": action, "quantity": quantity, **fields}
-        return self.give(commands.TRADE, **{k: v for k, v in asked.items() if v is not None})
-
-    def open(self, action: str, quantity: str = "1", **fields: Any) -> Position:
-        outcome = self.trade(action, quantity, **fields)
-        assert outcome.rejection is None, outcome.rejection
-        return self.account.positions[str(outcome.result["ticket"])]
-
-    def watched(self) -> Watch:
-        watch = Watch(catalog())
-        watch.put(self.account, self.rules, self.now_ns, self.now_ns, self.trading)
-        return watch
-
-    def sizes(self) -> list[int]:
-        return [leg.size_steps for leg in self.account.legs()]
-
-
-def reason(outcome: Outcome) -> str | None:
-    return None if outcome.rejection is None else str(outcome.rejection.reason)
-
-
-def told(outcome: Outcome, event_type: str) -> list[dict[str, Any]]:
-    return [one.payload for one in outcome.events if one.event_type == event_type]
 
 
 def test_each_order_that_opens_has_a_leg_of_its_own_and_nothing_nets() -> None:
@@ -323,110 +243,6 @@ def test_a_night_is_charged_on_each_leg() -> None:
         (long.ticket, "-10.00"),
         (short.ticket, "1.00"),
     ]
-
-
-LEVERED = {"leverage": {"fx": "30"}, "stopOutPercent": "50"}
-
-
-def known(desk: Desk) -> Margin:
-    margin = margin_of(desk.account, desk.market(), desk.trading)
-    assert isinstance(margin, Margin), margin
-    return margin
-
-
-def test_of_hedged_legs_the_larger_side_asks_for_margin() -> None:
-    """The worked example of docs/rules.md."""
-    desk = Desk(margin=LEVERED)
-    desk.see("EURUSD", "1.10000", "1.10000")
-    desk.open("buy", "1")
-    assert known(desk).used_minor == 366_667
-    desk.open("sell", "0.6")
-    assert known(desk).used_minor == 366_667, "the smaller side costs nothing"
-    desk.see("EURUSD", "1.20000", "1.20000")
-    desk.open("sell", "0.9")
-    assert known(desk).used_minor == -(-(66_000_00 + 108_000_00) // 30), "shorts are larger now"
-    short = desk.account.legs()[1]
-    desk.trade("close", ticket=short.ticket)
-    assert known(desk).used_minor == 366_667, "110,000 long against 108,000 short"
-
-
-def test_orders_reserve_what_they_add_to_the_larger_side() -> None:
-    desk = Desk(margin=LEVERED)
-    desk.see("EURUSD", "1.10000", "1.10000")
-    desk.open("buy", "2")
-    desk.trade("sell", "3", orderType="limit", price="1.20000")
-    hedged = known(desk)
-    assert hedged.used_minor == 733_334
-    assert hedged.reserved_minor == -(-(360_000_00 - 220_000_00) // 30)
-    desk.trade("buy", "1", orderType="limit", price="1.00000")
-    assert known(desk).reserved_minor == hedged.reserved_minor, "320,000 long, 360,000 short"
-
-
-def test_an_opposite_leg_needs_no_margin_and_a_larger_one_needs_the_rest() -> None:
-    desk = Desk(margin=LEVERED)
-    desk.see("EURUSD", "1.10000", "1.10000")
-    desk.open("buy", "27")
-    assert reason(desk.trade("buy", "1")) == "margin_insufficient"
-    assert reason(desk.trade("sell", "27")) is None
-    assert reason(desk.trade("sell", "1")) == "margin_insufficient"
-
-
-def test_at_the_stop_out_the_leg_that_lost_most_closes_first() -> None:
-    desk = Desk(rule("stop_loss_required", "warn"), margin=LEVERED)
-    desk.see("EURUSD", "1.10000", "1.10000")
-    first = desk.open("buy", "5")
-    desk.see("EURUSD", "1.12000", "1.12000")
-    second = desk.open("buy", "15")
-    short = desk.open("sell", "2")
-    watch = desk.watched()
-    seen = desk.see("EURUSD", "1.07600", "1.07600")
-    demands = watch.on_quote(seen, desk.now_ns, desk.now_ns)
-    (asked,) = [one for one in demands if one.name == commands.STOP_OUT]
-    outcome = desk.give(asked.name, "watch", **asked.payload)
-    assert [one["ticket"] for one in told(outcome, "account.margin_stop_out")] == [second.ticket]
-    assert set(desk.account.positions) == {first.ticket, short.ticket}
-
-
-def hedging(owners: str = "any") -> dict[str, Any]:
-    return rule("hedging", "soft", accountsOf=owners)
-
-
-def test_the_ban_on_hedging_sees_the_legs_of_the_account_itself() -> None:
-    desk = Desk(hedging())
-    leg = desk.open("buy")
-    outcome = desk.trade("sell", "0.1")
-    assert reason(outcome) == "hedging"
-    assert str(leg.ticket) in str(outcome.rejection)
-    assert reason(desk.trade("buy", "0.1")) is None
-    assert reason(desk.trade("close", ticket=leg.ticket)) is None
-    others = Desk(hedging("other_owners"))
-    others.open("buy"), others.open("sell")
-    assert others.sizes()[1] < 0, "a rule on other owners looks at no leg of one's own"
-
-
-@pytest.mark.parametrize("per", ["position", "account"])
-def test_sizes_count_each_leg_or_all_legs_of_both_sides(per: str) -> None:
-    desk = Desk(rule("position_size", "soft", maxLots="1", per=per))
-    desk.open("buy", "0.7")
-    assert reason(desk.trade("sell", "0.4")) == (None if per == "position" else "position_size")
-    assert reason(desk.trade("sell", "1.1")) == "position_size"
-
-
-def test_a_stop_loss_that_a_rule_asks_for_stays_with_its_leg() -> None:
-    desk = Desk(rule("stop_loss_required", "soft"))
-    placed = desk.trade("buy", "1", bracket={"stopLoss": "1.09000"})
-    desk.open("sell", "1", stopLoss="1.11000")
-    (stop,) = desk.account.working.values()
-    assert stop.terms.ticket == placed.result["ticket"]
-    assert reason(desk.trade("cancel", orderId=stop.order_id)) == "stop_loss_required"
-
-
-def test_a_breach_closes_all_legs() -> None:
-    desk = Desk(rule("daily_loss", anchor="balance", loss=percent("5"), comparator="lt"))
-    desk.open("buy", "3"), desk.open("buy", "2"), desk.open("sell", "1")
-    desk.see("EURUSD", "1.08000", "1.08010")
-    desk.give(commands.CHECK_RULES, "schedule")
-    assert (desk.account.status, desk.account.positions) == ("disabled", {})
 
 
 def test_legs_add_up_to_what_a_net_position_would_gain() -> None:

@@ -1,7 +1,7 @@
 """Orders that stand together: OCO, OUO, brackets, parents and their children."""
 
-from tests.support.engine_cases import catalog
-from tests.support.order_desk import Desk, ends, reason, steps, types
+from tests.support.engine_cases import catalog, reason, types
+from tests.support.order_desk import Desk, ends, steps
 
 from quantlab.engine import commands
 from quantlab.engine.watch import Watch

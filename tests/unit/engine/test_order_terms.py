@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.engine_cases import NOW, account, command, market, profile
-from tests.support.order_desk import FIRST, Desk, ends, reason, steps, types
+from tests.support.engine_cases import NOW, account, command, market, profile, reason, types
+from tests.support.order_desk import FIRST, Desk, ends, steps
 from tests.support.rule_cases import rule
 
 from quantlab.engine import commands

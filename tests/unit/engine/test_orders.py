@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tests.support.order_desk import Desk, ends, reason, steps, types
+from tests.support.engine_cases import reason, types
+from tests.support.order_desk import Desk, ends, steps
 
 from quantlab.engine import commands
 

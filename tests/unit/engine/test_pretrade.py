@@ -13,6 +13,7 @@ from tests.support.engine_cases import (
     market,
     profile,
     quote,
+    reason,
     trade,
 )
 from tests.support.rule_cases import rule
@@ -37,10 +38,6 @@ NEWS = profile(
 )  # fmt: skip
 RELEASE = NewsEvent(NOW, "A release", "high", frozenset({"USD"}), frozenset())
 QUIET = Surroundings(news=(), linked=())
-
-
-def reason(outcome: Outcome) -> str | None:
-    return None if outcome.rejection is None else str(outcome.rejection.reason)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.support.engine_cases import EURUSD, account, command, profile, run, trade
+from tests.support.engine_cases import EURUSD, account, command, profile, reason, run, trade
 from tests.support.rule_cases import rule
 
 from quantlab.engine.commands import Outcome
@@ -16,10 +16,6 @@ RISK = profile(rule("stop_loss_required", "soft", maxRisk={"percent": "1", "of":
 ANY = profile(rule("stop_loss_required", "soft"))
 WARN = profile(rule("stop_loss_required", "warn"))
 FREE = profile()
-
-
-def reason(outcome: Outcome) -> str | None:
-    return None if outcome.rejection is None else str(outcome.rejection.reason)
 
 
 def protected(rules: Profile, **exits: str) -> Account:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.engine_cases import BALANCE, account, command, run
-from tests.unit.engine.test_life import (
+from tests.support.life_cases import (
     DAYS,
     EVALUATION,
     FIRST,

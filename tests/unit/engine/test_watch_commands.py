@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tests.support import rule_cases
+from tests.support.engine_cases import types
 from tests.support.watch_cases import (
     ENTRY,
     NOW,
@@ -24,10 +25,6 @@ from quantlab.engine.watch import Demand, Watch
 from quantlab.kernel.canonical import canonical_json
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
-
-
-def events(outcome: Outcome) -> list[str]:
-    return [event.event_type for event in outcome.events]
 
 
 def demanded(watch: Watch, found: Quote, now_ns: int = NOW) -> Demand:
@@ -78,7 +75,7 @@ def test_a_breach_rests_on_the_peak_that_was_seen_with_it() -> None:
     outcome = execute(
         account, command(demand.name, demand.payload), context(profile, [quote(ENTRY, seq=3)])
     )
-    assert events(outcome)[:2] == ["account.updated", "rule.violation.max_drawdown"]
+    assert types(outcome)[:2] == ["account.updated", "rule.violation.max_drawdown"]
     assert outcome.account.high_water_minor == 10_200_000
 
 
@@ -89,7 +86,7 @@ def test_a_peak_is_taken_over_once() -> None:
     demand = demanded(watch, quote(ENTRY + 2000, seq=1), NOW + SECOND)
     given = command(demand.name, demand.payload)
     after = execute(account, given, context(profile, [quote(ENTRY, seq=3)]))
-    assert events(after) == ["account.updated"]
+    assert types(after) == ["account.updated"]
     assert after.account.high_water_minor == 10_200_000
     again = execute(after.account, given, context(profile, [quote(ENTRY, seq=3)]))
     assert (again.events, again.account) == ([], after.account)
@@ -104,7 +101,7 @@ def test_a_protective_command_closes_at_the_present_quote() -> None:
         command(demand.name, demand.payload),
         context(profile, [quote(ENTRY - 57, seq=6)]),
     )
-    assert events(outcome) == [
+    assert types(outcome) == [
         "order.triggered",
         "order.accepted",
         "order.filled",
@@ -152,7 +149,7 @@ def test_an_open_loss_legal_before_midnight_breaks_the_floor_at_midnight(name: s
     )
     assert before.violations == []
     outcome = after_midnight(account, ENTRY - 8000, ENTRY - 8000, name)
-    assert events(outcome)[:3] == [
+    assert types(outcome)[:3] == [
         "account.day_rolled",
         "rule.violation.daily_loss",
         "account.disabled",
@@ -173,7 +170,7 @@ def test_a_price_that_came_back_after_midnight_does_not_undo_the_breach_at_it() 
 
 def test_a_loss_within_the_new_floor_lives_on() -> None:
     outcome = after_midnight(midnight_account(), ENTRY - 5000, ENTRY - 5000)
-    assert events(outcome) == ["account.day_rolled"]
+    assert types(outcome) == ["account.day_rolled"]
     assert outcome.account.status == "active"
 
 

@@ -8,10 +8,11 @@ from tests.support.fill_models import MODELS
 from tests.support.watch_cases import (
     CATALOG,
     ENTRY,
+    FREE,
     LOT,
     NOW,
     SECOND,
-    daily_loss,
+    feed,
     holding,
     position,
     quote,
@@ -21,13 +22,9 @@ from tests.support.watch_cases import (
 from quantlab.engine.native.compile import INTERPRETED
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.watch import Watch
-from quantlab.engine.watched import OBSERVE_EVERY_NS, RETRY_NS, Demand
+from quantlab.engine.watched import OBSERVE_EVERY_NS, RETRY_NS
 from quantlab.ledger.orders import Order, Terms
 from quantlab.ledger.state import Account
-from quantlab.market.quote import Quote
-from quantlab.rules import terms
-
-FREE = daily_loss(severity=terms.WARN)
 
 
 def order(order_type: str, side: int = 1, *, status: str = "working", **asked: Any) -> Order:
@@ -40,10 +37,6 @@ def with_orders(*orders: Order, **fields: Any) -> Account:
     account = holding(FREE, *fields.pop("positions", ()), **fields)
     numbered = {f"o{n}": replace(one, order_id=f"o{n}") for n, one in enumerate(orders, 1)}
     return replace(account, working=numbered)
-
-
-def feed(watch: Watch, found: Quote, now_ns: int = NOW) -> list[Demand]:
-    return watch.on_quote(found, found.ts_ns, now_ns)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 from tests.support import sockets
 from tests.support.sockets import ACCOUNT, COLLEAGUES_ACCOUNT, FOREIGN_ACCOUNT, Client, House
-from tests.support.stack import FreshDatabase
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -20,18 +18,6 @@ pytestmark = pytest.mark.stack
 MINE = f"account:{ACCOUNT}"
 COLLEAGUES = f"account:{COLLEAGUES_ACCOUNT}"
 FOREIGN = f"account:{FOREIGN_ACCOUNT}"
-
-
-@pytest.fixture(scope="module")
-def accounts(fresh_database: FreshDatabase) -> FreshDatabase:
-    sockets.prepare_accounts(fresh_database.superuser_dsn)
-    return fresh_database
-
-
-@pytest.fixture
-async def house(accounts: FreshDatabase, redis_url: str) -> AsyncIterator[House]:
-    async with sockets.running_house(accounts.app_dsn, redis_url) as running:
-        yield running
 
 
 async def attached(house: House) -> None:

@@ -1,14 +1,10 @@
 """Outbound webhooks on real stores, to a real receiver: what arrives, for whom, and again."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import psycopg
 import pytest
 from functions.queue.webhook_deliver import handler
-from tests.support.outbound_house import DAY_S, House, house_on, types
+from tests.support.outbound_house import DAY_S, House, types
 from tests.support.receiver import Receiver, receiving, status
-from tests.support.stack import Stack
 from tests.support.world import ALPHA, BETA
 
 from quantlab.kernel.instants import SECOND_NS
@@ -30,18 +26,6 @@ FILLED = [
     "webhook.received", "webhook.validated", "order.accepted", "order.filled", "position.opened",
     "webhook.trade_executed",
 ]  # fmt: skip
-
-
-@pytest.fixture
-async def house(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house_on(stack, redis_url, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as made:
-        yield made
 
 
 async def test_every_event_of_an_account_arrives_signed_and_in_order(

@@ -1,8 +1,6 @@
 """Tokens on real stores: sign-in, rotation, reuse, limits, browsers, second factor."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,7 +10,7 @@ import pytest
 from argon2 import PasswordHasher
 from psycopg import sql
 from tests.support import stack as stacks
-from tests.support.edge import BLUE, NORTH, PASSWORD, House, bearer, running_house, slug
+from tests.support.edge import BLUE, NORTH, PASSWORD, House, bearer, slug
 from tests.support.identity_cases import scope_of
 
 from quantlab.tenancy.permissions import Role
@@ -20,14 +18,6 @@ from quantlab_app.use_cases.identity import lookup_hash
 
 pytestmark = pytest.mark.stack
 BROWSER = {"x-client": "browser"}
-
-
-@pytest.fixture
-async def house(
-    fresh_database: stacks.FreshDatabase, redis_url: str, tmp_path: Path
-) -> AsyncIterator[House]:
-    async with running_house(fresh_database.app_dsn, redis_url, tmp_path) as running:
-        yield running
 
 
 async def test_password_grant_opens_a_session(house: House) -> None:

@@ -1,15 +1,12 @@
 """Users, invitations, resets and passwords on real stores."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.support import stack as stacks
-from tests.support.edge import BLUE, NORTH, PASSWORD, House, bearer, running_house, slug
+from tests.support.edge import BLUE, NORTH, PASSWORD, House, bearer, slug
 from tests.support.identity_cases import NOBODY, admin, scope_of
 
 from quantlab.tenancy.permissions import Role
@@ -20,14 +17,6 @@ from quantlab_edge.pagination import encode_cursor
 
 pytestmark = pytest.mark.stack
 NEW_PASSWORD = "a fresh battery staple"
-
-
-@pytest.fixture
-async def house(
-    fresh_database: stacks.FreshDatabase, redis_url: str, tmp_path: Path
-) -> AsyncIterator[House]:
-    async with running_house(fresh_database.app_dsn, redis_url, tmp_path) as running:
-        yield running
 
 
 async def test_invited_user_chooses_a_password_once(house: House) -> None:

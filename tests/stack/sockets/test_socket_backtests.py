@@ -1,13 +1,11 @@
 """The channel of a backtest: whose it is, and what comes on it."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from tests.support import sockets
 from tests.support.sockets import House
-from tests.support.stack import FreshDatabase
 
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import system_scope
@@ -20,17 +18,6 @@ RUN = Backtest(
     version=None, source_hash="0" * 64, symbols=("EURUSD",), from_ns=1, to_ns=2, account_type=None,
     config_version=None, inputs={}, seed=0, created_ns=1,
 )  # fmt: skip
-
-
-@pytest.fixture
-async def house(fresh_database: FreshDatabase, redis_url: str) -> AsyncIterator[House]:
-    async with sockets.running_house(fresh_database.app_dsn, redis_url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module", autouse=True)
-def accounts(fresh_database: FreshDatabase) -> None:
-    sockets.prepare_accounts(fresh_database.superuser_dsn)
 
 
 async def queued(

@@ -4,15 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.support import stack as stacks
-from tests.support.edge import BLUE, NORTH, House, bearer, running_house, slug
+from tests.support.edge import BLUE, NORTH, House, bearer, slug
 from tests.support.identity_cases import scope_of
 
 from quantlab.tenancy.permissions import Role
@@ -20,14 +18,6 @@ from quantlab.tenancy.scope import Actor
 from quantlab_app.ports.sessions import Ended, LiveCredential
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-async def house(
-    fresh_database: stacks.FreshDatabase, redis_url: str, tmp_path: Path
-) -> AsyncIterator[House]:
-    async with running_house(fresh_database.app_dsn, redis_url, tmp_path) as running:
-        yield running
 
 
 Forge = Callable[[dict[str, Any], dict[str, Any], Any], str]

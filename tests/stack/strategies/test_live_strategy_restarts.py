@@ -1,12 +1,9 @@
 """Live strategies whose runner was killed: it begins again where it was, or says why not."""
 
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import psycopg
 import pytest
-from tests.support.stack import Stack
 from tests.support.strategy_scene import (
     RESTS,
     TURNS,
@@ -19,7 +16,6 @@ from tests.support.strategy_scene import (
     is_told_all,
     query,
     running,
-    staged,
     tenant_events,
     works,
 )
@@ -43,18 +39,6 @@ on tick
     if ticks % 2 == 0
         buy(0.01, limit=bid - 0.01)
 """
-
-
-@pytest.fixture
-async def scene(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    async with staged(stack, redis_url, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the sandbox lack what this kernel may lack, in this process too."""
-    monkeypatch.setenv("QUANTLAB_SANDBOX_MAY_LACK", "landlock seccomp")
 
 
 async def test_a_killed_runner_goes_on_where_it_was(scene: Scene) -> None:

@@ -1,31 +1,19 @@
 """`quantlab watch` and the events route against a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
 import pytest
 from tests.support import sockets
 from tests.support.sockets import ACCOUNT, COLLEAGUES_ACCOUNT, FOREIGN_ACCOUNT, House
-from tests.support.stack import FreshDatabase
 
 from quantlab_edge import hub_filler
 from quantlab_server.cli.watch import Login, Watcher
 from quantlab_server.refusal import Refusal
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-async def house(fresh_database: FreshDatabase, redis_url: str) -> AsyncIterator[House]:
-    async with sockets.running_house(fresh_database.app_dsn, redis_url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module", autouse=True)
-def accounts(fresh_database: FreshDatabase) -> None:
-    sockets.prepare_accounts(fresh_database.superuser_dsn)
 
 
 def events_path(account_id: str, tenant_id: str = sockets.TENANT) -> str:

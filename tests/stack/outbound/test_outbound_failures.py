@@ -1,7 +1,6 @@
 """Outbound webhooks to receivers that fail: tries, patience, and what a crash leaves."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,6 @@ from quantlab_app.use_cases.webhook_endpoints import (
 )
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-async def house(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house_on(stack, redis_url, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as made:
-        yield made
 
 
 async def test_a_failure_is_tried_again_by_the_published_schedule(

@@ -1,16 +1,13 @@
 """The worker that posts to a gateway's sockets, on real stores and behind the real functions."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from tests.support import pushes as support
 from tests.support import sockets
-from tests.support.push_parts import MINE, Parts, listening, served
+from tests.support.push_parts import MINE, listening, served
 from tests.support.pushes import Gateway, MemoryPushes, Worker
 from tests.support.sockets import ACCOUNT, COLLEAGUES_ACCOUNT, House
-from tests.support.stack import FreshDatabase
 
 from quantlab.tenancy.permissions import Role
 from quantlab_app.ports.sockets import OpenConnection, Progress
@@ -19,38 +16,6 @@ from quantlab_edge.socket import SOCKETS, Control, control_text
 pytestmark = pytest.mark.stack
 COLLEAGUES = f"account:{COLLEAGUES_ACCOUNT}"
 OVER = ["unauthorized"]
-
-
-@pytest.fixture(scope="module")
-def accounts(fresh_database: FreshDatabase) -> FreshDatabase:
-    sockets.prepare_accounts(fresh_database.superuser_dsn)
-    return fresh_database
-
-
-@pytest.fixture
-async def parts(accounts: FreshDatabase, redis_url: str) -> AsyncIterator[Parts]:
-    async with support.running_worker(accounts.app_dsn, redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-def gateway(parts: Parts) -> Gateway:
-    return parts[0]
-
-
-@pytest.fixture
-def worker(parts: Parts) -> Worker:
-    return parts[1]
-
-
-@pytest.fixture
-def pushes(parts: Parts) -> MemoryPushes:
-    return parts[2]
-
-
-@pytest.fixture
-def house(gateway: Gateway) -> House:
-    return gateway.house
 
 
 async def test_events_follow_the_answer_as_the_contract_writes_them(

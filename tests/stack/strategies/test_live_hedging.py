@@ -88,12 +88,6 @@ async def scene(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[S
         yield made
 
 
-@pytest.fixture
-def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the sandbox lack what this kernel may lack, in this process too."""
-    monkeypatch.setenv("QUANTLAB_SANDBOX_MAY_LACK", "landlock seccomp")
-
-
 async def begun(scene: Scene, source: str, **fields: Any) -> StrategyRun:
     return await scene.start(source, account_id=await scene.world.account(BETA, KIND), **fields)
 

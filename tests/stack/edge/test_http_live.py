@@ -3,26 +3,16 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from tests.support import stack as stacks
-from tests.support.edge import House, running_house, slug
+from tests.support.edge import House, slug
 
 from quantlab_edge.settings import Settings
 from quantlab_server import app, plan
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-async def house(
-    fresh_database: stacks.FreshDatabase, redis_url: str, tmp_path: Path
-) -> AsyncIterator[House]:
-    async with running_house(fresh_database.app_dsn, redis_url, tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

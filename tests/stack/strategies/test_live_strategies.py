@@ -1,11 +1,7 @@
 """Live strategies on real stores: what they hear, and what becomes of their orders."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-from tests.support.stack import Stack
-from tests.support.strategy_scene import Scene, has_sent, has_status, running, staged
+from tests.support.strategy_scene import Scene, has_sent, has_status, running
 from tests.support.world import ALPHA
 
 from quantlab_app.ports.live_strategies import StrategyRun
@@ -30,12 +26,6 @@ on tick
     if ticks == 9
         modify(id, limit=1.01, lots=0.99, sl=0.99, tp=1.03)
 """
-
-
-@pytest.fixture
-async def scene(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    async with staged(stack, redis_url, tmp_path) as made:
-        yield made
 
 
 async def test_a_tick_that_was_not_heard_is_taken_from_the_log(scene: Scene) -> None:

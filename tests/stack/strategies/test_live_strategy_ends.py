@@ -1,11 +1,8 @@
 """Live strategies and what ends them: a kill, a limit, their account, an error of ours."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from tests.support.stack import Stack
 from tests.support.strategy_scene import (
     RESTS,
     TURNS,
@@ -13,7 +10,6 @@ from tests.support.strategy_scene import (
     has_sent,
     has_status,
     running,
-    staged,
     tenant_events,
     works,
 )
@@ -43,12 +39,6 @@ on tick
     for i in 1..n
         sum := (sum + i) % 1000
 """
-
-
-@pytest.fixture
-async def scene(stack: Stack, redis_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    async with staged(stack, redis_url, tmp_path) as made:
-        yield made
 
 
 async def test_a_kill_ends_a_run_and_cancels_its_orders(scene: Scene) -> None:

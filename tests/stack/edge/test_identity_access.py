@@ -1,14 +1,12 @@
 """API keys, tickets, tenants and health on real stores: who is let in, and who is not."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support import stack as stacks
-from tests.support.edge import BLUE, NORTH, House, bearer, running_house, slug
+from tests.support.edge import BLUE, NORTH, House, bearer, slug
 from tests.support.identity_cases import NOBODY, admin, scope_of
 
 from quantlab.tenancy.permissions import Permission, Role, permissions_of
@@ -21,14 +19,6 @@ from quantlab_edge.http import require_account
 from quantlab_edge.problems import ProblemError
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-async def house(
-    fresh_database: stacks.FreshDatabase, redis_url: str, tmp_path: Path
-) -> AsyncIterator[House]:
-    async with running_house(fresh_database.app_dsn, redis_url, tmp_path) as running:
-        yield running
 
 
 async def make_key(house: House, **body: Any) -> dict[str, Any]:
