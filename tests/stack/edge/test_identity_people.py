@@ -214,3 +214,26 @@ async def test_password_change_ends_the_other_sessions(house: House) -> None:
     assert await house.me(other["access_token"]) == 401
     answer = await house.token(login["user"].email, password=NEW_PASSWORD)
     assert answer.status_code == 200
+
+
+async def test_a_sign_in_that_a_password_change_overtakes_is_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = await house.signed_in(Role.TRADER)
+    user = login["user"]
+    verify, changes = house.ports.passwords.verify, []
+
+    async def overtaken(password_hash: str | None, password: str) -> bool:
+        fits = await verify(password_hash, password)
+        if not changes:
+            body = {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD}
+            changes.append(body)
+            headers = bearer(login["access_token"])
+            changed = await house.client.post("/password-changes", json=body, headers=headers)
+            assert changed.status_code == 204
+        return fits
+
+    monkeypatch.setattr(house.ports.passwords, "verify", overtaken)
+    refused = await house.token(user.email)
+    assert (refused.status_code, slug(refused)) == (400, "invalid_grant")
+    assert (await house.token(user.email, password=NEW_PASSWORD)).status_code == 200

@@ -86,8 +86,13 @@ class TicketHolder:
 class Sessions(Protocol):
     """The sessions of the scope's tenant, in the database."""
 
-    async def open(self, scope: Scope, session: Session, token: RefreshToken) -> None:
-        """Add a session with its first refresh token."""
+    async def open(
+        self, scope: Scope, session: Session, token: RefreshToken, proven_hash: str
+    ) -> bool:
+        """Add a session with its first refresh token; False where its user may not any more.
+
+        proven_hash is the password's that was found to fit: it must still be that of the user.
+        """
         ...
 
     async def find(self, scope: Scope, session_id: str, now_ns: int) -> Session | None:

@@ -82,8 +82,11 @@ async def grant_password(ports: Ports, grant: PasswordGrant) -> Tokens | Refused
         await ports.login_attempts.give_back((login_name, source_name))
     if refusal is not None:
         return Refused(refusal)
+    tokens = await _open_session(ports, scope, user, browser=grant.browser)
+    if tokens is None:
+        return Refused(GrantRefusal.INVALID_GRANT)
     await _rehash(ports, scope, user, grant.password)
-    return await _open_session(ports, scope, user, browser=grant.browser)
+    return tokens
 
 
 async def grant_refresh(ports: Ports, refresh_token: str, correlation_id: str) -> Tokens | Refused:
@@ -183,7 +186,8 @@ async def _rehash(ports: Ports, scope: Scope, user: User, password: str) -> None
         await ports.users.set_password(scope, user.user_id, new, replacing=old)
 
 
-async def _open_session(ports: Ports, scope: Scope, user: User, *, browser: bool) -> Tokens:
+async def _open_session(ports: Ports, scope: Scope, user: User, *, browser: bool) -> Tokens | None:
+    """Open a session; None where the password has been changed since it was found to fit."""
     now_ns = ports.clock.now_ns()
     session = Session(
         session_id=ports.ids.new_id(),
@@ -194,7 +198,8 @@ async def _open_session(ports: Ports, scope: Scope, user: User, *, browser: bool
         expires_ns=now_ns + ports.identity_policy.session_ttl_s * SECOND_NS,
     )
     text, token = _new_refresh_token(ports, now_ns)
-    await ports.sessions.open(scope, session, token)
+    if not await ports.sessions.open(scope, session, token, user.password_hash or ""):
+        return None
     return await _issue(ports, scope, session, text)
 
 

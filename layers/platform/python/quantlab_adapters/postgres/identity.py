@@ -46,8 +46,12 @@ class PostgresSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def open(self, scope: Scope, session: Session, token: RefreshToken) -> None:
+    async def open(
+        self, scope: Scope, session: Session, token: RefreshToken, proven_hash: str
+    ) -> bool:
         async with self._database.tenant(scope.tenant_id) as connection:
+            if not await _still_proven(connection, scope, session.user_id, proven_hash):
+                return False
             await _forget_old(connection, scope, session)
             await connection.execute(
                 "insert into session (tenant_id, session_id, user_id, browser, created_ns,"
@@ -62,6 +66,7 @@ class PostgresSessions:
                 ),
             )
             await _add_token(connection, scope, session.session_id, token)
+        return True
 
     async def find(self, scope: Scope, session_id: str, now_ns: int) -> Session | None:
         async with self._database.tenant(scope.tenant_id) as connection:
@@ -127,6 +132,21 @@ class PostgresAccountOwners:
             raise NotFound("account")
         owner: str | None = row["user_id"]
         return owner
+
+
+async def _still_proven(
+    connection: Connection, scope: Scope, user_id: str, proven_hash: str
+) -> bool:
+    """Say whether a user may sign in by a password's hash, and let nobody change that meanwhile.
+
+    Whoever changes it ends the user's sessions afterwards, this one among them.
+    """
+    cursor = await connection.execute(
+        "select 1 from app_user where tenant_id = %s and user_id = %s and password_hash = %s"
+        " and status = 'active' for share",
+        (scope.tenant_id, user_id, proven_hash),
+    )
+    return await cursor.fetchone() is not None
 
 
 async def revoke_session(
