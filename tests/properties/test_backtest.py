@@ -358,6 +358,7 @@ def test_a_backtest_decides_as_live_trading_does(history: History) -> None:
     block = cases.plain(history)
     assert cases.fills_of(block, history) == cases.live_fills(fills)
     assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
+    assert cases.broken(block, history) == cases.live_broken(run, history)
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
@@ -387,5 +388,4 @@ def test_legs_are_traded_as_in_live_trading(history: History) -> None:
     block = cases.plain(history)
     assert cases.fills_of(block, history) == cases.live_fills(fills)
     assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
-    if history.profile in STOPS:
-        assert cases.broken(block, history) == cases.live_broken(run, history)
+    assert cases.broken(block, history) == cases.live_broken(run, history)

@@ -107,12 +107,17 @@ def is_new(m: Any, k: int, action: int) -> bool:
 
 
 def note_term(m: Any, k: int) -> None:
-    """Keep that a rule was broken, and when it first was."""
+    """Keep that a rule was broken, and when it first was.
+
+    One that asks again for flat is not counted again: see `engine.enforcement.enforce`.
+    """
     t = term_at(m, k)
+    raised = (m[at.RAISED] >> (m[at.RULES] + k)) & 1 != 0
+    again = raised and m[t + at.TERM_ACTION] == at.FLATTEN_ALL
     m[at.RAISED] |= 1 << (m[at.RULES] + k)
     if m[t + at.TERM_BROKEN] == 0:
         m[t + at.TERM_BROKEN_AT] = m[at.NOW]
-    m[t + at.TERM_BROKEN] += 1
+    m[t + at.TERM_BROKEN] += not again
     if m[at.BREACH] < 0 and m[t + at.TERM_ACTION] == at.DISABLE:
         m[at.BREACH] = m[at.RULES] + k
 
