@@ -21,12 +21,20 @@ from tests.support.engine_cases import (
 from tests.support.fill_models import MODELS
 from tests.support.rule_cases import percent, rule
 
-from quantlab.engine.commands import CHECK_RULES, DISABLE, OBSERVE_EQUITY, ROLL_DAY
+from quantlab.engine.commands import (
+    CHECK_RULES,
+    DISABLE,
+    OBSERVE_EQUITY,
+    ROLL_DAY,
+    Command,
+    Outcome,
+)
 from quantlab.engine.context import Context, exposure_id, write_quotes
 from quantlab.engine.execute import execute
 from quantlab.kernel.check import InvariantBroken
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account
+from quantlab.market.quote import Quote
 
 FEE_PER_STEP = {
     symbol: instrument.commission_micro_per_step
@@ -211,48 +219,76 @@ def test_an_account_ends_for_the_rule_that_ends_it_not_for_a_softer_one_broken_w
     assert said["order.filled"]["cause"] == "rule:max_drawdown"
 
 
-@pytest.mark.parametrize("seen_by", ["watch", "reset"])
-def test_what_broke_in_a_day_stays_broken_when_it_is_decided_after_the_reset(seen_by: str) -> None:
-    """The balance has fallen, so the new day's floor would spare what the old one ends."""
-    rules = profile(
-        rule("daily_loss", anchor="balance", loss=percent("5"), comparator="lt"),
-        rule("max_drawdown", mode="static", loss=percent("8"), comparator="lt"),
-    )
-    state = account(rules, balance_minor=BALANCE - 400_000)
-    state = replace(state, day=replace(state.day, realised_minor=-400_000))
-    opened = trade(state, quote("EURUSD", "1.06000", "1.06000"), rules=rules, quantity="1").account
-    reset_ns = opened.day.next_reset_ns
-    low, high = (
-        replace(quote("EURUSD", bid, bid, seq=seq), ts_ns=reset_ns - 9 + seq)
-        for bid, seq in (("1.04000", 2), ("1.08000", 3))
-    )
-    if seen_by == "watch":
-        asked = command(
+class Overdue:
+    """An account that would break its old day's floor at a low quote, decided after the reset.
+
+    The balance has fallen, so the new day's floor would spare what the old one ends.
+    """
+
+    def __init__(self) -> None:
+        self.rules = profile(
+            rule("daily_loss", anchor="balance", loss=percent("5"), comparator="lt"),
+            rule("max_drawdown", mode="static", loss=percent("8"), comparator="lt"),
+        )
+        state = account(self.rules, balance_minor=BALANCE - 400_000)
+        state = replace(state, day=replace(state.day, realised_minor=-400_000))
+        entry = quote("EURUSD", "1.06000", "1.06000")
+        self.opened = trade(state, entry, rules=self.rules, quantity="1").account
+        self.reset_ns = self.opened.day.next_reset_ns
+
+    def at(self, price: str, seq: int, after_reset_ns: int) -> Quote:
+        made = quote("EURUSD", price, price, seq=seq)
+        return replace(made, ts_ns=self.reset_ns + after_reset_ns)
+
+    def seen(self, low: Quote) -> Command:
+        return command(
             CHECK_RULES,
             "watch",
-            peakMinor=str(opened.high_water_minor),
-            knownMarkMinor=str(opened.high_water_minor),
+            peakMinor=str(self.opened.high_water_minor),
+            knownMarkMinor=str(self.opened.high_water_minor),
             feedSeq=low.seq,
-            dayStartedNs=str(opened.day.started_ns),
-            exposureId=exposure_id(opened),
+            dayStartedNs=str(self.opened.day.started_ns),
+            exposureId=exposure_id(self.opened),
             quotes=write_quotes([low]),
         )
-    else:
-        asked = command(ROLL_DAY, "schedule")
-    last = high if seen_by == "watch" else low
-    present = replace(market(high), feed_now_ns=reset_ns + 5)
-    at_reset = replace(market(last), feed_now_ns=reset_ns)
-    context = Context(present, rules, frozenset({"EURUSD"}), reset_ns + 5, at_reset)
 
-    outcome = execute(opened, asked, context)
+    def decide(self, asked: Command, last: Quote, present: Quote) -> Outcome:
+        now_ns = self.reset_ns + 5
+        context = Context(
+            replace(market(present), feed_now_ns=now_ns),
+            self.rules,
+            frozenset({"EURUSD"}),
+            now_ns,
+            replace(market(last), feed_now_ns=self.reset_ns),
+        )
+        return execute(self.opened, asked, context)
+
+
+@pytest.mark.parametrize("seen_by", ["watch", "reset"])
+def test_what_broke_in_a_day_stays_broken_when_it_is_decided_after_the_reset(seen_by: str) -> None:
+    case = Overdue()
+    low, high = case.at("1.04000", 2, -7), case.at("1.08000", 3, -6)
+    if seen_by == "watch":
+        outcome = case.decide(case.seen(low), high, high)
+    else:
+        outcome = case.decide(command(ROLL_DAY, "schedule"), low, high)
 
     # 96,000.00 less 2,000.00 for a lot from 1.06000 to 1.04000.
     assert [one.rule for one in outcome.violations] == ["daily_loss"]
     verdict = outcome.violations[0].verdict
     assert (verdict["threshold"], verdict["value"]) == ("95000.00", "94000.00")
-    assert verdict["at"] == format_rfc3339(reset_ns - 1)
+    assert verdict["at"] == format_rfc3339(case.reset_ns - 1)
     assert (outcome.account.status, outcome.account.positions) == ("disabled", {})
     assert types(outcome)[-2:] == ["account.day_rolled", "account.snapshot_taken"]
+
+
+def test_a_day_that_is_over_is_not_judged_by_quotes_after_it() -> None:
+    case = Overdue()
+    high, low = case.at("1.08000", 2, -6), case.at("1.04000", 3, 1)
+    outcome = case.decide(case.seen(low), high, case.at("1.08000", 4, 3))
+    assert outcome.violations == []
+    assert outcome.account.status == "active"
+    assert outcome.account.day.start_equity_minor == BALANCE - 400_000 + 200_000
 
 
 def test_a_mark_of_balances_rises_though_a_stale_quote_hides_the_equity() -> None:

@@ -62,22 +62,26 @@ def roll_if_over(draft: Draft) -> None:
 
 
 def _judge_ended_day(draft: Draft) -> None:
-    """Judge the account by the day that is over: what broke in it stays broken, however late.
+    """Judge the account by the floors of the day that is over, however late.
 
-    That is what account_watch saw in it, and what its last quotes say.
+    By what account_watch saw in it, and by its last quotes.
     """
     reset_ns, last = draft.account.day.next_reset_ns, draft.context.reset_market
     seen = seen_by_watch(draft)
-    if seen is not None:
-        enforce_equity(draft, seen, reset_ns - 1)
-    if last is None or last.feed_now_ns != reset_ns:
-        return
+    if seen is not None and seen.feed_now_ns < reset_ns:
+        _enforce_floors(draft, seen, reset_ns - 1)
+    if last is not None and last.feed_now_ns == reset_ns:
+        _enforce_floors(draft, last, reset_ns - 1)
+
+
+def _enforce_floors(draft: Draft, market: Market, moment_ns: int) -> None:
+    """Judge the account's floors at its equity in a market, where that is known, and act."""
     account, profile = draft.account, draft.context.profile
-    equity_minor = equity_of(account, last)
+    equity_minor = equity_of(account, market)
     if isinstance(equity_minor, Rejection):
         return
-    if verdicts := judge_floors(profile, account, equity_minor, reset_ns - 1):
-        enforce(draft, verdicts, last)
+    if verdicts := judge_floors(profile, account, equity_minor, moment_ns):
+        enforce(draft, verdicts, market)
 
 
 def seen_by_watch(draft: Draft) -> Market | None:
@@ -94,32 +98,28 @@ def seen_by_watch(draft: Draft) -> Market | None:
     return draft.context.recorded_market(payload["quotes"])
 
 
-def enforce_equity(
-    draft: Draft, seen: Market | None = None, moment_ns: int | None = None
-) -> int | None:
+def enforce_equity(draft: Draft, seen: Market | None = None) -> int | None:
     """Judge the account at its present equity, or at that in a market seen before, and act.
 
-    moment_ns is when, where it is not now.
     None when the equity cannot be known; then only what needs none is judged: a mark of balances
     rises all the same. What follows is carried out at present quotes; what closing positions has
     cost is judged in turn.
     """
     account, context = draft.account, draft.context
     market = context.market if seen is None else seen
-    at_ns = context.now_ns if moment_ns is None else moment_ns
     equity_minor = equity_of(account, market)
     if isinstance(equity_minor, Rejection):
         _raise_mark(draft, account.high_water_minor)
-        if standing := judge_standing(context.profile, account, at_ns):
+        if standing := judge_standing(context.profile, account, context.now_ns):
             enforce(draft, standing)
         return None
-    verdicts = judge_equity(context.profile, account, equity_minor, at_ns)
+    verdicts = judge_equity(context.profile, account, equity_minor, context.now_ns)
     _raise_mark(draft, equity_minor)
     if not verdicts:
         return equity_minor
     enforce(draft, verdicts, market)
     closed_some = draft.account.positions != account.positions
-    return enforce_equity(draft, moment_ns=moment_ns) if closed_some else equity_minor
+    return enforce_equity(draft) if closed_some else equity_minor
 
 
 def _raise_mark(draft: Draft, equity_minor: int) -> None:
