@@ -8,7 +8,7 @@ from quantlab.backtest.kernels.fills import PLANNED, fill_order, is_blocked, pla
 from quantlab.backtest.kernels.judge import act_on
 from quantlab.backtest.kernels.legs import leg_at, position_of
 from quantlab.backtest.kernels.protecting import child_stop, keeping
-from quantlab.backtest.kernels.quotes import symbol_at
+from quantlab.backtest.kernels.quotes import is_fresh, symbol_at
 from quantlab.backtest.kernels.terms import (
     note_term,
     refused_by_moment,
@@ -21,10 +21,10 @@ from quantlab.backtest.kernels.terms import (
 def attempt(m: Any, s: int, o: int, judged: bool, cause: int) -> bool:
     """Hold a working order against the quote; say whether anything came of it.
 
-    judged says that the account has just let it pass; what only waits for a rate stays.
+    judged says that the account has just let it pass; what only waits for a rate or a quote stays.
     """
     w = symbol_at(m, s)
-    if m[o + at.STATE] < at.WORKS or not has_arrived(m, w, o):
+    if m[o + at.STATE] < at.WORKS or not has_arrived(m, w, o) or not is_fresh(m, w, m[at.NOW]):
         return False
     if is_armed(m, o):
         if not is_reached(m, w, o):
