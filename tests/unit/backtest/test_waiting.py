@@ -55,3 +55,20 @@ def test_what_must_be_closed_takes_each_quote_once(
     block = cases.plain(history)
     assert cases.fills_of(block, history) == cases.live_fills(fills)
     assert cases.state_of(block, history) == cases.live_state(run)
+
+
+def test_an_order_changed_beside_an_old_quote_waits_for_the_next_one() -> None:
+    """Another symbol's quote comes hours later: what is changed then does not fill at the old."""
+    other = Quote("GBPUSD", 126_500, 126_502, NOW + 9 * HOUR_NS, 2)
+    late = tick(3, 9 * HOUR_NS + SECOND_NS, 108_000, 900)
+    ticks = [tick(1, 0, 108_000, 900), other, late]
+    asked = [
+        Asked(0, "place", "EURUSD", -1, 100, kind="limit", limit=108_050),
+        Asked(1, "modify", "EURUSD", 1, 0, limit=107_990, order=1),
+    ]
+    history = History(
+        profile(WIDE), ticks, asked, ("EURUSD", "GBPUSD"), {"*": model()}, STANDARD
+    )  # fmt: skip
+    _, fills = cases.live(history)
+    assert [fill.quote_seq for fill, _, _ in fills] == [3]
+    assert cases.fills_of(cases.plain(history), history) == cases.live_fills(fills)
