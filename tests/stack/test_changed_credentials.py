@@ -1,10 +1,12 @@
 """Credentials that were changed stop holding with the very next signal, however they are kept."""
 
+import asyncio
 import hashlib
 
 import pytest
 from tests.support.world import ALPHA, Bot, World
 
+from quantlab_adapters.postgres import known_bots
 from quantlab_app.use_cases.signals import Receipt, Refused
 
 pytestmark = pytest.mark.stack
@@ -65,3 +67,28 @@ async def test_the_grace_of_a_kept_secret_ends_on_time(small: World) -> None:
     assert again is not None
     kept = next(iter(small.ports.known_bots._kept.values()))  # type: ignore[attr-defined]
     assert 0 < kept.ends_at - kept.read_at <= 1
+
+
+async def test_bots_in_use_are_read_anew_together_and_idle_ones_are_not(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = small.ports.known_bots
+    first, second, idle = [await small.bot(ALPHA, await small.account(ALPHA)) for _ in range(3)]
+
+    async def status(bot: Bot) -> str | None:
+        found = await known.by_id(bot.bot_id)
+        return found and found.status
+
+    for bot in (first, first, second, second, idle):
+        assert await status(bot) == "active"
+    for bot in (first, second, idle):
+        await small.ports.bots.set_status(small.scope(ALPHA), bot.bot_id, "disabled")
+    monkeypatch.setattr(known_bots, "RENEW_AFTER_S", 0.0)
+    monkeypatch.setattr(known_bots, "RENEW_WITH_OTHERS_AFTER_S", 0.0)
+    assert await status(first) == "active"
+    monkeypatch.setattr(known_bots, "RENEW_AFTER_S", known_bots.KEPT_S)
+    async with asyncio.timeout(10):
+        while await status(first) == "active":
+            await asyncio.sleep(0.01)
+    assert await status(second) == "disabled"
+    assert await status(idle) == "active"

@@ -89,7 +89,7 @@ class StorePorts(AccountPorts, NativePorts):
 
     @part
     async def known_bots(self) -> KnownBots:
-        from quantlab_adapters.postgres.bots import StoredKnownBots
+        from quantlab_adapters.postgres.known_bots import StoredKnownBots
 
         stamps = await self.stamps()
         return StoredKnownBots(
