@@ -134,7 +134,7 @@ class StoredKnownBots:
         for row in rows:
             key = (row["kind"], bytes(row["lookup_hash"]))
             by_tenant.setdefault(row["tenant_id"], {})[key] = row["object_id"]
-        found = {}
+        found: dict[_Key, tuple[KnownBot, float]] = {}
         for tenant_id, bot_ids in by_tenant.items():
             bots = await self._read_tenant(tenant_id, list(set(bot_ids.values())))
             found |= {key: bots[bot_id] for key, bot_id in bot_ids.items() if bot_id in bots}
