@@ -11,7 +11,7 @@ FULL_TURN: Final = audit.BATCH_MAX
 # Nobody waits for the log: a turn for one signal costs nearly what one for fifty does, and a wake a
 # commit would cost every listener of the database.
 SWEEP_EVERY_S: Final = 0.2
-BUSY_SWEEP_EVERY_S: Final = 0.6
+BUSY_SWEEP_EVERY_S: Final = 1.0
 
 
 async def waiting(ports: Ports) -> Sequence[str]:

@@ -16,6 +16,8 @@ from quantlab_server.logs import Output
 
 KILL_WAIT_S: Final = 10.0
 LINES_WAIT_S: Final = 2.0
+HASTY_SLICE_NS: Final = 500_000
+PATIENT_SLICE_NS: Final = 20_000_000
 LEASH: Final = Path(__file__).with_name("leash.py")
 
 
@@ -28,6 +30,8 @@ class Program:
     environment: Mapping[str, str]
     stop_signal: signal.Signals
     stop_wait_s: float
+    # A signal's sender waits for the program: it may interrupt the others.
+    hasty: bool = False
     # What the program started itself, in its session, is killed once the program has ended.
     sweeps: bool = False
     folder: Path | None = None
@@ -61,6 +65,7 @@ class Child:
             str(LEASH),
             str(os.getpid()),
             str(int(self.program.stop_signal)),
+            str(HASTY_SLICE_NS if self.program.hasty else PATIENT_SLICE_NS),
         )
         self._process = subprocess.Popen(  # noqa: S603
             (*leash, *self.program.argv),

@@ -179,6 +179,7 @@ class PostgresStore:
             ),
             environment=environment(),
             stop_signal=signal.SIGINT,  # SIGTERM would wait for open clients for ever
+            hasty=True,
             stop_wait_s=STOP_WAIT_S,
         )
 

@@ -98,6 +98,7 @@ class Supervisor:
             environment=environment,
             stop_signal=signal.SIGTERM,
             stop_wait_s=plan.ROLE_STOP_WAIT_S,
+            hasty=role.name == plan.SERVER,
         )
 
 

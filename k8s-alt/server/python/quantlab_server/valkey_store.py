@@ -55,6 +55,7 @@ class ValkeyStore:
             argv=(str(self.server), str(path)),
             environment={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             stop_signal=signal.SIGTERM,
+            hasty=True,
             stop_wait_s=STOP_WAIT_S,
         )
 
