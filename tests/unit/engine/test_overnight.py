@@ -141,6 +141,19 @@ def test_daylight_saving_neither_drops_nor_doubles_a_night() -> None:
     assert [one["night"] for one in told] == nights
 
 
+def test_a_reset_that_other_day_terms_moved_charges_no_night_twice() -> None:
+    """New York's day ended at 17:00, and Prague's night that holds it ends two hours later."""
+    moved = holding("2026-03-10T10:00:00", position(100))
+    early_ns = instant("2026-03-10T22:00:00", ZONE)
+    moved = replace(moved, day=replace(moved.day, date="2026-03-09", next_reset_ns=early_ns))
+    first = roll(moved, "2026-03-10T22:00:00", {"EURUSD": POINTS})
+    assert [one["night"] for one in charged(first)] == ["2026-03-10"]
+    second = roll(first.account, "2026-03-11T00:00:00", {"EURUSD": POINTS})
+    assert charged(second) == []
+    third = roll(second.account, "2026-03-12T00:00:00", {"EURUSD": POINTS})
+    assert [one["night"] for one in charged(third)] == ["2026-03-11"]
+
+
 def test_money_is_converted_at_the_last_quotes_before_the_rollover() -> None:
     state = holding("2026-03-03T12:00", position(100, "USDJPY", 150_000))
     before = Market(catalog(), {"USDJPY": quote("USDJPY", "125.000", "125.000")}, 0)

@@ -6,6 +6,7 @@ swap, whoever is the first to come after it.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 
 from quantlab.engine.context import Market, write_quotes
 from quantlab.engine.draft import Draft
@@ -27,14 +28,19 @@ from quantlab.rules.terms import DayTerms
 def charge_swaps(draft: Draft, market: Market) -> None:
     """Book the swap of every position for every rollover passed; the ended day's result has it.
 
-    Converted at the last quotes before the latest rollover, however old, as the market gives them;
-    without any that could convert it, an event says that the swap was not charged.
+    A night that the rollover before the open day has charged is not charged again: day terms that
+    have changed may end it twice. Converted at the last quotes before the latest rollover, however
+    old, as the market gives them; without any that could convert it, an event says that the swap
+    was not charged.
     """
     account, day = draft.account, draft.context.profile.day
     if not account.positions:
         return
+    charged = _night_of(account.day.started_ns, day)
     for reset_ns in _resets(account.day.next_reset_ns, draft.context.now_ns, day):
-        ended = local_time(reset_ns - SECOND_NS, day.time_zone).date()
+        ended = _night_of(reset_ns, day)
+        if ended == charged:
+            continue
         night: dict[str, Json] = {
             "night": ended.isoformat(),
             "rolloverAt": format_rfc3339(reset_ns),
@@ -45,6 +51,11 @@ def charge_swaps(draft: Draft, market: Market) -> None:
             nights = 0 if terms is None else nights_of(ended.weekday(), terms.triple_day)
             if terms is not None and nights:
                 _charge(draft, market, position, terms, {**night, "nights": nights}, nights)
+
+
+def _night_of(reset_ns: int, day: DayTerms) -> date:
+    """Name the night that a rollover ends, by the local date before it."""
+    return local_time(reset_ns - SECOND_NS, day.time_zone).date()
 
 
 def _resets(first_ns: int, now_ns: int, day: DayTerms) -> Iterator[int]:
