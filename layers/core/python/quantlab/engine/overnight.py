@@ -6,7 +6,6 @@ swap, whoever is the first to come after it.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
 
 from quantlab.engine.context import Market, write_quotes
 from quantlab.engine.draft import Draft
@@ -14,14 +13,14 @@ from quantlab.engine.life_records import Booking
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_units
-from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.fills import Rate, book_entry
 from quantlab.ledger.state import Position
 from quantlab.ledger.swap import night_value, nights_of, swap_micro
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.costs import SwapTerms
 from quantlab.market.instrument import Instrument
-from quantlab.rules.calendar import day_of, local_time
+from quantlab.rules.calendar import day_of, night_of
 from quantlab.rules.terms import DayTerms
 
 
@@ -36,9 +35,9 @@ def charge_swaps(draft: Draft, market: Market) -> None:
     account, day = draft.account, draft.context.profile.day
     if not account.positions:
         return
-    charged = _night_of(account.day.started_ns, day)
+    charged = night_of(account.day.started_ns, day.time_zone)
     for reset_ns in _resets(account.day.next_reset_ns, draft.context.now_ns, day):
-        ended = _night_of(reset_ns, day)
+        ended = night_of(reset_ns, day.time_zone)
         if ended == charged:
             continue
         night: dict[str, Json] = {
@@ -51,11 +50,6 @@ def charge_swaps(draft: Draft, market: Market) -> None:
             nights = 0 if terms is None else nights_of(ended.weekday(), terms.triple_day)
             if terms is not None and nights:
                 _charge(draft, market, position, terms, {**night, "nights": nights}, nights)
-
-
-def _night_of(reset_ns: int, day: DayTerms) -> date:
-    """Name the night that a rollover ends, by the local date before it."""
-    return local_time(reset_ns - SECOND_NS, day.time_zone).date()
 
 
 def _resets(first_ns: int, now_ns: int, day: DayTerms) -> Iterator[int]:
