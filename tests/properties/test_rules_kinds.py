@@ -2,17 +2,18 @@
 
 import json
 from dataclasses import replace
+from fractions import Fraction
+from math import floor
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.engine_cases import EURUSD, catalog, trade
 from tests.support.engine_cases import account as trader
 from tests.support.engine_cases import profile as rules_of
 from tests.support.rule_cases import account, instant, profile, rule
 
-from quantlab.kernel.arith import MICRO
 from quantlab.ledger.fills import net
 from quantlab.ledger.state import Account, Position, Tally, read_tally, write_tally
 from quantlab.ledger.tally import begin_day, count_fill, pay_out
@@ -113,6 +114,7 @@ def test_a_share_is_exceeded_or_passed_only_where_there_is_one(days: list[int], 
 
 
 @given(days=results, share=st.integers(1, 100), target=st.integers(1, 10_000))
+@example(days=[15_001, 15_001, -1], share=50, target=300)
 def test_a_cut_day_never_counts_more_than_it_made(days: list[int], share: int, target: int) -> None:
     rules = profile(
         rule("consistency", "gate", measure="counted_profit", maxSharePercent=str(share),
@@ -124,10 +126,11 @@ def test_a_cut_day_never_counts_more_than_it_made(days: list[int], share: int, t
     found = best_day_share(terms_of, subject)
 
     assert found.best_day_minor <= found.total_minor == sum(days)
-    assert found.passed == (found.best_day_minor >= target * 100)
+    counted = Fraction(sum(days))
     if found.total_minor > 0:
-        cut = found.total_minor * share * 10_000 // MICRO
-        assert found.best_day_minor <= cut * len(days)
+        counted = sum((min(Fraction(day), counted * share / 100) for day in days), Fraction(0))
+    assert found.best_day_minor == floor(counted)
+    assert found.passed == (counted >= target * 100)
 
 
 @given(st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(1, 300), st.integers(-500, 500))))

@@ -179,6 +179,21 @@ async def test_password_reset_ends_every_session(house: House) -> None:
     assert slug(again) == "invalid_fields"
 
 
+async def test_a_reset_that_was_asked_for_before_a_change_of_the_password_is_void(
+    house: House,
+) -> None:
+    login = await house.signed_in(Role.TRADER)
+    address, headers = login["user"].email, bearer(login["access_token"])
+    await house.client.post("/password-resets", json={"email": address, "tenantId": NORTH})
+    link = {"token": house.mailed_token(address), "password": "a password of a thief"}
+    body = {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD}
+    changed = await house.client.post("/password-changes", json=body, headers=headers)
+    assert changed.status_code == 204
+    late = await house.client.post("/password-resets/confirm", json=link)
+    assert slug(late) == "invalid_fields"
+    assert (await house.token(address, password=NEW_PASSWORD)).status_code == 200
+
+
 async def test_resets_are_not_mailed_without_limit(house: House) -> None:
     user = await house.user(Role.TRADER)
     most = house.ports.identity_policy.login_attempts_max

@@ -22,6 +22,7 @@ from quantlab.engine.commands import ENABLE, MOVE_CONFIG, NOTE, RESET
 from quantlab.engine.opening import Start
 from quantlab.kernel.check import InvariantBroken
 from quantlab.ledger.state import Account
+from quantlab.rules.floors import floors
 
 
 def test_a_reset_ends_the_attempt_and_opens_another_at_the_same_phase() -> None:
@@ -82,6 +83,25 @@ def test_an_override_takes_a_false_high_water_mark_down_but_not_below_the_balanc
         outcome = run(lost, asked_override(highWater=text), rules=trailing)
         assert reason(outcome) is None
         assert outcome.account.high_water_minor == mark
+
+
+def test_an_override_raises_no_mark_of_ended_days_within_the_day() -> None:
+    """Won 1,500 today: the floor stays 2,000 under the last day's close until this one's."""
+    ends = rule(
+        "max_drawdown", mode="trailing", basis="end_of_day_balance", loss={"amount": "2000"},
+        comparator="lt",
+    )  # fmt: skip
+    trailing, won = profile(ends), BALANCE + 150_000
+    lost = account(
+        trailing, status="disabled", status_reason="news_window", balance_minor=won,
+        high_water_minor=BALANCE,
+    )  # fmt: skip
+    for text in (None, "1.00"):
+        outcome = run(lost, asked_override(highWater=text), rules=trailing)
+        assert reason(outcome) is None
+        assert outcome.account.high_water_minor == BALANCE
+        (floor,) = floors(trailing, outcome.account, won)
+        assert floor.floor_minor == BALANCE - 200_000
 
 
 @pytest.mark.parametrize(

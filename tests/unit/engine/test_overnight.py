@@ -1,6 +1,7 @@
 """Swap: nights by weekday, amounts in the account's currency, each rollover charged once."""
 
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +21,7 @@ from quantlab.ledger.swap import night_value, nights_of, swap_micro
 from quantlab.ledger.trading_terms import read_trading_terms
 from quantlab.market.costs import SwapTerms
 from quantlab.market.quote import Quote
-from quantlab.rules.calendar import day_of
+from quantlab.rules.calendar import day_of, night_of
 
 ZONE = "Europe/Prague"
 RULES = profile()
@@ -139,6 +140,42 @@ def test_daylight_saving_neither_drops_nor_doubles_a_night() -> None:
     told = charged(roll(state, "2026-03-31T12:00", {"*": every}))
     nights = ["2026-03-27", "2026-03-28", "2026-03-29", "2026-03-30"]
     assert [one["night"] for one in told] == nights
+
+
+@pytest.mark.parametrize(
+    ("reset", "zone", "triple"),
+    [
+        ("17:00", "America/New_York", "2026-03-11T17:00:00-04:00"),
+        ("05:00", "Asia/Singapore", "2026-03-12T05:00:00+08:00"),
+        ("00:00", "Europe/Athens", "2026-03-12T00:00:00+02:00"),
+        ("00:30", "UTC", "2026-03-12T00:30:00+00:00"),
+        ("12:00", "UTC", "2026-03-11T12:00:00+00:00"),
+        ("11:59", "UTC", "2026-03-12T11:59:00+00:00"),
+    ],
+)
+def test_the_same_night_is_triple_wherever_the_clock_stands(
+    reset: str, zone: str, triple: str
+) -> None:
+    """Wednesday's, and in the weekend none: as at 17:00 in New York."""
+    at_ns = int(datetime.fromisoformat(triple).timestamp()) * 10**9
+    nights = []
+    for _ in range(7):
+        nights.append(nights_of(night_of(at_ns, zone).weekday(), 2))
+        at_ns = day_of(at_ns, reset, zone).next_reset_ns
+    assert nights == [3, 1, 1, 0, 0, 1, 1]
+
+
+def test_a_reset_that_other_day_terms_moved_charges_no_night_twice() -> None:
+    """New York's day ended at 17:00, and Prague's night that holds it ends two hours later."""
+    moved = holding("2026-03-10T10:00:00", position(100))
+    early_ns = instant("2026-03-10T22:00:00", ZONE)
+    moved = replace(moved, day=replace(moved.day, date="2026-03-09", next_reset_ns=early_ns))
+    first = roll(moved, "2026-03-10T22:00:00", {"EURUSD": POINTS})
+    assert [one["night"] for one in charged(first)] == ["2026-03-10"]
+    second = roll(first.account, "2026-03-11T00:00:00", {"EURUSD": POINTS})
+    assert charged(second) == []
+    third = roll(second.account, "2026-03-12T00:00:00", {"EURUSD": POINTS})
+    assert [one["night"] for one in charged(third)] == ["2026-03-11"]
 
 
 def test_money_is_converted_at_the_last_quotes_before_the_rollover() -> None:

@@ -9,7 +9,10 @@ from tests.support.life_cases import DAYS, FUNDED, PAYING, TRAIL, ask, earned, k
 
 from quantlab.engine.commands import CHECK_RULES, PAY_OUT, Outcome
 from quantlab.engine.opening import Course, Start
-from quantlab.ledger.state import Account, ClosedDay
+from quantlab.ledger.state import Account, ClosedDay, Tally
+from quantlab.tenancy.programs import PayoutTerms
+
+EASY = Course(Start(kind("paid", PayoutTerms(800_000, 0, 0, None, 0)), FUNDED))
 
 
 def pay(state: Account, amount: str = "1000.00", **fields: Any) -> Outcome:
@@ -105,9 +108,35 @@ def test_no_payout_where_the_phase_has_none_or_its_split_has_changed() -> None:
 
 
 def test_days_before_the_last_payout_count_for_nothing() -> None:
-    days = (*DAYS, ClosedDay("2026-03-01", 9_000_000, True))
-    outcome = pay(earned(closed_days=days), "1.00", sinceDate="2026-03-01")
+    days = (ClosedDay("2026-03-01", 9_000_000, True), *DAYS)
+    paid = Tally(payouts=1, payout_date="2026-03-01", payout_day_minor=9_000_000)
+    outcome = pay(earned(closed_days=days, tally=paid), "1.00", sinceDate="2026-03-01")
     assert reason(outcome) is None
     all_of_them = pay(earned(closed_days=days), "1.00")
     assert all_of_them.rejection is not None
     assert "consistency" in all_of_them.rejection.detail
+
+
+@pytest.mark.parametrize(("won", "gate"), [(450_000, ""), (750_000, ""), (750_001, "consistency")])
+def test_what_the_day_of_a_payout_wins_after_it_counts_for_the_next(won: int, gate: str) -> None:
+    """Two days of 200 and 300 follow: 60 % of the whole is the most that day may have made."""
+    state = earned(balance_minor=BALANCE + 500_000 + won, closed_days=())
+    paid = pay(state, "100.00", course=EASY).account
+    assert paid.tally.payouts == 1
+    first = paid.day.date
+    traded = replace(paid, day=replace(paid.day, realised_minor=won, traded=True))
+    open_still = pay(traded, "1.00", sinceDate=first)
+    assert "consistency" in str(open_still.rejection), "one day makes 100 %"
+    later = replace(
+        traded,
+        closed_days=(
+            ClosedDay(first, won, True),
+            ClosedDay("2026-03-05", 200_000, True),
+            ClosedDay("2026-03-06", 300_000, True),
+        ),
+        day=replace(traded.day, date="2026-03-07", realised_minor=0, traded=False),
+        tally=replace(traded.tally, payout_day_traded=True),
+    )
+    outcome = pay(later, "1.00", sinceDate=first)
+    assert reason(outcome) == ("payout_gates" if gate else None)
+    assert gate in str(outcome.rejection)

@@ -96,3 +96,21 @@ def test_roll_takes_the_reset_into_the_high_water(basis: str, mark: str) -> None
 
     assert rolled.high_water_minor == minor(mark)
     assert lower.high_water_minor == minor("101,000")
+
+
+def test_other_day_terms_begin_no_second_day_of_a_date_and_none_before_the_open_one_ends() -> None:
+    """Tokyo's 9 March ends at 15:00 UTC; UTC's own 9 March lasts till midnight."""
+    tokyo = profile(DAILY, zone="Asia/Tokyo")
+    subject = account(tokyo, instant("2026-03-09T12:00:00", "Asia/Tokyo"), status="locked")
+    ended = subject.day
+
+    longer = roll_day(subject, profile(DAILY, zone="UTC"), 5, 7, ended.next_reset_ns)
+    assert longer == replace(
+        subject, day=replace(ended, next_reset_ns=instant("2026-03-10T00:00:00"))
+    )
+    rolled = roll_day(longer, profile(DAILY, zone="UTC"), 5, 7, longer.day.next_reset_ns)
+    assert (rolled.day.date, rolled.status) == ("2026-03-10", "active")
+
+    east = profile(DAILY, zone="Pacific/Auckland")
+    begun = roll_day(subject, east, 5, 7, ended.next_reset_ns)
+    assert (begun.day.date, begun.day.started_ns) == ("2026-03-10", ended.next_reset_ns)

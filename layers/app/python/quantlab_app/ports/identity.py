@@ -137,7 +137,7 @@ class Users(Protocol):
     async def set_password(
         self, scope: Scope, user_id: str, password_hash: str, *, replacing: str
     ) -> bool:
-        """Replace the password hash if it is still the one named."""
+        """Replace the password hash if it is still the one named; reset tokens end with it."""
         ...
 
     async def set_status(

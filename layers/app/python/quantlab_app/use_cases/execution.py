@@ -20,7 +20,7 @@ from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
-from quantlab.rules.calendar import day_of
+from quantlab.rules.day import last_reset_ns
 from quantlab.rules.surroundings import NOTHING_KNOWN
 from quantlab_app.ports.accounts import Rulebook
 from quantlab_app.ports.container import Ports
@@ -173,8 +173,7 @@ async def _context(
 ) -> Context:
     reset_market = None
     if now_ns >= account.day.next_reset_ns and account.positions:
-        day = rulebook.profile.day
-        reset_ns = day_of(now_ns, day.reset, day.time_zone).started_ns
+        reset_ns = last_reset_ns(account, rulebook.profile, now_ns)
         reset_market = await _market_before(ports, market, reset_ns)
     return Context(
         market,

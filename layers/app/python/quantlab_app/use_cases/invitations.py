@@ -1,7 +1,7 @@
 """What arrives by mail: invitations, e-mail verification and password reset.
 
-A token works once and ends with the next of its kind. Nothing here tells whether an address
-is known.
+A token works once and ends with the next of its kind, one that resets a password also with a
+change of that. Nothing here tells whether an address is known.
 """
 
 from typing import Final

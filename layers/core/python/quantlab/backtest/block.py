@@ -23,7 +23,7 @@ from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, SELL
 from quantlab.qls.ir import Handler, Program
 from quantlab.rules import terms
-from quantlab.rules.calendar import day_of, local_time, wall_instant_ns
+from quantlab.rules.calendar import day_of, local_time, night_of, wall_instant_ns
 from quantlab.rules.day import open_day
 from quantlab.rules.floors import BASES, rule_row
 
@@ -201,7 +201,7 @@ def _put_nights(m: Any, account: BacktestAccount, resets: Sequence[int]) -> None
         m[w + at.LONG_NUM], m[w + at.LONG_DEN] = night_value(terms_, instrument, BUY)
         m[w + at.SHORT_NUM], m[w + at.SHORT_DEN] = night_value(terms_, instrument, SELL)
         for number, reset_ns in enumerate(resets):
-            weekday = local_time(reset_ns - SECOND_NS, day.time_zone).weekday()
+            weekday = night_of(reset_ns, day.time_zone).weekday()
             place = m[at.NIGHTS_AT] + number * m[at.SYMBOLS] + s
             m[place] = nights_of(weekday, terms_.triple_day)
 

@@ -27,8 +27,7 @@ from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.halts import Halt, halted_at
 from quantlab.market.quote import Quote
-from quantlab.rules.calendar import day_of
-from quantlab.rules.day import is_day_over
+from quantlab.rules.day import is_day_over, last_reset_ns
 from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings
 
 CHECKPOINT_NS: Final = 300 * SECOND_NS
@@ -185,7 +184,7 @@ class BatchRun:
         account, profile = self._account, self.rules.profile
         reset_market = None
         if now_ns >= account.day.next_reset_ns and account.positions:
-            reset_ns = day_of(now_ns, profile.day.reset, profile.day.time_zone).started_ns
+            reset_ns = last_reset_ns(account, profile, now_ns)
             reset_market = Market(self.catalog, self._tape.before(reset_ns), reset_ns)
         return context_of(self.rules, market, now_ns, reset_market, around)
 

@@ -14,6 +14,7 @@ from quantlab.engine.snapshots import take_snapshot
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import parse_minor
 from quantlab.ledger.state import Account
+from quantlab.rules.terms import BASIS_END_OF_DAY, Profile
 from quantlab.rules.verdicts import judge_equity
 
 CORRECTION: Final = "correction"
@@ -35,7 +36,7 @@ def override(draft: Draft, payload: dict[str, Any]) -> Rejection | None:
     refused = _not_overridable(account)
     if refused is not None:
         return refuse(draft, payload, refused, "approval")
-    corrected, adjustment_minor = _corrected(account, payload)
+    corrected, adjustment_minor = _corrected(account, payload, draft.context.profile)
     refused = _still_broken(draft, corrected)
     if refused is not None:
         return refuse(draft, payload, refused, "approval")
@@ -68,17 +69,24 @@ def _not_overridable(account: Account) -> Rejection | None:
     return None
 
 
-def _corrected(account: Account, payload: dict[str, Any]) -> tuple[Account, int]:
+def _corrected(account: Account, payload: dict[str, Any], profile: Profile) -> tuple[Account, int]:
+    """Return the account enabled again, and what is booked for it.
+
+    No mark is below the balance; one of ended days not below that or the start of the day.
+    """
     digits = account.currency_digits
     adjustment_minor = parse_minor(payload["adjustment"] or "0", digits) or 0
     mark_minor = account.high_water_minor
     if payload["highWater"] is not None:
         mark_minor = min(mark_minor, parse_minor(payload["highWater"], digits) or mark_minor)
     balance_minor = account.balance_minor + adjustment_minor
+    least_minor = balance_minor
+    if profile.high_water_basis == BASIS_END_OF_DAY:
+        least_minor = min(balance_minor, account.day.start_balance_minor)
     day = replace(account.day, realised_minor=account.day.realised_minor + adjustment_minor)
     corrected = replace(
         account, status="active", status_reason=None, raised=(), balance_minor=balance_minor,
-        high_water_minor=max(mark_minor, balance_minor), day=day,
+        high_water_minor=max(mark_minor, least_minor), day=day,
     )  # fmt: skip
     return corrected, adjustment_minor
 

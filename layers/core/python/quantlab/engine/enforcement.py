@@ -11,7 +11,7 @@ from quantlab.engine.sizing import closing_intent
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.rules import terms
-from quantlab.rules.day import is_day_over, roll_day
+from quantlab.rules.day import goes_on, is_day_over, roll_day
 from quantlab.rules.evidence import Verdict, gravest_action, raised_after
 from quantlab.rules.floors import next_high_water
 from quantlab.rules.verdicts import judge_equity, judge_floors, judge_standing
@@ -29,6 +29,9 @@ def roll_if_over(draft: Draft) -> None:
     """
     context = draft.context
     if not is_day_over(draft.account, context.now_ns):
+        return
+    if goes_on(draft.account, context.profile, context.now_ns):
+        _prolong_day(draft)
         return
     _judge_ended_day(draft)
     account = draft.account
@@ -59,6 +62,16 @@ def roll_if_over(draft: Draft) -> None:
     if context.reset_market is not None:
         enforce_equity(draft, context.reset_market)
     enforce_equity(draft)
+
+
+def _prolong_day(draft: Draft) -> None:
+    """Let the open day last to the next reset of the day terms that hold now."""
+    account, context = draft.account, draft.context
+    balance_minor = account.balance_minor
+    draft.account = roll_day(account, context.profile, balance_minor, balance_minor, context.now_ns)
+    day = draft.account.day
+    next_reset = format_rfc3339(day.next_reset_ns)
+    draft.emit("account.updated", {"date": day.date, "nextResetAt": next_reset})
 
 
 def _judge_ended_day(draft: Draft) -> None:

@@ -13,28 +13,33 @@ from quantlab.engine.life_records import Booking
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_units
-from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.fills import Rate, book_entry
 from quantlab.ledger.state import Position
 from quantlab.ledger.swap import night_value, nights_of, swap_micro
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.costs import SwapTerms
 from quantlab.market.instrument import Instrument
-from quantlab.rules.calendar import day_of, local_time
+from quantlab.rules.calendar import day_of, night_of
 from quantlab.rules.terms import DayTerms
 
 
 def charge_swaps(draft: Draft, market: Market) -> None:
     """Book the swap of every position for every rollover passed; the ended day's result has it.
 
-    Converted at the last quotes before the latest rollover, however old, as the market gives them;
-    without any that could convert it, an event says that the swap was not charged.
+    A night that the rollover before the open day has charged is not charged again: day terms that
+    have changed may end it twice. Converted at the last quotes before the latest rollover, however
+    old, as the market gives them; without any that could convert it, an event says that the swap
+    was not charged.
     """
     account, day = draft.account, draft.context.profile.day
     if not account.positions:
         return
+    charged = night_of(account.day.started_ns, day.time_zone)
     for reset_ns in _resets(account.day.next_reset_ns, draft.context.now_ns, day):
-        ended = local_time(reset_ns - SECOND_NS, day.time_zone).date()
+        ended = night_of(reset_ns, day.time_zone)
+        if ended == charged:
+            continue
         night: dict[str, Json] = {
             "night": ended.isoformat(),
             "rolloverAt": format_rfc3339(reset_ns),

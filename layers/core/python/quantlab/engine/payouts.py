@@ -1,16 +1,19 @@
 """Payouts: what may be taken out now, by which gates, and who gets which part of it."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from quantlab.kernel.canonical import Json
-from quantlab.ledger.state import Account
+from quantlab.ledger.state import Account, ClosedDay, Day
 from quantlab.ledger.tally import pay_out
 from quantlab.rules import terms
 from quantlab.rules.consistency import best_day_share, share_detail
 from quantlab.rules.floors import floors
+from quantlab.rules.results import DayResult, after_payout
 from quantlab.rules.wording import money
 from quantlab.tenancy.programs import PayoutTerms
+
+_Day = TypeVar("_Day", ClosedDay, Day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ def offer(
 ) -> Offer:
     """Look at a payout of an amount, None for all that is available.
 
-    since_date is the trading day of the last payout: what happened up to the end of that day has
-    been paid for and counts towards no gate any more. The account must be in its present day.
+    since_date is the trading day of the last payout: what happened before that has been paid for
+    and counts towards no gate any more. The account must be in its present day.
     """
     if payouts is None:
         return Offer((CLOSED,), 0, 0, 0, 0)
@@ -85,14 +88,20 @@ def offer(
 
 
 def _since(account: Account, since_date: str | None) -> Account:
-    """Return the account with the days after a date alone."""
+    """Return the account with the days since a payout alone, of its own day what came after it."""
     if since_date is None:
         return account
-    closed = tuple(day for day in account.closed_days if day.date > since_date)
-    day = account.day
-    if day.date <= since_date:
-        day = replace(day, realised_minor=0, traded=False)
-    return replace(account, closed_days=closed, day=day)
+    closed = [day for day in account.closed_days if day.date >= since_date]
+    if closed and closed[0].date == since_date:
+        closed[0] = _rest_of(closed[0], account)
+    day = _rest_of(account.day, account) if account.day.date == since_date else account.day
+    return replace(account, closed_days=tuple(closed), day=day)
+
+
+def _rest_of(day: _Day, account: Account) -> _Day:
+    """Return the day of the last payout with what came after that alone."""
+    rest = after_payout(DayResult(day.realised_minor, day.traded, None), account)
+    return replace(day, realised_minor=rest.realised_minor, traded=rest.traded)
 
 
 def _standing(account: Account) -> Gate:

@@ -16,6 +16,7 @@ from quantlab.rules.limits import INSTANTS_CACHED_MAX
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = _EPOCH.toordinal()
 _DAY_SECONDS = 86_400
+_NOON = 12
 # Lower-case names (localtime, posixrules, right/...) mean another thing on another machine.
 _ZONE_NAME = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -86,6 +87,15 @@ def day_of(ts_ns: int, reset: str, zone: str) -> TradingDay:
         next_reset_ns = started_ns
         started_ns = wall_instant_ns(ordinal, minute, zone)
     return TradingDay(date.fromordinal(ordinal).isoformat(), started_ns, next_reset_ns)
+
+
+def night_of(reset_ns: int, zone: str) -> date:
+    """Return the date whose night a reset ends: before noon that of the day before.
+
+    So 05:00 in Singapore ends the same night as 17:00 in New York.
+    """
+    wall = local_time(reset_ns, zone)
+    return wall.date() - timedelta(days=1) if wall.hour < _NOON else wall.date()
 
 
 def _offset_seconds(moment: datetime) -> int:

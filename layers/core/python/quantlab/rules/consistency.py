@@ -81,8 +81,8 @@ def _counted_profit(rule: terms.Consistency, results: list[int]) -> Share:
     """Cut each day at the share of the total; a total of zero or less cuts nothing."""
     total_minor = counted_minor = sum(results)
     if total_minor > 0:
-        cut_minor = total_minor * rule.share_ppm // MICRO
-        counted_minor = sum(min(result, cut_minor) for result in results)
+        cut_micro = total_minor * rule.share_ppm
+        counted_minor = sum(min(result * MICRO, cut_micro) for result in results) // MICRO
     passed = counted_minor >= rule.target_minor
     return Share(
         counted_minor, total_minor, len(results), rule.target_minor, exceeded=False, passed=passed

@@ -30,6 +30,24 @@ def is_day_over(account: Account, now_ns: int) -> bool:
     return now_ns >= account.day.next_reset_ns
 
 
+def last_reset_ns(account: Account, profile: terms.Profile, now_ns: int) -> int:
+    """Return the reset that began the day which holds now, of an account whose open day is over.
+
+    Other day terms than those of the open day begin none before that has ended.
+    """
+    day = day_of(now_ns, profile.day.reset, profile.day.time_zone)
+    return max(day.started_ns, account.day.next_reset_ns)
+
+
+def goes_on(account: Account, profile: terms.Profile, now_ns: int) -> bool:
+    """Say whether the open day goes on to the next reset of other day terms.
+
+    That is where these would begin a day of the same date again: each date is one day.
+    """
+    day = day_of(now_ns, profile.day.reset, profile.day.time_zone)
+    return is_day_over(account, now_ns) and day.date <= account.day.date
+
+
 def roll_day(
     account: Account,
     profile: terms.Profile,
@@ -42,11 +60,14 @@ def roll_day(
     Balance and equity are those at the latest reset passed. Only the day that was open can have
     seen commands, so days in between leave nothing behind, and one with neither trading nor a
     change of equity is not recorded. The lock of the old day, what was raised in it and what was
-    counted for it end with it.
+    counted for it end with it. A day that goes on under other day terms is only longer.
     """
     if not is_day_over(account, now_ns):
         return account
     ended, closed_days = account.day, account.closed_days
+    fresh = open_day(profile, reset_balance_minor, reset_equity_minor, now_ns)
+    if goes_on(account, profile, now_ns):
+        return replace(account, day=replace(ended, next_reset_ns=fresh.next_reset_ns))
     gain_minor = reset_equity_minor - ended.start_equity_minor
     if ended.traded or ended.realised_minor != 0 or gain_minor != 0:
         closed = ClosedDay(ended.date, ended.realised_minor, ended.traded, gain_minor)
@@ -57,7 +78,7 @@ def roll_day(
         status=_ACTIVE if locked else account.status,
         status_reason=None if locked else account.status_reason,
         high_water_minor=_mark_at_reset(account, profile, reset_balance_minor, reset_equity_minor),
-        day=open_day(profile, reset_balance_minor, reset_equity_minor, now_ns),
+        day=replace(fresh, started_ns=last_reset_ns(account, profile, now_ns)),
         closed_days=closed_days,
         raised=(),
         tally=begin_day(account.tally, ended.date),

@@ -38,13 +38,14 @@ def day_results(account: Account, *, open_day: bool, since_payout: bool) -> list
         day = account.day
         days.append((day.date, DayResult(day.realised_minor, day.traded, None)))
     return [
-        _after_payout(result, account) if first and date == first else result
+        after_payout(result, account) if first and date == first else result
         for date, result in days
         if date >= first
     ]
 
 
-def _after_payout(whole: DayResult, account: Account) -> DayResult:
+def after_payout(whole: DayResult, account: Account) -> DayResult:
+    """Return what of the day of the last payout came after it."""
     tally, gain_minor = account.tally, whole.equity_gain_minor
     is_open = account.day.date == tally.payout_date
     return DayResult(

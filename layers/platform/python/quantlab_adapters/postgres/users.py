@@ -78,12 +78,16 @@ class PostgresUsers:
     async def set_password(
         self, scope: Scope, user_id: str, password_hash: str, *, replacing: str
     ) -> bool:
-        return await self._changed(
-            scope,
-            "password_hash = %(new)s",
-            "user_id = %(id)s and password_hash = %(old)s",
-            {"new": password_hash, "id": user_id, "old": replacing},
-        )
+        async with self._database.tenant(scope.tenant_id) as connection:
+            cursor = await connection.execute(
+                "update app_user set password_hash = %s"
+                " where tenant_id = %s and user_id = %s and password_hash = %s",
+                (password_hash, scope.tenant_id, user_id, replacing),
+            )
+            if cursor.rowcount == 0:
+                return False
+            await _drop_mail_tokens(connection, scope, user_id, "reset")
+        return True
 
     async def set_status(
         self, scope: Scope, user_id: str, status: UserStatus, now_ns: int, *, keep_admin: bool
