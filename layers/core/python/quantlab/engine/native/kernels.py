@@ -15,6 +15,7 @@ from quantlab.ledger import scalars as ledger
 from quantlab.rules import scalars as rules
 
 Array = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.float64]
 
 NEVER: Final = arith.LIMIT
 ALWAYS: Final = -arith.LIMIT
@@ -39,6 +40,7 @@ for _scalar in (
 ):
     register_jitable(_scalar)
 
+_muldiv = arith.muldiv
 _closing_ticks = ledger.closing_ticks
 _open_gain = ledger.open_gain
 _in_currency = ledger.in_currency
@@ -47,6 +49,7 @@ _floor_of = rules.floor_of
 _next_mark = rules.next_mark
 _is_under = rules.is_under
 _breach_below = rules.breach_below
+_product_limit = ledger.product_limit
 _price_limit_ticks = ledger.price_limit_ticks
 
 # Why a holder is handed on; they add up.
@@ -59,7 +62,7 @@ UNKNOWN: Final = 1
 BEYOND: Final = 2
 DAY_OVER: Final = 3
 
-_DOUBLES = 1 << 52
+_NEAREST = 1 << 49
 _MICRO = arith.MICRO
 _HALF = arith.MICRO // 2
 _AMOUNT_LIMIT = rules.AMOUNT_MINOR_LIMIT
@@ -69,32 +72,44 @@ _EQUITY_BASIS = rules.BASIS_EQUITY
 
 
 @register_jitable
-def divmod_quick(value: int, denominator: int) -> tuple[int, int]:
-    """Return divmod(value, denominator) by the denominator's reciprocal.
+def nearest(product: int, denominator: int, inverse: float) -> int:
+    """Return arith.muldiv(product, 1, denominator) by the denominator's reciprocal.
 
-    A value below 2^52 is a double, and its quotient at most one off.
+    For a product below 2^62 and a quotient up to 2^49. The double is off by four roundings of at
+    most 2^-53, and half for the whole number: by less than one, and the remainder says which way.
     """
-    if not -_DOUBLES < value < _DOUBLES:
-        return divmod(value, denominator)
-    about = value * (1.0 / denominator)
-    quotient = int(about)
-    quotient -= int(quotient > about)
-    remainder = value - quotient * denominator
-    off = int(remainder >= denominator) - int(remainder < 0)
-    return quotient + off, remainder - off * denominator
+    quotient = int(np.rint(product * inverse))
+    twice = 2 * (product - quotient * denominator)
+    odd = quotient & 1
+    return quotient + int(twice > denominator - odd) - int(twice < odd - denominator)
 
 
 @register_jitable
-def muldiv_quick(value: int, numerator: int, denominator: int) -> int:
-    """Return what arith.muldiv returns, without a division or a branch that cannot be foreseen."""
-    quotient, remainder = divmod_quick(value, denominator)
-    floor, rest = divmod_quick(remainder * numerator, denominator)
-    result = quotient * numerator + floor
-    above_half = rest - (denominator - rest)
-    return result + (int(above_half > 0) | (int(above_half == 0) & (result & 1)))
+def reciprocals(rates: Array) -> tuple[Array, Reals]:
+    """Return of each rate's gains and losses up to which amount `nearest` takes them, and 1 / den.
+
+    rates has rows (gain num, den, loss num, den, most), as `revalue` takes them.
+    """
+    limits = np.zeros((len(rates), 2), np.int64)
+    inverses = np.zeros((len(rates), 2), np.float64)
+    for i in range(len(rates)):
+        for side in range(2):
+            numerator, denominator = rates[i, 2 * side], rates[i, 2 * side + 1]
+            limits[i, side] = min(
+                _product_limit(_NEAREST, numerator, denominator), (_LIMIT - 1) // numerator
+            )
+            inverses[i, side] = 1.0 / denominator
+    return limits, inverses
 
 
-_muldiv_quick = muldiv_quick
+@register_jitable
+def converted(gain: int, rate: int, rates: Array, limits: Array, inverses: Reals) -> int:
+    """Return what ledger.in_currency returns, mostly without a division or a branch to foresee."""
+    side = int(gain < 0)
+    numerator, denominator = rates[rate, 2 * side], rates[rate, 2 * side + 1]
+    if abs(gain) <= limits[rate, side]:
+        return nearest(gain * numerator, denominator, inverses[rate, side])
+    return _muldiv(gain, numerator, denominator)
 
 
 def revalue(
@@ -109,6 +124,7 @@ def revalue(
     a row (gain num, den, loss num, den, most) for each pair of currencies; most is below 0 while
     the rate is unknown, and the value is left alone.
     """
+    quick_limits, inverses = reciprocals(rates)
     found = 0
     for i in range(count):
         holds = holder[i]
@@ -126,11 +142,7 @@ def revalue(
             if abs(gain) <= rates[rate, 4]:
                 value = gain
                 if rate != 0:
-                    gain_num, gain_den = rates[rate, 0], rates[rate, 1]
-                    loss_num, loss_den = rates[rate, 2], rates[rate, 3]
-                    numerator = gain_num if gain >= 0 else loss_num
-                    denominator = gain_den if gain >= 0 else loss_den
-                    value = _muldiv_quick(gain, numerator, denominator)
+                    value = converted(gain, rate, rates, quick_limits, inverses)
                 opens[holds] += value - values[i]
                 values[i] = value
             elif rates[rate, 4] >= 0:
