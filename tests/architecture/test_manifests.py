@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from starlette.routing import Router
 
 from quantlab_app.ports.container import Ports
+from quantlab_edge.raw import RawRoute
 from quantlab_manifest import EVERYTHING_ELSE, HttpWake, Manifest, load_all
 from quantlab_server.plan import roles_of
 
@@ -40,7 +42,8 @@ def test_the_handler_has_what_its_kind_promises(manifest: Manifest) -> None:
         assert asyncio.iscoroutinefunction(getattr(handler, ENTRY[manifest.kind], None))
         return
     router = getattr(handler, manifest.wake.router, None)
-    assert isinstance(router, APIRouter)
+    assert isinstance(router, Router)
+    assert isinstance(router, APIRouter) != manifest.wake.raw
     assert bool(router.routes) == (manifest.wake.prefixes != (EVERYTHING_ELSE,))
 
 
@@ -56,10 +59,28 @@ def test_one_function_answers_what_no_other_does() -> None:
     ids=names,
 )
 def test_a_public_function_has_only_public_routes(manifest: Manifest) -> None:
-    assert isinstance(manifest.wake, HttpWake)
-    router = getattr(importlib.import_module(manifest.module), manifest.wake.router)
-    asking = [route.path for route in router.routes if not _is_public(route)]
+    asking = [route.path for route in _described(manifest) if not _is_public(route)]
     assert asking == []
+
+
+RAW = [m for m in MANIFESTS if isinstance(m.wake, HttpWake) and m.wake.raw]
+
+
+@pytest.mark.parametrize("manifest", RAW, ids=names)
+def test_what_is_raw_reads_its_requests_itself_and_is_described(manifest: Manifest) -> None:
+    routes = importlib.import_module(manifest.module).router.routes
+    assert [type(route) for route in routes] == [RawRoute] * len(routes)
+    assert [(one.path, one.methods, one.endpoint) for one in _described(manifest)] == [
+        (one.path, one.methods, one.endpoint) for one in routes
+    ]
+
+
+def _described(manifest: Manifest) -> list[APIRoute]:
+    """Return the routes as OpenAPI has them."""
+    assert isinstance(manifest.wake, HttpWake)
+    module = f"functions.http.{manifest.name}.{'description' if manifest.wake.raw else 'handler'}"
+    routes: list[APIRoute] = importlib.import_module(module).router.routes
+    return routes
 
 
 def _is_public(route: APIRoute) -> bool:

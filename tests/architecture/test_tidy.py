@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ TOP_FILES = ("README.md", "Makefile", "pyproject.toml", "uv.lock", ".pre-commit-
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
 HANDLER_FOLDER = {"__init__.py", "handler.py", "function.toml"}
+RAW_FOLDER = {*HANDLER_FOLDER, "description.py"}
 BANNED_MODULE = re.compile(r"(.*_)?(utils?|helpers?|misc|common|manager)\.py")
 BANNED_CLASS = re.compile(r"I[A-Z][a-z]\w*|Abstract\w*|\w*(Manager|Helper|Utils?)")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users)/[\w.-]+")
@@ -83,7 +85,7 @@ def test_modules_say_what_they_hold() -> None:
     ] == []
 
 
-def test_a_function_folder_holds_three_files() -> None:
+def test_a_function_folder_holds_three_files_and_the_description_of_what_is_raw() -> None:
     folders = [
         folder
         for kind in (ROOT / "functions").iterdir()
@@ -95,9 +97,17 @@ def test_a_function_folder_holds_three_files() -> None:
         str(folder.relative_to(ROOT)): {entry.name for entry in folder.iterdir()} - GENERATED
         for folder in folders
     }
-    assert {
-        name: held for name, held in contents.items() if held not in (HANDLER_FOLDER, set())
-    } == {}
+    wanted = {
+        name: RAW_FOLDER if _is_raw(ROOT / name) else HANDLER_FOLDER
+        for name, held in contents.items()
+        if held
+    }
+    assert {name: held for name, held in contents.items() if held} == wanted
+
+
+def _is_raw(folder: Path) -> bool:
+    manifest = tomllib.loads((folder / "function.toml").read_text("utf-8"))
+    return bool(manifest.get("wake", {}).get("raw", False))
 
 
 def test_no_broad_exception_is_swallowed() -> None:

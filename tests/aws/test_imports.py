@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from quantlab_cdk.lambda_python import ENVIRONMENT
+from quantlab_manifest import HttpWake, Manifest
 from tests.support.gateway import MANIFESTS
 
 FUNCTIONS = [f"{m.kind}/{m.name}" for m in MANIFESTS if m.kind != "worker"]
@@ -29,24 +30,44 @@ print(json.dumps(found))
 
 def test_no_function_imports_what_is_heavy_or_only_needed_later() -> None:
     """Each starts after the others: the first one that imports too much is the first named."""
+    found = packages_after(FUNCTIONS)
+    assert list(found) == FUNCTIONS
+    assert {name: (HEAVY | LATE) & packages for name, packages in found.items()} == {
+        name: set() for name in FUNCTIONS
+    }
+    assert "pydantic" in found["http/accounts"]
+
+
+def test_what_reads_its_events_itself_starts_without_fastapi_and_pydantic() -> None:
+    itself = [f"{m.kind}/{m.name}" for m in MANIFESTS if reads_itself(m)]
+    assert {"http/webhooks", "queue/order_execute", "schedule/day_roll"} <= set(itself)
+    found = packages_after(itself)
+    assert {name: {"fastapi", "pydantic"} & packages for name, packages in found.items()} == {
+        name: set() for name in itself
+    }
+
+
+def reads_itself(manifest: Manifest) -> bool:
+    if isinstance(manifest.wake, HttpWake):
+        return manifest.wake.raw
+    return manifest.kind in {"queue", "schedule", "deploy"}
+
+
+def packages_after(functions: list[str]) -> dict[str, set[str]]:
     done = subprocess.run(
-        [sys.executable, "-c", START_EACH, *FUNCTIONS],
+        [sys.executable, "-c", START_EACH, *functions],
         env={"PATH": os.environ["PATH"], **ENVIRONMENT},
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     found = json.loads(done.stdout.splitlines()[-1])
-    assert list(found) == FUNCTIONS
-    assert {name: (HEAVY | LATE) & set(packages) for name, packages in found.items()} == {
-        name: set() for name in FUNCTIONS
-    }
-    assert all("pydantic" in packages for packages in found.values())
+    return {name: set(packages) for name, packages in found.items()}
 
 
 # What no signal needs before or after it is accepted.
 NOT_FOR_SIGNALS = {
-    "dotenv", "pydantic.v1", "pydantic_settings", "quantlab.engine.life_records",
-    "quantlab.ledger.state", "quantlab_app.ports.identity", "quantlab_edge.deployments",
-    "quantlab_edge.lambdas_gateway",
+    "dotenv", "fastapi", "importlib.metadata", "pydantic", "pydantic_core", "quantlab_edge.http",
+    "quantlab.engine.life_records", "quantlab.ledger.state", "quantlab_app.ports.identity",
+    "quantlab_edge.deployments", "quantlab_edge.lambdas_gateway",
 }  # fmt: skip
 START_SIGNALS = """
 import json, sys

@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import psycopg
 import uvicorn
-from fastapi import FastAPI
 from functions.http.events import handler as events_function
 from functions.http.sockets import handler as tickets_function
 from starlette.requests import Request
@@ -42,6 +41,7 @@ from quantlab_app.ports.sessions import Credential, Session, TicketHolder
 from quantlab_app.use_cases.execution import events_message
 from quantlab_edge import problems
 from quantlab_edge.http import credential
+from quantlab_edge.typed import new_app
 from quantlab_manifest.loader import load
 from quantlab_server import hub
 
@@ -283,7 +283,7 @@ async def _trader(request: Request) -> Credential:
 
 
 def _server(ports: Ports) -> uvicorn.Server:
-    app = FastAPI()
+    app = new_app()
     app.state.ports = ports
     problems.install(app)
     app.include_router(tickets_function.router)

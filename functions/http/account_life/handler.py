@@ -17,11 +17,12 @@ from quantlab_app.use_cases import account_life
 from quantlab_app.use_cases.accounts import move_config
 from quantlab_app.use_cases.links import linked_accounts
 from quantlab_edge.approval_answers import ApprovalOut, State, at, shown_approval, taken
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.outcomes import Pending, settled
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import IdempotencyKey, Words
+from quantlab_edge.requests import ports_of
 
 router = new_router("account life", prefix="/tenants/{tenantId}/accounts/{accountId}")
 

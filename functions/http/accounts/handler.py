@@ -24,12 +24,13 @@ from quantlab_app.use_cases.accounts import (
     open_all,
     open_once,
 )
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.outcomes import Pending, settled
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import IdempotencyKey, UuidText, Words
 from quantlab_edge.problems import FieldError, ProblemError
+from quantlab_edge.requests import ports_of
 
 OPENED_MAX = 100
 PERCENT_DIGITS = 4

@@ -14,10 +14,11 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.identity import ApiKey
 from quantlab_app.use_cases import api_keys
 from quantlab_app.use_cases.api_keys import ApiKeyRefusal
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.problems import FieldError, ProblemError
+from quantlab_edge.requests import ports_of
 
 router = new_router("api keys")
 

@@ -22,11 +22,12 @@ from quantlab_edge.approval_answers import (
     shown_approval,
     taken,
 )
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import IdempotencyKey, UuidText, Words
 from quantlab_edge.problems import ProblemError
+from quantlab_edge.requests import ports_of
 
 router = new_router("approvals", prefix="/tenants/{tenantId}/approvals")
 

@@ -12,10 +12,11 @@ from quantlab.kernel.instants import format_rfc3339
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
 from quantlab_app.use_cases.audit_reads import AuditFilter, read_account_audit, read_tenant_audit
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import Instant, instant_ns
+from quantlab_edge.requests import ports_of
 
 router = new_router("audit_logs", prefix="/tenants/{tenantId}")
 

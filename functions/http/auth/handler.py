@@ -13,9 +13,10 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.use_cases import identity_tokens
 from quantlab_app.use_cases.identity_tokens import GrantRefusal, PasswordGrant, Refused, Tokens
 from quantlab_edge import identity, observe
-from quantlab_edge.http import PUBLIC, ApiModel, CredentialDep, ports_of, principal, source_of
+from quantlab_edge.http import PUBLIC, ApiModel, CredentialDep, principal
 from quantlab_edge.http import router as new_router
 from quantlab_edge.problems import ProblemError, correlation_id_of
+from quantlab_edge.requests import ports_of, source_of
 
 router = new_router("auth")
 

@@ -15,11 +15,12 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.backtests import Backtest
 from quantlab_app.use_cases import backtests as use_cases
 from quantlab_app.use_cases.strategies import NotCompiled, Refused
-from quantlab_edge.http import ApiModel, LongRoute, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, LongRoute, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import Instant, UuidText, instant_ns
 from quantlab_edge.problems import FieldError, ProblemError, shown
+from quantlab_edge.requests import ports_of
 from quantlab_edge.strategy_documents import not_compiled
 
 router = new_router("backtests", prefix="/tenants/{tenantId}/backtests", route_class=LongRoute)

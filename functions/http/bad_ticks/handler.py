@@ -16,10 +16,11 @@ from quantlab_app.ports.bad_ticks import AccountDifference, BadTickRange
 from quantlab_app.use_cases import bad_ticks
 from quantlab_app.use_cases.approvals import Refused
 from quantlab_edge.approval_answers import ApprovalOut, at, refusal_problem, shown_approval, taken
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import IdempotencyKey, UuidText, Words
+from quantlab_edge.requests import ports_of
 
 router = new_router("bad ticks", prefix="/tenants/{tenantId}/bad-ticks")
 

@@ -20,10 +20,11 @@ from quantlab_app.use_cases.bots import (
     rotate_secret,
     set_bot_status,
 )
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import UuidText, Words
+from quantlab_edge.requests import ports_of
 
 ACCOUNTS_MAX = 100
 NETWORKS_MAX = 100

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
 from quantlab_app.use_cases import links
-from quantlab_edge.http import ApiModel, ports_of, principal
+from quantlab_edge.http import ApiModel, principal
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import UuidText
+from quantlab_edge.requests import ports_of
 
 router = new_router("link groups", prefix="/tenants/{tenantId}/link-groups")
 

@@ -15,10 +15,11 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.halts import KnownHalt
 from quantlab_app.use_cases.halts import halt, list_halts, resume
 from quantlab_app.use_cases.market_reads import BarRange, read_bars, read_quote
-from quantlab_edge.http import ApiModel, ports_of, principal
+from quantlab_edge.http import ApiModel, principal
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import Instant, Words, instant_ns
+from quantlab_edge.requests import ports_of
 
 router = new_router("market", prefix="/tenants/{tenantId}/market")
 

@@ -20,7 +20,7 @@ from quantlab_app.use_cases.orders import (
 )
 from quantlab_app.use_cases.submission import Submitted
 from quantlab_app.use_cases.visibility import visible_account
-from quantlab_edge.http import ports_of, principal, require_uuid
+from quantlab_edge.http import principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.order_documents import (
     FillPage,
@@ -37,6 +37,7 @@ from quantlab_edge.outcomes import Pending, settled
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import IdempotencyKey
 from quantlab_edge.problems import FieldError, ProblemError
+from quantlab_edge.requests import ports_of
 
 router = new_router("orders", prefix="/tenants/{tenantId}/accounts/{accountId}")
 

@@ -11,9 +11,10 @@ from quantlab.rules.evidence import RuleStatus, amount_text
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
 from quantlab_app.use_cases.account_views import read_history, read_rules
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
+from quantlab_edge.requests import ports_of
 
 router = new_router("rules", prefix="/tenants/{tenantId}/accounts/{accountId}")
 

@@ -16,9 +16,10 @@ from quantlab_app.use_cases.deliveries import (
     read_delivery,
     read_totals,
 )
-from quantlab_edge.http import ApiModel, ports_of, principal, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
+from quantlab_edge.requests import ports_of
 
 router = new_router("signals", prefix="/tenants/{tenantId}/signals")
 

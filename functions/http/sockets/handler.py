@@ -4,8 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quantlab_app.use_cases import identity
-from quantlab_edge.http import ApiModel, CredentialDep, ports_of
+from quantlab_edge.http import ApiModel, CredentialDep
 from quantlab_edge.http import router as new_router
+from quantlab_edge.requests import ports_of
 
 router = new_router("sockets")
 

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
 from quantlab_app.use_cases import strategy_runs as use_cases
-from quantlab_edge.http import LongRoute, ports_of, principal, require_uuid
+from quantlab_edge.http import LongRoute, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.problems import FieldError, ProblemError
+from quantlab_edge.requests import ports_of
 from quantlab_edge.run_documents import (
     EndedRuns,
     NewStrategyRun,

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.use_cases.health import health
 from quantlab_edge import observe
-from quantlab_edge.http import PUBLIC, ApiModel, ports_of
+from quantlab_edge.http import PUBLIC, ApiModel
 from quantlab_edge.http import router as new_router
+from quantlab_edge.requests import ports_of
 
 router = new_router("system")
 
@@ -69,4 +70,4 @@ async def get_metrics(request: Request) -> Response:
 @router.get("/openapi.json", include_in_schema=False, openapi_extra=PUBLIC)
 async def get_openapi(request: Request) -> Response:
     """Return the description of every function's routes."""
-    return Response(request.app.state.describe(request.app), media_type="application/json")
+    return Response(request.app.state.describe(), media_type="application/json")

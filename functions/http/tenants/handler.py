@@ -16,9 +16,10 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.news import StoredCalendar
 from quantlab_app.use_cases.branding import tenant_of_host
 from quantlab_app.use_cases.news import put_calendar, read_calendar
-from quantlab_edge.http import PUBLIC, ApiModel, ports_of, principal
+from quantlab_edge.http import PUBLIC, ApiModel, principal
 from quantlab_edge.http import router as new_router
 from quantlab_edge.problems import FieldError, ProblemError, correlation_id_of
+from quantlab_edge.requests import ports_of
 
 router = new_router("tenants")
 

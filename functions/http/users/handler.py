@@ -17,10 +17,11 @@ from quantlab_app.ports.identity import MailTokenKind, User
 from quantlab_app.use_cases import identity_totp, invitations, users
 from quantlab_app.use_cases.identity_tokens import PASSWORD_CHARS_MAX
 from quantlab_app.use_cases.users import NAME_CHARS_MAX, PASSWORD_CHARS_MIN, UserRefusal
-from quantlab_edge.http import PUBLIC, ApiModel, CredentialDep, ports_of, principal, require_uuid
+from quantlab_edge.http import PUBLIC, ApiModel, CredentialDep, principal, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.problems import FieldError, ProblemError, correlation_id_of
+from quantlab_edge.requests import ports_of
 
 router = new_router("users")
 

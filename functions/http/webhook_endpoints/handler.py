@@ -15,11 +15,12 @@ from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.outbound import Delivery, Endpoint, EndpointChange
 from quantlab_app.use_cases import webhook_endpoints as use_cases
-from quantlab_edge.http import ApiModel, ports_of, principal, require_account, require_uuid
+from quantlab_edge.http import ApiModel, principal, require_account, require_uuid
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, page
 from quantlab_edge.parameters import Instant, UuidText, instant_ns
 from quantlab_edge.problems import FieldError, ProblemError, shown
+from quantlab_edge.requests import ports_of
 
 TYPES_MAX = 100
 SEQ_MAX = (1 << 63) - 1

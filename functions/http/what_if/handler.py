@@ -21,10 +21,11 @@ from quantlab_app.use_cases.what_if import (
     what_if,
     what_if_replayed,
 )
-from quantlab_edge.http import ApiModel, ports_of, principal
+from quantlab_edge.http import ApiModel, principal
 from quantlab_edge.http import router as new_router
 from quantlab_edge.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from quantlab_edge.problems import FieldError, ProblemError
+from quantlab_edge.requests import ports_of
 
 router = new_router("what-if", prefix="/tenants/{tenantId}/what-if")
 

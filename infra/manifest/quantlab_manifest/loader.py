@@ -180,9 +180,10 @@ def _wake_table(table: _Table, kind: Kind) -> _Table:
 
 
 def _http(table: _Table) -> Wake:
-    table.only(frozenset({"prefix", "router", "public"}))
+    table.only(frozenset({"prefix", "router", "public", "raw"}))
     prefixes = table.texts("prefix", HTTP_PREFIX)
-    return HttpWake(prefixes, table.text("router", NAME), public=table.flag("public"))
+    public, raw = table.flag("public"), table.flag("raw")
+    return HttpWake(prefixes, table.text("router", NAME), public=public, raw=raw)
 
 
 def _socket(table: _Table) -> Wake:

@@ -32,12 +32,14 @@ class HttpWake:
     """Requests below some paths; the handler holds a router under the given name.
 
     The path EVERYTHING_ELSE stands for all that no other function answers. What is public takes no
-    credentials on any of its routes.
+    credentials on any of its routes. What is raw reads its requests itself, starts without FastAPI,
+    and is described by a module of its own beside the handler.
     """
 
     prefixes: tuple[str, ...]
     router: str
     public: bool = False
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,12 @@ def test_a_function_may_be_public_and_answer_what_no_other_does(tmp_path: Path) 
     assert manifest.wake == HttpWake(("$default",), "router", public=True)
 
 
+def test_a_function_may_read_its_requests_itself(tmp_path: Path) -> None:
+    wake = 'prefix = "/oauth2"\nrouter = "router"\nraw = true'
+    manifest = load(write(tmp_path, kind="http", wake=wake))
+    assert manifest.wake == HttpWake(("/oauth2",), "router", raw=True)
+
+
 @pytest.mark.parametrize("flag", ["1", '"yes"'])
 def test_what_is_neither_true_nor_false_is_a_fault(tmp_path: Path, flag: str) -> None:
     wake = f'prefix = "/oauth2"\nrouter = "router"\npublic = {flag}'

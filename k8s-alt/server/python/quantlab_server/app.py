@@ -6,17 +6,19 @@ It must not know any resource; routes come from functions/http alone.
 import importlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, cast
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
+from starlette.routing import Router
 
 from quantlab_app.ports.container import Ports
 from quantlab_edge import problems
-from quantlab_edge.asgi import make_app
-from quantlab_edge.http import RawRoute
+from quantlab_edge.asgi import furnish
 from quantlab_edge.settings import Settings
+from quantlab_edge.typed import new_app
+from quantlab_manifest import HttpWake
 from quantlab_server import hub
 
 BUSIEST: Final = "webhooks"
@@ -32,37 +34,45 @@ class Manifest(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def wake(self) -> object: ...
+
 
 def create_app(ports: Ports | None, manifests: Sequence[Manifest]) -> FastAPI:
     """Make the application; without ports it can only describe itself."""
-    app = make_app(_routers(manifests), ports, describe=_Described())
+    app = new_app()
+    furnish(app, _routers(manifests), ports, describe=_Described(manifests))
     if ports is not None:
         hub.attach(app, ports, cast(Sequence[hub.Manifest], manifests))
     return app
 
 
-def _routers(manifests: Iterable[Manifest]) -> list[APIRouter]:
+def _routers(manifests: Iterable[Manifest]) -> list[Router]:
     # Routes are tried in order: those of the busiest path first.
-    names = sorted(
-        (manifest.name for manifest in manifests if manifest.kind == "http"),
-        key=lambda name: (name != BUSIEST, name),
-    )
-    return [
-        cast(APIRouter, importlib.import_module(f"functions.http.{name}.handler").router)
-        for name in names
-    ]
+    found = sorted(_http(manifests), key=lambda one: (one.name != BUSIEST, one.name))
+    return [_router(one, "handler") for one in found]
+
+
+def _http(manifests: Iterable[Manifest]) -> Iterator[Manifest]:
+    return (manifest for manifest in manifests if manifest.kind == "http")
+
+
+def _router(manifest: Manifest, module: str) -> Router:
+    found = importlib.import_module(f"functions.http.{manifest.name}.{module}")
+    return cast(Router, found.router)
 
 
 def openapi_text(manifests: Sequence[Manifest]) -> str:
     """Return the OpenAPI document as it is committed: sorted, two spaces, one line end."""
-    document = _described(create_app(None, manifests))
+    document = _described(manifests)
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
-    for route in app.routes:
-        if isinstance(route, RawRoute):
-            route.describe()
+def _described(manifests: Iterable[Manifest]) -> dict[str, Any]:
+    app = new_app()
+    for manifest in _http(manifests):
+        raw = isinstance(manifest.wake, HttpWake) and manifest.wake.raw
+        app.router.routes.extend(_router(manifest, "description" if raw else "handler").routes)
     document = app.openapi()
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.pop("HTTPValidationError", None)
@@ -123,12 +133,13 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 class _Described:
     """What the routes of this installation are: written when first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, manifests: Sequence[Manifest]) -> None:
+        self._manifests = manifests
         self._body: bytes | None = None
 
-    def __call__(self, app: FastAPI) -> bytes:
+    def __call__(self) -> bytes:
         if self._body is None:
-            document = _described(app)
+            document = _described(self._manifests)
             self._body = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
         return self._body
 

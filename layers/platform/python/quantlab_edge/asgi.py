@@ -9,18 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders, State
 from starlette.exceptions import HTTPException
+from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quantlab_app.ports.container import Ports
 from quantlab_edge import observe, problems
-from quantlab_edge.http import RawRoute
+from quantlab_edge.raw import RawRoute
 
 BODY_BYTES_MAX: Final = 65_536
-TITLE: Final = "QuantLabEngine"
-VERSION: Final = "0.1.0"
 _CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{8,64}\Z")
 _TOKEN_SEGMENT: Final = re.compile(r"(/webhooks/signals/)[^/]+")
 
@@ -34,32 +33,29 @@ class Note(Protocol):
     def __call__(self, event: str, **fields: Any) -> object: ...
 
 
-def make_app(
-    routers: Sequence[APIRouter],
+def furnish(
+    app: Starlette,
+    routers: Sequence[Router],
     ports: Ports | None,
     *,
-    describe: Callable[[FastAPI], bytes],
+    describe: Callable[[], bytes],
     behind_gateway: bool = False,
     note: Note | None = None,
-) -> FastAPI:
-    """Make the application of some functions; `app.state.ports` may be set until the first request.
+) -> None:
+    """Give an application some functions' routes; `app.state.ports` may be set until a request.
 
     describe writes the OpenAPI document, of more functions than these perhaps. Behind a gateway
     its authorizer has judged the credentials before a request comes here.
     """
-    app = FastAPI(
-        title=TITLE, version=VERSION, openapi_url=None, docs_url=None, redoc_url=None,
-        redirect_slashes=False, separate_input_output_schemas=False,
-    )  # fmt: skip
     app.state.ports = ports
     app.state.describe = describe
     app.state.behind_gateway = behind_gateway
+    app.router.redirect_slashes = False
     problems.install(app)
     for router in routers:
         # As they are: to include a router is to build each of its routes a second time.
         app.router.routes.extend(router.routes)
     app.add_middleware(Edge, state=app.state, straight=_straight(routers), note=note or _log)
-    return app
 
 
 def _log(event: str, **fields: Any) -> None:
@@ -67,7 +63,7 @@ def _log(event: str, **fields: Any) -> None:
     _access_log.info(event, **fields)
 
 
-def _straight(routers: Iterable[APIRouter]) -> dict[tuple[str, str], RawRoute]:
+def _straight(routers: Iterable[Router]) -> dict[tuple[str, str], RawRoute]:
     """Return the raw routes of one fixed path: the edge calls them without asking the routers."""
     return {
         (method, route.path): route

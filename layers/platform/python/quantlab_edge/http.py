@@ -1,4 +1,4 @@
-"""What HTTP functions stand on: ports, scopes, exact numbers, and the one model base.
+"""What HTTP functions stand on: scopes, exact numbers, and the one model base.
 
 It must not know any resource.
 """
@@ -17,8 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
+from starlette.routing import Router
 
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
@@ -27,13 +26,13 @@ from quantlab_app.ports.sessions import Credential
 from quantlab_app.use_cases import identity
 from quantlab_edge.gateway import read_context
 from quantlab_edge.problems import ProblemError, correlation_id_of
+from quantlab_edge.raw import RawEndpoint, RawRoute
+from quantlab_edge.requests import ports_of
 
 PUBLIC: Final[dict[str, Any]] = {"security": []}
 NUMBER_CHARS_MAX: Final = 60
 _NO_CREDENTIAL: Final = "Expected an access token that stands, or an API key that stands."
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
-
-RawEndpoint = Callable[[Request], Awaitable[Response]]
 
 _bearer = HTTPBearer(
     auto_error=False, bearerFormat="JWT", scheme_name="bearer", description="An access token."
@@ -83,40 +82,16 @@ class LongRoute(ExactRoute):
     body_bytes_max = 2_097_152
 
 
-class RawRoute(APIRoute):
-    """A documented route whose endpoint takes the request and gives the response, and no more.
-
-    On the hot path, where the framework's reading of parameters would cost more than the endpoint.
-    Its models are for the description of the application: see `describe`.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        responses: dict[int | str, dict[str, Any]] | None = None,
-        openapi_extra: dict[str, Any] | None = None,
-        **given: Any,
-    ) -> None:
-        super().__init__(*args, openapi_extra=openapi_extra, **given)
-        self._described = args, {**given, "responses": responses}, openapi_extra or {}
-
-    def describe(self) -> None:
-        """Say what the route takes and answers; to answer, it has to know neither.
-
-        The `requestBody` of openapi_extra is a model.
-        """
-        args, given, extra = self._described
-        body = extra["requestBody"].model_json_schema(by_alias=True)
-        content = {"application/json": {"schema": body}}
-        described = {**extra, "requestBody": {"required": True, "content": content}}
-        super().__init__(*args, openapi_extra=described, **given)
-
-    async def handle(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in (self.methods or ()):
-            await super().handle(scope, receive, send)
-            return
-        response = await cast(RawEndpoint, self.endpoint)(Request(scope, receive, send))
-        await response(scope, receive, send)
+def described(raw: Router, bodies: Mapping[RawEndpoint, type[ApiModel]], **alike: Any) -> APIRouter:
+    """Say of raw routes for OpenAPI what each takes, by its endpoint, and what is alike of all."""
+    api = APIRouter()
+    for route in cast(list[RawRoute], raw.routes):
+        schema = bodies[route.endpoint].model_json_schema(by_alias=True)
+        body = {"required": True, "content": {"application/json": {"schema": schema}}}
+        extra = {**PUBLIC, "requestBody": body}
+        methods = sorted(route.methods or ())
+        api.add_api_route(route.path, route.endpoint, methods=methods, openapi_extra=extra, **alike)
+    return api
 
 
 def router(*tags: str, prefix: str = "", route_class: type[ExactRoute] = ExactRoute) -> APIRouter:
@@ -182,16 +157,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         raise json.JSONDecodeError("an object names a field twice", "", 0)
     return value
-
-
-def ports_of(request: Request) -> Ports:
-    """Return the process's ports."""
-    return cast(Ports, request.app.state.ports)
-
-
-def source_of(request: Request) -> str:
-    """Return the address a request came from."""
-    return request.client.host if request.client else "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,10 @@ import os
 gc.disable()
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from pydantic import BaseModel
-
-# FastAPI's models of OpenAPI are a sixth of a cold start; they are built when one is first used.
-BaseModel.model_config["defer_build"] = True
-import fastapi.openapi.models  # noqa: F401
-
-del BaseModel.model_config["defer_build"]
-
 from quantlab_edge.lambdas_entry import Entry
-from quantlab_edge.settings_aws import read_aws_settings
+from quantlab_edge.settings_aws import AwsSettings
 
-handler = Entry(read_aws_settings())
+handler = Entry(AwsSettings.read())
 
 gc.freeze()
 gc.enable()

@@ -25,8 +25,10 @@ class Entry:
 
     def __init__(self, settings: AwsSettings) -> None:
         kind, _, name = settings.function.partition("/")
+        manifest = _manifest(f"functions.{kind}.{name}")
+        if _is_typed(kind, manifest["wake"]):
+            importlib.import_module("quantlab_edge.late_models")
         module = importlib.import_module(f"functions.{kind}.{name}.handler")
-        manifest = _manifest(module)
         self._sandbox = Sandbox(settings, ALWAYS | set(manifest["ports"]))
         self._calls = Calls(settings)
         self._function = _wrapped(kind, module, manifest["wake"], self._sandbox)
@@ -49,7 +51,8 @@ def _wrapped(kind: str, module: ModuleType, wake: dict[str, Any], sandbox: Sandb
         case "http":
             from quantlab_edge.lambdas_http import HttpFunction
 
-            return HttpFunction(getattr(module, wake["router"]), sandbox)
+            router = getattr(module, wake["router"])
+            return HttpFunction(router, sandbox, raw=wake.get("raw", False))
         case "socket":
             from quantlab_edge.lambdas_socket import SocketFunction
 
@@ -73,8 +76,14 @@ def _wrapped(kind: str, module: ModuleType, wake: dict[str, Any], sandbox: Sandb
     raise Misconfigured(f"QUANTLAB_FUNCTION: no Lambda runs functions of the kind {kind}")
 
 
-def _manifest(module: ModuleType) -> dict[str, Any]:
-    file = Path(module.__file__ or "").with_name("function.toml")
+def _is_typed(kind: str, wake: dict[str, Any]) -> bool:
+    """Say whether FastAPI reads the function's requests, or their credentials."""
+    return kind == "gateway" or (kind == "http" and not wake.get("raw", False))
+
+
+def _manifest(package: str) -> dict[str, Any]:
+    folder = Path(next(iter(importlib.import_module(package).__path__)))
+    file = folder / "function.toml"
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as error:

@@ -1,16 +1,20 @@
-"""HTTP functions behind API Gateway: one function's router as an application, carried by Mangum."""
+"""HTTP functions behind API Gateway: one function's router as an application, carried by Mangum.
+
+An application of raw routes alone is Starlette's; FastAPI is imported for others.
+"""
 
 from typing import Any, Final
 from urllib.parse import unquote
 
 import structlog
-from fastapi import APIRouter
 from mangum import Mangum
 from mangum.handlers import HTTPGateway
 from mangum.types import Response, Scope
+from starlette.applications import Starlette
+from starlette.routing import Router
 
 from quantlab_edge import problems
-from quantlab_edge.asgi import make_app
+from quantlab_edge.asgi import furnish
 from quantlab_edge.lambdas_observe import Call
 from quantlab_edge.lambdas_sandbox import Sandbox
 from quantlab_edge.packed import packed_openapi
@@ -23,12 +27,14 @@ _log = structlog.get_logger("quantlab.http")
 class HttpFunction:
     """Answers the requests that the gateway brings; its authorizer has judged who asks."""
 
-    def __init__(self, router: APIRouter, sandbox: Sandbox) -> None:
+    def __init__(self, router: Router, sandbox: Sandbox, *, raw: bool) -> None:
         self._sandbox = sandbox
-        self._app = make_app(
+        self._app = _new_app(raw=raw)
+        furnish(
+            self._app,
             [router],
             None,
-            describe=lambda _app: packed_openapi(),
+            describe=packed_openapi,
             behind_gateway=True,
             note=self._note,
         )
@@ -92,6 +98,14 @@ class ExactGateway(HTTPGateway):
         if b"content-type" not in names:
             answer.get("headers", {}).pop("content-type", None)
         return answer
+
+
+def _new_app(*, raw: bool) -> Starlette:
+    if raw:
+        return Starlette()
+    from quantlab_edge.typed import new_app
+
+    return new_app()
 
 
 def _without_stage(path: str, stage: str) -> str:

@@ -11,7 +11,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +42,8 @@ def is_installed() -> bool:
 
 def compiled_kernels(folder: Path) -> Kernels:
     """Compile the loops, or read what was compiled of exactly this source below the folder."""
+    from importlib import metadata
+
     from quantlab.engine.native import kernels as loops
     from quantlab.engine.native.compile import compiled
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -141,7 +140,6 @@ _BY_STATUS: Final = {
     413: "payload_too_large",
     415: "unsupported_media_type",
 }
-_SECRET_WORDS: Final = ("password", "secret", "token", "code", "key", "authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +207,6 @@ def problem_of(error: Exception) -> ProblemError:
     """Translate an exception; what nobody foresaw becomes `internal` and says nothing."""
     if isinstance(error, ProblemError):
         return error
-    if isinstance(error, RequestValidationError):
-        return _problem_of_validation(error)
     if isinstance(error, HTTPException):
         return _problem_of_status(error)
     for kind, slug, detail, retry_after_s in _FAULTS:
@@ -234,35 +230,6 @@ def _problem_of_status(error: HTTPException) -> ProblemError:
         slug = "malformed" if error.status_code < 500 else "internal"
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     return ProblemError(slug, PROBLEMS[slug][1] + ".", headers=headers)
-
-
-def _problem_of_validation(error: RequestValidationError) -> ProblemError:
-    items = error.errors()
-    if any(item["type"] == "json_invalid" for item in items):
-        item = next(item for item in items if item["type"] == "json_invalid")
-        reason = item.get("ctx", {}).get("error", "it ends too early")
-        return ProblemError("malformed_json", f"At character {item['loc'][-1]}: {reason}.")
-    errors = [_field_error(item) for item in items[:ERRORS_MAX]]
-    return ProblemError("invalid_fields", f"{len(items)} field(s) do not hold.", errors)
-
-
-def _field_error(item: Mapping[str, Any]) -> FieldError:
-    # Names of a union's members begin with a bar and are no part of the document.
-    parts = [str(part) for part in item["loc"]]
-    place, *path = [part for part in parts if not part.startswith("|")] or ["body"]
-    escaped = "/".join(part.replace("~", "~0").replace("/", "~1") for part in path)
-    pointer = ("/" + escaped if path else "") if place == "body" else f"{place}/{escaped}"
-    secret = any(word in "/".join(path).lower() for word in _SECRET_WORDS)
-    missing = item["type"] == "missing"
-    got = "nothing" if missing else shown(item.get("input"), hidden=secret)
-    return FieldError(pointer, "a value" if missing else _expected(item), got)
-
-
-def _expected(item: Mapping[str, Any]) -> str:
-    if item["type"] == "extra_forbidden":
-        return "no such field"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return message.removeprefix("Input should be ")
 
 
 def shown(value: object, *, hidden: bool = False) -> str:
@@ -293,12 +260,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     return problem_response(problem, correlation_id_of(request))
 
 
-def install(app: FastAPI) -> None:
+def install(app: Starlette) -> None:
     """Make every refusal of the application a problem document."""
-    for kind in (
-        ProblemError,
-        RequestValidationError,
-        HTTPException,
-        *(fault for fault, *_ in _FAULTS),
-    ):
+    for kind in (ProblemError, HTTPException, *(fault for fault, *_ in _FAULTS)):
         app.add_exception_handler(kind, _answer)
