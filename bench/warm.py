@@ -15,7 +15,7 @@ from typing import Any, Final
 from quantlab.webhooks.signature import sign
 from quantlab_adapters.aws.clients import Clients
 from quantlab_edge.lambdas_entry import Entry
-from quantlab_edge.settings_aws import AwsSettings
+from quantlab_edge.settings_aws import read_aws_settings
 
 WARM_CALLS: Final = 50
 CALLS: Final = 200
@@ -46,7 +46,7 @@ class Waiting:
 
 def main() -> int:
     order = json.load(sys.stdin)
-    waiting, entry = Waiting(), Entry(AwsSettings.read())
+    waiting, entry = Waiting(), Entry(read_aws_settings())
     context = SimpleNamespace(aws_request_id="bench")
     total, own, cpu = [], [], []
     with Path("/dev/null").open("w") as nowhere:

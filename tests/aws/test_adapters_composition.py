@@ -12,7 +12,7 @@ import pytest
 from quantlab_app.ports.errors import Misconfigured
 from quantlab_edge.compose_aws import OnAws, build
 from quantlab_edge.composition import PORT_NAMES
-from quantlab_edge.settings_aws import AwsSettings
+from quantlab_edge.settings_aws import AwsSettings, read_aws_settings
 from quantlab_manifest import load_all
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +50,8 @@ HEAVY = {
 PROGRAM = """
 import asyncio, importlib, json, sys
 from quantlab_edge.compose_aws import OnAws
-from quantlab_edge.settings_aws import AwsSettings
-settings = AwsSettings.read()
+from quantlab_edge.settings_aws import read_aws_settings
+settings = read_aws_settings()
 async def store_urls(self):
     return "postgresql://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1/0"
 OnAws.store_urls = store_urls
@@ -68,7 +68,7 @@ print(json.dumps(sorted(sys.modules)))
 def settings(monkeypatch: pytest.MonkeyPatch) -> AwsSettings:
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    return AwsSettings.read()
+    return read_aws_settings()
 
 
 def _manifest(name: str) -> Any:
@@ -146,9 +146,9 @@ def test_every_missing_or_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("QUANTLAB_SOCKET_ENDPOINT", "wss://elsewhere")
     monkeypatch.setenv("QUANTLAB_POOL_SIZE", "none")
     with pytest.raises(Misconfigured) as refused:
-        AwsSettings.read()
+        read_aws_settings()
     named = str(refused.value)
-    assert "QUANTLAB_QUEUE_ORDERS: expected a value, got nothing" in named
+    assert "QUANTLAB_QUEUE_ORDERS: Field required" in named
     assert "QUANTLAB_SOCKET_ENDPOINT" in named
     assert "QUANTLAB_POOL_SIZE" in named
     assert "wss://elsewhere" not in named

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from quantlab_app.ports.container import Ports
 from quantlab_edge import compose_aws
-from quantlab_edge.settings_aws import AwsSettings
+from quantlab_edge.settings_aws import read_aws_settings
 from quantlab_server.aws_local.cloud import Cloud, cloud_variables
 from quantlab_server.aws_local.deploy import deployment_of
 from tests.support.running_platform import Platform
@@ -58,7 +58,7 @@ class AwsPlatform(Platform):
     async def ports(self) -> AsyncIterator[Ports]:
         """Reach the stores and the cloud as a Lambda that may use everything does."""
         with patch.dict(os.environ, self.variables):
-            made = await compose_aws.build(AwsSettings.read(), None)
+            made = await compose_aws.build(read_aws_settings(), None)
             try:
                 yield made
             finally:

@@ -4,8 +4,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
-from quantlab_app.ports.errors import Misconfigured
 from quantlab_app.ports.shard import Shard, parse_shard
 from quantlab_edge.settings import Settings
 
@@ -26,7 +26,7 @@ def test_each_account_is_in_exactly_one_share_and_shares_are_alike(count: int) -
 def test_a_wrong_share_stops_the_start(text: str) -> None:
     with pytest.raises(ValueError, match="INDEX/COUNT"):
         parse_shard(text)
-    with pytest.raises(Misconfigured, match="INDEX/COUNT"):
+    with pytest.raises(ValidationError, match="INDEX/COUNT"):
         Settings(database_url="x", redis_url="x", state=Path("x"), shard=text)
 
 

@@ -187,7 +187,7 @@ def test_down_where_nothing_runs_is_no_failure(tmp_path: Path) -> None:
         ("server", "QUANTLAB_PROFILE is aws, where only workers are processes"),
         (
             "worker market_feed",
-            "the settings are incomplete: QUANTLAB_PUBLIC_URL: expected a value, got nothing; ",
+            "the settings are incomplete: QUANTLAB_PUBLIC_URL: Field required; ",
         ),
     ],
 )

@@ -125,12 +125,12 @@ def run_worker(settings: Settings, name: str) -> None:
 def run_worker_on_aws(name: str) -> None:
     """Run one worker function with the ports that its manifest names, and the board of numbers."""
     from quantlab_edge import compose_aws
-    from quantlab_edge.settings_aws import AwsSettings
+    from quantlab_edge.settings_aws import read_aws_settings
 
     manifest = plan.one(plan.manifests(), "worker", name)
     role = f"worker:{name}"
     try:
-        settings = AwsSettings.read()
+        settings = read_aws_settings()
     except Fault as fault:
         raise Refusal(f"the settings are incomplete: {fault}") from fault
     configure_logs(settings)

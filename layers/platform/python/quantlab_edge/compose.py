@@ -48,7 +48,7 @@ class SelfHosted(StorePorts):
 
     async def store_urls(self) -> tuple[str, str]:
         own = self._own
-        return own.database_url, own.redis_url
+        return own.database_url.get_secret_value(), own.redis_url.get_secret_value()
 
     def catalogue_file(self) -> Path:
         return self._own.configs / "instruments.json"
@@ -94,7 +94,7 @@ class SelfHosted(StorePorts):
         settings = self._own
         if settings.smtp_url is None:
             return FileMail(settings.state / "outbox", settings.mail_sender)
-        url = urlsplit(settings.smtp_url)
+        url = urlsplit(settings.smtp_url.get_secret_value())
         if url.scheme not in ("smtp", "smtps") or url.hostname is None:
             raise Misconfigured("QUANTLAB_SMTP_URL: expected smtp[s]://[user:password@]host[:port]")
         implicit = url.scheme == "smtps"

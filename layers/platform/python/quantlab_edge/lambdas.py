@@ -11,9 +11,9 @@ gc.disable()
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from quantlab_edge.lambdas_entry import Entry
-from quantlab_edge.settings_aws import AwsSettings
+from quantlab_edge.settings_aws import read_aws_settings
 
-handler = Entry(AwsSettings.read())
+handler = Entry(read_aws_settings())
 
 gc.freeze()
 gc.enable()

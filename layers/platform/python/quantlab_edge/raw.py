@@ -1,6 +1,6 @@
 """What endpoints stand on that read the request themselves, without FastAPI: the hot path.
 
-It must not import FastAPI or pydantic, directly or not: a Lambda of raw routes starts without them.
+It must not import FastAPI, directly or not: a Lambda of raw routes starts without it.
 """
 
 from collections.abc import Awaitable, Callable

@@ -2,32 +2,34 @@
 
 from pathlib import Path
 
-from quantlab_edge.environment import between, matching, variable
+from pydantic import Field, ValidationError
+
+from quantlab_app.ports.errors import Misconfigured
 from quantlab_edge.settings import PlatformSettings
 
-_URL = matching(r"https?://\S+")
-_NAME = matching(r"\S+")
+_URL = r"^https?://\S+$"
+_NAME = r"^\S+$"
 
 
 class AwsSettings(PlatformSettings):
     """Names of what the stack made. What is secret stands in Secrets Manager, never here."""
 
-    function: str = variable(check=matching(r"[a-z]+/[a-z_]+"))
-    stage: str = variable(check=_NAME)
-    stores_secret: str = variable(check=_NAME)
-    keys_secret: str = variable(check=_NAME)
-    secrets_prefix: str = variable(check=matching(r"\S*[^\s/]"))
-    queue_orders: str = variable(check=_URL)
-    queue_audit: str = variable(check=_URL)
-    queue_publish: str = variable(check=_URL)
-    queue_webhooks: str = variable(check=_URL)
-    event_bus: str = variable(check=_NAME)
-    socket_endpoint: str = variable(check=_URL)
-    archive_bucket: str = variable(check=_NAME)
-    mail_sender: str = variable(check=matching(r".*@.*"))
-    public_url: str = variable(check=_URL)
+    function: str = Field(pattern=r"^[a-z]+/[a-z_]+$")
+    stage: str = Field(pattern=_NAME)
+    stores_secret: str = Field(pattern=_NAME)
+    keys_secret: str = Field(pattern=_NAME)
+    secrets_prefix: str = Field(pattern=r"^\S*[^\s/]$")
+    queue_orders: str = Field(pattern=_URL)
+    queue_audit: str = Field(pattern=_URL)
+    queue_publish: str = Field(pattern=_URL)
+    queue_webhooks: str = Field(pattern=_URL)
+    event_bus: str = Field(pattern=_NAME)
+    socket_endpoint: str = Field(pattern=_URL)
+    archive_bucket: str = Field(pattern=_NAME)
+    mail_sender: str = Field(pattern=r"@")
+    public_url: str = Field(pattern=_URL)
     configs: Path | None = None
-    pool_size: int = variable(default=2, check=between(1))
+    pool_size: int = Field(default=2, ge=1)
     log_json: bool = True
 
     @property
@@ -39,3 +41,15 @@ class AwsSettings(PlatformSettings):
             "publish": self.queue_publish,
             "webhooks": self.queue_webhooks,
         }
+
+
+def read_aws_settings() -> AwsSettings:
+    """Read the environment; Misconfigured names every variable that is missing or wrong."""
+    try:
+        return AwsSettings.model_validate({})
+    except ValidationError as error:
+        found = "; ".join(
+            f"QUANTLAB_{str(problem['loc'][0]).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise Misconfigured(found) from error

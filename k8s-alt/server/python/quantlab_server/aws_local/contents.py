@@ -13,7 +13,7 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_edge.compose_aws import OnAws
 from quantlab_edge.composition import PORT_NAMES
-from quantlab_edge.settings_aws import AwsSettings
+from quantlab_edge.settings_aws import AwsSettings, read_aws_settings
 from quantlab_server import demo as demos
 from quantlab_server.aws_local.ending import ended
 from quantlab_server.aws_local.secrets import API_KEY, keep_keys
@@ -45,4 +45,4 @@ async def _api_key(ports: Ports, tenant_id: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(ended(lambda: asyncio.run(fill(AwsSettings.read(), Path(sys.argv[1])))))
+    sys.exit(ended(lambda: asyncio.run(fill(read_aws_settings(), Path(sys.argv[1])))))

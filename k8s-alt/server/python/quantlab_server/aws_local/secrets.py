@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from quantlab_edge.compose_aws import OnAws
-from quantlab_edge.settings_aws import AwsSettings
+from quantlab_edge.settings_aws import AwsSettings, read_aws_settings
 from quantlab_server import demo_file as demos
 from quantlab_server.aws_local.ending import ended
 from quantlab_server.private_files import read_json_object, write_private
@@ -49,4 +49,4 @@ async def keep_keys(cloud: OnAws, settings: AwsSettings, state: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(ended(lambda: asyncio.run(fill(AwsSettings.read(), Path(sys.argv[1])))))
+    sys.exit(ended(lambda: asyncio.run(fill(read_aws_settings(), Path(sys.argv[1])))))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
+from pydantic import ValidationError
 
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.tenancy.scope import Scope, system_scope
@@ -72,6 +73,9 @@ def _one_sentence() -> Iterator[None]:
         yield
     except Refusal as refusal:
         refuse(str(refusal))
+    except ValidationError as error:
+        names = ", ".join(f"QUANTLAB_{fault['loc'][0]}".upper() for fault in error.errors())
+        refuse(f"the settings are incomplete: {names}")
     except StoreUnavailable as fault:
         refuse(f"{fault}: the stores do not answer; are they running? (make up)")
     except Fault as fault:

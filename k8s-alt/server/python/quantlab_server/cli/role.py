@@ -4,8 +4,8 @@ import os
 from typing import Final
 
 import typer
+from pydantic import ValidationError
 
-from quantlab_app.ports.errors import Misconfigured
 from quantlab_edge.settings import Settings
 from quantlab_server import roles
 from quantlab_server.cli.printing import refuse
@@ -52,6 +52,9 @@ def _settings() -> Settings:
     if _on_aws():
         refuse(f"{PROFILE} is aws, where only workers are processes; the rest are Lambdas.")
     try:
-        return Settings.read()
-    except Misconfigured as error:
-        refuse(f"the settings are incomplete: {error}")
+        return Settings.model_validate({})
+    except ValidationError as error:
+        faults = "; ".join(
+            f"QUANTLAB_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()
+        )
+        refuse(f"the settings are incomplete: {faults}")
