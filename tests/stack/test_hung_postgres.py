@@ -11,12 +11,12 @@ import pytest
 from tests.support.hung_postgres import hung
 from tests.support.resources import MANIFESTS, Site, problem, site
 from tests.support.stack import Stack, fresh_database
-from tests.support.world import ALPHA, Bot
+from tests.support.world import ALPHA, Bot, World
 
 from quantlab.tenancy.permissions import Role
 from quantlab.webhooks.signature import sign
 from quantlab_adapters.postgres import inbox
-from quantlab_app.use_cases.health import PROBE_LIMIT_S
+from quantlab_app.use_cases.health import PROBE_LIMIT_S, health
 from quantlab_edge.composition import REQUEST_PATIENCE_S
 
 pytestmark = [
@@ -75,11 +75,16 @@ async def test_other_requests_are_refused_in_time(served: Site, stack: Stack) ->
     with hung(stack.superuser_dsn):
         answer = await asyncio.wait_for(served.get(person, "/accounts"), LIMIT_S + SLACK_S)
         assert problem(answer) == (503, "stores_unavailable")
-        health = await asyncio.wait_for(served.client.get("/health"), PROBE_LIMIT_S + SLACK_S)
-        assert health.status_code == 503
     async with asyncio.timeout(20):
         while (await served.get(person, "/accounts")).status_code != 200:
             await asyncio.sleep(0.1)
+
+
+async def test_health_is_told_before_the_patience_ends(small: World, stack: Stack) -> None:
+    assert (await health(small.ports)).up
+    with hung(stack.superuser_dsn):
+        found = await asyncio.wait_for(health(small.ports), PROBE_LIMIT_S + SLACK_S)
+    assert [store.name for store in found.stores if not store.up] == ["postgresql"]
 
 
 def test_requests_are_answered_before_their_function_is_cut_off() -> None:

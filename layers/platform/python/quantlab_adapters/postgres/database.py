@@ -36,7 +36,10 @@ class PatientConnection(AsyncConnection[dict[str, Any]]):
     patience_s: float | None = None
 
     async def wait(
-        self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None
+        self,
+        gen: PQGen[Answer],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109 - the driver asks so
     ) -> Answer:
         try:
             return await super().wait(
