@@ -60,13 +60,17 @@ async def test_signals_are_refused_in_time_and_each_is_executed_once(
         assert time.monotonic() - began >= LIMIT_S
         assert [problem(one) for one in answers] == [(503, "stores_unavailable")] * 2
         assert all(int(one.headers["retry-after"]) > 0 for one in answers)
+        assert (await posted(served, bot, 4)).status_code == 503
+        assert isinstance(small.ports.inbox, inbox.PostgresInbox)
+        assert small.ports.inbox._waiting == [], "what nobody waits for keeps nobody waiting"
     again = await asyncio.wait_for(posted(served, bot, 2), 20)
     assert again.status_code in (200, 202), "PostgreSQL may have inserted what it was sent"
-    assert (await posted(served, bot, 3)).status_code == 202, "it was never sent"
+    for number in (3, 4):
+        assert (await posted(served, bot, number)).status_code == 202, "it was never sent"
     assert (await posted(served, bot, 3)).status_code == 200
     await small.settle(ALPHA)
     orders = await served.get(person, f"/accounts/{bot.account_id}/orders")
-    assert [one["status"] for one in orders.json()["items"]] == ["filled"] * 3
+    assert [one["status"] for one in orders.json()["items"]] == ["filled"] * 4
 
 
 async def test_other_requests_are_refused_in_time(served: Site, stack: Stack) -> None:
