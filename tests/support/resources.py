@@ -128,9 +128,11 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 
 
 @contextlib.asynccontextmanager
-async def site(app_dsn: str, redis_url: str, state: Path) -> AsyncIterator[Site]:
+async def site(
+    app_dsn: str, redis_url: str, state: Path, patience_s: float | None = None
+) -> AsyncIterator[Site]:
     """Serve every HTTP function in this process."""
-    async with world(app_dsn, redis_url, state) as made:
+    async with world(app_dsn, redis_url, state, patience_s=patience_s) as made:
         transport = httpx.ASGITransport(create_app(made.ports, MANIFESTS))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield Site(made, client)

@@ -181,13 +181,17 @@ def _documents() -> tuple[str, ...]:
 
 @asynccontextmanager
 async def world(
-    app_dsn: str, redis_url: str, state: Path, adjust: Adjust | None = None
+    app_dsn: str,
+    redis_url: str,
+    state: Path,
+    adjust: Adjust | None = None,
+    patience_s: float | None = None,
 ) -> AsyncIterator[World]:
     """Connect everything and record both demo tenants' configurations."""
     settings = Settings(
         database_url=app_dsn, redis_url=redis_url, state=state, configs=CONFIGS, feed="synthetic"
     )
-    ports = await build(settings)
+    ports = await build(settings, patience_s=patience_s)
     try:
         configs = {}
         for text in _documents():

@@ -72,3 +72,78 @@ def test_an_order_changed_beside_an_old_quote_waits_for_the_next_one() -> None:
     _, fills = cases.live(history)
     assert [fill.quote_seq for fill, _, _ in fills] == [3]
     assert cases.fills_of(cases.plain(history), history) == cases.live_fills(fills)
+
+
+LOCKS = made_rule(
+    "order_limits", "soft", action="lock_until_reset", maxOrders=1
+)  # fmt: skip
+SOFT_LOSS = made_rule("daily_loss", "soft", anchor="equity", loss=percent("1"), comparator="lt")
+HARD_LOSS = made_rule("max_drawdown", mode="static", loss=percent("4"), comparator="lt")
+
+
+def pound(seq: int, after_ns: int) -> Quote:
+    return Quote(
+        "GBPUSD", 126_500, 126_502, NOW + after_ns, seq, bid_size_steps=900, ask_size_steps=900
+    )
+
+
+def decided(history: History) -> tuple[cases.Live, list[tuple[int, str]]]:
+    """Return the live account and its fills, held against those of the backtest."""
+    run, fills = cases.live(history)
+    block = cases.plain(history)
+    assert cases.fills_of(block, history) == cases.live_fills(fills)
+    assert cases.state_of(block, history) == cases.live_state(run)
+    return run, [(fill.quote_seq, fill.symbol) for fill, _, _ in fills]
+
+
+def test_a_lock_whose_position_has_no_quote_outlasts_the_reset() -> None:
+    """The second order locks while the euro's quote is old; nobody quotes it before the reset."""
+    day = 12 * HOUR_NS
+    ticks = [
+        tick(1, 0, 108_000, 900),
+        pound(2, 9 * HOUR_NS),
+        pound(3, day),
+        tick(4, day + SECOND_NS, 108_000, 900),
+        pound(5, day + 2 * SECOND_NS),
+    ]
+    asked = [
+        Asked(0, "place", "EURUSD", 1, 100),
+        Asked(1, "place", "GBPUSD", 1, 100),
+        Asked(2, "place", "GBPUSD", 1, 100),
+        Asked(4, "place", "GBPUSD", 1, 100),
+    ]
+    history = History(
+        profile(WIDE, LOCKS), ticks, asked, ("EURUSD", "GBPUSD"), {"*": model()}, STANDARD
+    )
+    run, fills = decided(history)
+    assert fills == [(1, "EURUSD"), (4, "EURUSD"), (5, "GBPUSD")]
+    assert run.account.status == "active"
+
+
+@pytest.mark.parametrize(
+    ("rules", "last_bid", "status", "closed"),
+    [
+        ((SOFT_LOSS,), 107_800, "active", [2, 3, 4]),
+        ((SOFT_LOSS,), 107_500, "locked", [2, 3, 4]),
+        ((SOFT_LOSS, HARD_LOSS), 107_000, "disabled", [2, 3, 4]),
+    ],
+)
+def test_what_a_lock_has_left_open_closes_in_the_new_day_and_is_judged_by_it(
+    rules: tuple[dict[str, object], ...], last_bid: int, status: str, closed: list[int]
+) -> None:
+    """A quote of 300 steps closes 300; the next comes after the reset, and the rest after that."""
+    day = 12 * HOUR_NS
+    ticks = [
+        tick(1, 0, 108_000, 900),
+        tick(2, HOUR_NS, 107_800, 300),
+        tick(3, day, last_bid, 300),
+        tick(4, day + SECOND_NS, last_bid, 900),
+    ]
+    history = History(
+        profile(*rules), ticks, [Asked(0, "place", "EURUSD", 1, 850)], ("EURUSD",),
+        {"*": model()}, STANDARD,
+    )  # fmt: skip
+    run, fills = decided(history)
+    assert [seq for seq, _ in fills] == [1, *closed]
+    assert run.account.status == status
+    assert run.account.positions == {}

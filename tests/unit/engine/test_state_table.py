@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.engine_cases import BALANCE, account, command, run
+from tests.support.engine_cases import BALANCE, account, command, run, trade
 from tests.support.life_cases import (
     DAYS,
     EVALUATION,
@@ -35,12 +35,14 @@ REASON = {"reason": "why", "by": "user:a"}
 PAYOUT = {"amount": "1.00", "splitPpm": TERMS.split_ppm, "sinceDate": None}
 STRICT: dict[str, Any] = {"balance_minor": BALANCE - 500_001}
 EARNED: dict[str, Any] = {"balance_minor": BALANCE + 500_000, "closed_days": DAYS}
+HELD: dict[str, Any] = {"positions": trade(account(FIRST), rules=FIRST).account.positions}
 WON: dict[str, Any] = {**EARNED, "closed_days": PASSED}
 
 Row = tuple[Command, dict[str, Any], Course]
 ROWS: dict[str, Row] = {
     "an order": (command(symbol="EURUSD", action="buy", quantity="0.10"), {}, COURSE),
     "the day ends": (command(commands.ROLL_DAY, "schedule"), {}, COURSE),
+    "the day ends, a position is open": (command(commands.ROLL_DAY, "schedule"), HELD, COURSE),
     "a hard rule is broken": (
         command(commands.CHECK_RULES, "schedule", checkpoint="now"), STRICT, COURSE,
     ),

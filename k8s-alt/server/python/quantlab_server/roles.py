@@ -17,6 +17,7 @@ import uvloop
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Fault
 from quantlab_edge import observe
+from quantlab_edge.composition import REQUEST_PATIENCE_S
 from quantlab_edge.settings import Settings
 from quantlab_manifest import Manifest, QueueWake, ScheduleWake
 from quantlab_server import plan
@@ -48,7 +49,8 @@ def run_server(settings: Settings) -> None:
         stopping.cancel()
         await serving
 
-    _run(settings, plan.SERVER, _of_kinds(functions, plan.SERVED), body)
+    hosted = _of_kinds(functions, plan.SERVED)
+    _run(settings, plan.SERVER, hosted, body, REQUEST_PATIENCE_S)
 
 
 def run_queue(settings: Settings, name: str) -> None:
@@ -206,13 +208,19 @@ def _of_kinds(functions: Sequence[Manifest], kinds: Sequence[str]) -> Sequence[M
     return [one for one in functions if one.kind in kinds]
 
 
-def _run(settings: Settings, role: str, hosted: Sequence[Manifest], body: Body) -> None:
+def _run(
+    settings: Settings,
+    role: str,
+    hosted: Sequence[Manifest],
+    body: Body,
+    patience_s: float | None = None,
+) -> None:
     """Live with the ports that the functions of this role name, and those that hosting takes."""
     from quantlab_edge.compose import build
 
     configure_logs(settings)
     names = {name for manifest in hosted for name in manifest.ports} | HOSTING
-    _live_through(role, lambda: build(settings, names), body)
+    _live_through(role, lambda: build(settings, names, patience_s), body)
 
 
 def _live_through(role: str, make: Make, body: Body) -> None:

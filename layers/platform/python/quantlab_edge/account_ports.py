@@ -30,7 +30,10 @@ class AccountPorts(Composition):
         from quantlab_adapters.postgres.database import Database
 
         database = Database(
-            (await self.store_urls())[0], max_size=self.settings.pool_size, **self.session()
+            (await self.store_urls())[0],
+            max_size=self.settings.pool_size,
+            patience_s=self.patience_s,
+            **self.session(),
         )
         self.closes(database.close)
         await database.open()

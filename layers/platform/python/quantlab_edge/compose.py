@@ -20,10 +20,14 @@ AWS_ONLY = frozenset({"pushes", "vault"})
 OPERATING = PORT_NAMES - AWS_ONLY - {"checkpoints"}
 
 
-async def build(settings: Settings, names: Collection[str] | None = None) -> Ports:
+async def build(
+    settings: Settings, names: Collection[str] | None = None, patience_s: float | None = None
+) -> Ports:
     """Make the named ports, all for None; the caller awaits `ports.close()` at the end."""
     wanted = PORT_NAMES if names is None else names
-    return await SelfHosted(settings).ports(set(wanted) - AWS_ONLY, _refusal)
+    composed = SelfHosted(settings)
+    composed.patience_s = patience_s
+    return await composed.ports(set(wanted) - AWS_ONLY, _refusal)
 
 
 def _refusal(name: str) -> str:

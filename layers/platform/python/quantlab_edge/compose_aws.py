@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantlab_app.ports.errors import Misconfigured
-from quantlab_edge.composition import PORT_NAMES, part
+from quantlab_edge.composition import PORT_NAMES, REQUEST_PATIENCE_S, part
 from quantlab_edge.packed import packed_configs
 from quantlab_edge.store_ports import StorePorts
 
@@ -46,6 +46,8 @@ class OnAws(StorePorts):
     def __init__(self, settings: AwsSettings) -> None:
         super().__init__(settings)
         self._own = settings
+        if settings.function.startswith("http/"):
+            self.patience_s = REQUEST_PATIENCE_S
 
     @part
     async def store_urls(self) -> tuple[str, str]:

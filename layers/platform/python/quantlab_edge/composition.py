@@ -16,6 +16,8 @@ from quantlab_app.ports.errors import Misconfigured
 from quantlab_app.ports.secrets import Keys
 from quantlab_edge.settings import PlatformSettings
 
+# Less than the shortest time limit that a manifest of an HTTP function has.
+REQUEST_PATIENCE_S: Final = 8.0
 PORT_NAMES: Final = frozenset(field.name for field in fields(Ports)) - {"close"}
 
 Part = TypeVar("Part")
@@ -57,7 +59,12 @@ class Unnamed:
 
 
 class Composition(ABC):
-    """The ports of one process, by the names of the container; profiles fill in the rest."""
+    """The ports of one process, by the names of the container; profiles fill in the rest.
+
+    patience_s is how long one answer of PostgreSQL may take, None where nobody waits for it.
+    """
+
+    patience_s: float | None = None
 
     def __init__(self, settings: PlatformSettings) -> None:
         self.settings = settings

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.metrics import Probe
 
 PROBE_LIMIT_S: Final = 2.0
+_left: Final[set[asyncio.Task[None]]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,30 @@ async def health(ports: Ports) -> Health:
 async def _asked(probe: Probe) -> StoreHealth:
     started = time.perf_counter_ns()
     try:
-        async with asyncio.timeout(PROBE_LIMIT_S):
-            await probe.touch()
+        await _in_time(probe.touch())
         up = True
     except (StoreUnavailable, TimeoutError):
         up = False
     return StoreHealth(probe.name, up, (time.perf_counter_ns() - started) // 1000)
+
+
+async def _in_time(asked: Coroutine[Any, Any, None]) -> None:
+    """Wait for an answer, not for its driver to give up: that asks a hung store to stop first."""
+    task = asyncio.create_task(asked)
+    await asyncio.wait({task}, timeout=PROBE_LIMIT_S)
+    if task.done():
+        task.result()
+        return
+    _left.add(task)
+    task.add_done_callback(_forget)
+    task.cancel()
+    raise TimeoutError
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    _left.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 async def _feed_age_ns(ports: Ports) -> int | None:

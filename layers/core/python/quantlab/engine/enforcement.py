@@ -10,8 +10,9 @@ from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import closing_intent
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.ledger.state import Account
 from quantlab.rules import terms
-from quantlab.rules.day import goes_on, is_day_over, roll_day
+from quantlab.rules.day import goes_on, is_day_over, is_lock_over, roll_day, unlocked
 from quantlab.rules.evidence import Verdict, gravest_action, raised_after
 from quantlab.rules.floors import next_high_water
 from quantlab.rules.verdicts import judge_equity, judge_floors, judge_standing
@@ -57,6 +58,7 @@ def roll_if_over(draft: Draft) -> None:
             "equityKnown": known,
             "highWater": draft.money(rolled.high_water_minor),
             "unlocked": account.status == "locked" and rolled.status == "active",
+            "closing": _still_closing(rolled),
         },
     )
     if context.reset_market is not None:
@@ -72,6 +74,27 @@ def _prolong_day(draft: Draft) -> None:
     day = draft.account.day
     next_reset = format_rfc3339(day.next_reset_ns)
     draft.emit("account.updated", {"date": day.date, "nextResetAt": next_reset})
+
+
+def _still_closing(account: Account) -> list[Json]:
+    """Name what a lock had to close and a new day finds open."""
+    if account.status != "locked":
+        return []
+    return [*sorted({position.symbol for position in account.positions.values()})]
+
+
+def lift_lock(draft: Draft) -> None:
+    """Let an account trade again whose lock has outlasted its day, once nothing is open.
+
+    What closing it has cost is judged first, by the floors of the present day.
+    """
+    profile = draft.context.profile
+    if not is_lock_over(draft.account, profile):
+        return
+    enforce_equity(draft)
+    if is_lock_over(draft.account, profile):
+        draft.account = unlocked(draft.account)
+        draft.emit("account.updated", {"status": "active", "unlocked": True})
 
 
 def _judge_ended_day(draft: Draft) -> None:

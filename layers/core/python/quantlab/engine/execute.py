@@ -11,6 +11,7 @@ from quantlab.engine.context import Context
 from quantlab.engine.draft import Draft
 from quantlab.engine.enforcement import (
     enforce_equity,
+    lift_lock,
     liquidate,
     roll_if_over,
     seen_by_watch,
@@ -53,6 +54,8 @@ def execute(account: Account, command: Command, context: Context) -> Outcome:
         _emit_received(draft)
     before = draft.account
     rejection = handler(draft, command.payload) if handler else None
+    if account.positions:
+        lift_lock(draft)
     life.follow_turns(draft, before)
     draft.outcome.rejection = rejection
     if command.source_kind == "bot":

@@ -123,7 +123,7 @@ def read_tally(written: Mapping[str, Any]) -> Tally:
 class Account:
     """Everything the one writer keeps of an account; amounts in minor units of its currency.
 
-    status is active, locked (until the next reset), disabled or closed. carry_micro is the
+    status is active, locked (until the next reset and flat), disabled or closed. carry_micro is the
     rest of at most half a minor unit that the next booking takes up. positions are by their keys,
     working holds the orders that have not ended, by their identifier.
     """

@@ -59,8 +59,9 @@ def roll_day(
 
     Balance and equity are those at the latest reset passed. Only the day that was open can have
     seen commands, so days in between leave nothing behind, and one with neither trading nor a
-    change of equity is not recorded. The lock of the old day, what was raised in it and what was
-    counted for it end with it. A day that goes on under other day terms is only longer.
+    change of equity is not recorded. What was raised in the old day and what was counted for it end
+    with it, and so does its lock, unless positions that had to be closed are still open. A day that
+    goes on under other day terms is only longer.
     """
     if not is_day_over(account, now_ns):
         return account
@@ -72,17 +73,30 @@ def roll_day(
     if ended.traded or ended.realised_minor != 0 or gain_minor != 0:
         closed = ClosedDay(ended.date, ended.realised_minor, ended.traded, gain_minor)
         closed_days = (*closed_days, closed)
-    locked = account.status == _LOCKED
-    return replace(
+    rolled = replace(
         account,
-        status=_ACTIVE if locked else account.status,
-        status_reason=None if locked else account.status_reason,
         high_water_minor=_mark_at_reset(account, profile, reset_balance_minor, reset_equity_minor),
         day=replace(fresh, started_ns=last_reset_ns(account, profile, now_ns)),
         closed_days=closed_days,
         raised=(),
         tally=begin_day(account.tally, ended.date),
     )
+    return unlocked(rolled) if is_lock_over(rolled, profile) else rolled
+
+
+def is_lock_over(account: Account, profile: terms.Profile) -> bool:
+    """Say whether a lock has nothing left to wait for: its day is over, and no position is open."""
+    if account.status != _LOCKED or account.positions:
+        return False
+    return not any(
+        rule.action == terms.LOCK_UNTIL_RESET and rule.rule_id in account.raised
+        for rule in profile.rules
+    )
+
+
+def unlocked(account: Account) -> Account:
+    """Return the account as it may trade again."""
+    return replace(account, status=_ACTIVE, status_reason=None)
 
 
 def _mark_at_reset(

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 import psycopg
 from psycopg import AsyncConnection, sql
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
@@ -14,15 +16,47 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from quantlab_app.ports.errors import Conflict, StoreUnavailable
 
 Connection = AsyncConnection[dict[str, Any]]
+Answer = TypeVar("Answer")
 
 set_json_loads(orjson.loads)
+
+CONNECT_S: Final = 5
 
 ONE_MOMENT: Final = sql.SQL("set transaction isolation level repeatable read")
 SET_TENANT = "select set_config('app.tenant', %s, true)"
 
 
+class Unanswered(psycopg.OperationalError):
+    """The server took too long over an answer: whether it did what was asked is not known."""
+
+
+class PatientConnection(AsyncConnection[dict[str, Any]]):
+    """A connection that is given up when one answer takes longer than patience_s."""
+
+    patience_s: float | None = None
+
+    async def wait(
+        self,
+        gen: PQGen[Answer],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109 - the driver asks so
+    ) -> Answer:
+        try:
+            return await super().wait(
+                gen, interval, self.patience_s if timeout is None else timeout
+            )
+        except psycopg.OperationalError as error:
+            if timeout is not None or self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            self.pgconn.finish()
+            raise Unanswered(f"no answer within {self.patience_s} s") from error
+
+
 class Database:
-    """A pool of connections of the application role, which owns nothing and bypasses nothing."""
+    """A pool of connections of the application role, which owns nothing and bypasses nothing.
+
+    With patience_s one answer of the server takes at most that long, or the connection is lost.
+    """
 
     def __init__(
         self,
@@ -31,11 +65,15 @@ class Database:
         min_size: int = 1,
         max_size: int = 8,
         session: Mapping[str, str] | None = None,
+        patience_s: float | None = None,
     ) -> None:
         self._dsn = dsn
+        self._patience_s = patience_s
         self._options = _connect_options(session or {})
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             dsn,
+            connection_class=PatientConnection,
+            configure=self._make_patient,
             min_size=min_size,
             max_size=max_size,
             open=False,
@@ -54,10 +92,16 @@ class Database:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def connect(self, **options: Any) -> Connection:
+    async def connect(self, *, patience_s: float | None = None, **options: Any) -> Connection:
         """Open a connection outside the pool, for a listener or a long-lived lane."""
         with translated():
-            return await AsyncConnection.connect(self._dsn, **{**self._options, **options})
+            made = await PatientConnection.connect(self._dsn, **{**self._options, **options})
+            made.patience_s = patience_s
+            return made
+
+    async def _make_patient(self, connection: Connection) -> None:
+        if isinstance(connection, PatientConnection):
+            connection.patience_s = self._patience_s
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
@@ -121,6 +165,7 @@ def _connect_options(session: Mapping[str, str]) -> dict[str, Any]:
     return {
         "autocommit": True,
         "prepare_threshold": 1,
+        "connect_timeout": CONNECT_S,
         "row_factory": dict_row,
         "options": " ".join(f"-c {name}={value}" for name, value in wanted.items()),
     }
@@ -128,7 +173,7 @@ def _connect_options(session: Mapping[str, str]) -> dict[str, Any]:
 
 def is_lost(error: BaseException) -> bool:
     """Say whether an error means that the server went away, and a new connection may do."""
-    if isinstance(error, PoolTimeout | PoolClosed | TooManyRequests):
+    if isinstance(error, PoolTimeout | PoolClosed | TooManyRequests | Unanswered):
         return False
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncRawCursor
@@ -11,7 +12,6 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.columns import (
-    Column,
     byteas,
     columns,
     int8s,
@@ -24,6 +24,7 @@ from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.inbox import Accepted, Delivery, NewCommand
 
 GROUP_MAX = 200
+ANSWER_S: Final = 5
 
 ACCEPT = """
 select accept_commands($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)::text as signal_id
@@ -89,11 +90,7 @@ class PostgresInbox:
         self._connection: Connection | None = None
 
     async def accept(self, scope: Scope, command: NewCommand) -> Accepted:
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((scope.tenant_id, command, future))
-        if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush())
-        if await future:
+        if await self._is_inserted(scope.tenant_id, command):
             return Accepted(command.signal_id, new=True, same_body=True)
         first = await self._find(
             scope,
@@ -108,6 +105,27 @@ class PostgresInbox:
         if first.signal_id == command.signal_id:  # an attempt whose answer was lost inserted it
             return Accepted(command.signal_id, new=True, same_body=True)
         return first
+
+    async def _is_inserted(self, tenant_id: str, command: NewCommand) -> bool:
+        """Say whether a command was inserted; its key may be taken.
+
+        One given up before its group is sent is not sent any more. After that nobody knows until
+        PostgreSQL answers: who asks again finds what became of it by its key.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        entry = (tenant_id, command, future)
+        self._waiting.append(entry)
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await future
+        except TimeoutError:
+            raise StoreUnavailable("PostgreSQL: no answer in time") from None
+        finally:
+            if future.cancelled():
+                with suppress(ValueError):
+                    self._waiting.remove(entry)
 
     async def close(self) -> None:
         """End the group writer and its connection."""
@@ -148,19 +166,25 @@ class PostgresInbox:
 
     async def _insert(self, group: list[_Waiting]) -> set[str]:
         """Insert a group in one transaction, each tenant's rows under that tenant."""
-        arrays = columns(COMMAND_SHAPE, command_rows((tenant, one) for tenant, one, _ in group))
         with translated():
             if self._connection is not None:
                 try:
-                    return await self._accept(self._connection, arrays)
+                    return await self._accept(self._connection, group)
                 except psycopg.Error as error:
                     # Once more on a new connection: what was inserted after all keeps its key.
                     if not is_lost(error):
                         raise
-            self._connection = await self._database.connect(prepare_threshold=0)
-            return await self._accept(self._connection, arrays)
+            self._connection = await self._database.connect(
+                patience_s=ANSWER_S, prepare_threshold=0
+            )
+            return await self._accept(self._connection, group)
 
-    async def _accept(self, connection: Connection, arrays: list[Column]) -> set[str]:
+    async def _accept(self, connection: Connection, group: list[_Waiting]) -> set[str]:
+        """Insert what somebody still waits for."""
+        waiting = [(tenant, one) for tenant, one, future in group if not future.done()]
+        if not waiting:
+            return set()
+        arrays = columns(COMMAND_SHAPE, command_rows(waiting))
         try:
             cursor = AsyncRawCursor(connection)
             await cursor.execute(ACCEPT, arrays)

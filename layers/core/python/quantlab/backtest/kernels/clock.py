@@ -73,9 +73,8 @@ def roll_day(m: Any, now: int) -> None:
     m[at.TRADED] = 0
     m[at.RAISED] = 0
     begin_counts(m)
-    if m[at.STATUS] == at.LOCKED:
+    if m[at.STATUS] == at.LOCKED and m[at.HELD] == 0:
         m[at.STATUS] = at.ACTIVE_STATUS
-        m[at.FORCE] &= ~at.LIQUIDATING
     m[at.FORCE] |= at.ROLLED
 
 

@@ -7,7 +7,7 @@ from quantlab.backtest.kernels.book import cancel_openers, cancel_symbol, no_lim
 from quantlab.backtest.kernels.fills import PLANNED, begin_command, fill_order, plan
 from quantlab.backtest.kernels.legs import NO_PLACE, call_legs, holds, next_called
 from quantlab.backtest.kernels.quotes import is_fresh, may_convert, symbol_at
-from quantlab.backtest.kernels.terms import asks_now, count_order, standing
+from quantlab.backtest.kernels.terms import asks_now, count_order, standing, term_at
 from quantlab.backtest.kernels.worth import equity_now, is_known, is_news, note_equity, rule_floor
 from quantlab.rules.scalars import is_under, next_mark
 
@@ -179,6 +179,31 @@ def mop_up(m: Any) -> None:
     if m[at.STATUS] == at.LOCKED and m[at.HELD] != 0:
         check_rules(m)
         close_rest(m)
+    lift_lock(m)
+
+
+def lift_lock(m: Any) -> None:
+    """Let an account trade again whose lock has outlasted its day: see `engine.enforcement`."""
+    if not is_lock_over(m):
+        return
+    enforce(m)
+    if is_lock_over(m):
+        m[at.STATUS] = at.ACTIVE_STATUS
+
+
+def is_lock_over(m: Any) -> bool:
+    """Say whether a lock has nothing left to wait for: see `rules.day.is_lock_over`."""
+    if m[at.STATUS] != at.LOCKED or m[at.HELD] != 0:
+        return False
+    for j in range(m[at.RULES]):
+        locks = m[m[at.RULES_AT] + j * at.RULE_WORDS + at.RULE_ACTION] == at.LOCK_UNTIL_RESET
+        if locks and (m[at.RAISED] >> j) & 1 != 0:
+            return False
+    for k in range(m[at.TERMS]):
+        locks = m[term_at(m, k) + at.TERM_ACTION] == at.LOCK_UNTIL_RESET
+        if locks and (m[at.RAISED] >> (m[at.RULES] + k)) & 1 != 0:
+            return False
+    return True
 
 
 def check_rules(m: Any) -> None:
