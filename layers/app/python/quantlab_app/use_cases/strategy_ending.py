@@ -11,7 +11,7 @@ from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.ports.live_strategies import RunStatus, StrategyRun
-from quantlab_app.use_cases.tenant_events import note
+from quantlab_app.use_cases.tenant_events import noted
 
 PENDING_MAX: Final = 1_000
 DETAIL_MAX: Final = 4_000
@@ -23,32 +23,37 @@ async def end_run(
 ) -> StrategyRun:
     """End a run that its holder holds, unless it has ended or another holds it.
 
-    One that fails leaves no more of its orders than one that is killed: what cancels them is in
-    the inbox with its end, or neither is.
+    One that fails leaves no more of its orders than one that is killed. What cancels them and what
+    tells the tenant's audit log is in the inbox with its end, or neither is.
     """
+    said: dict[str, Json] = {"reason": reason, "detail": detail[:TOLD_MAX]}
     commands = await cancelling(ports, scope, run) if status == "failed" else []
+    commands.append(_told(ports, scope, run, status, said))
     ended = await ports.strategy_runs.end(
         scope.tenant_id, run, status, reason, detail[:DETAIL_MAX], ports.clock.now_ns(), commands
     )
     if not ended:
         return run
-    if commands:
-        await ports.wakes.wake("orders", scope.tenant_id, run.account_id)
-    said: dict[str, Json] = {"reason": reason, "detail": detail[:TOLD_MAX]}
-    await tell(ports, scope, run, status, said)
+    await ports.wakes.wake("orders", scope.tenant_id, run.account_id)
     return replace(run, status=status, reason=reason)
 
 
 async def tell(
     ports: Ports, scope: Scope, run: StrategyRun, what: str, more: dict[str, Json]
 ) -> None:
-    """Tell the tenant's audit log of a run, once each: that it has started, stopped, failed ..."""
+    """Tell the tenant's audit log of a run, once each: that it has started, was killed ..."""
+    await ports.inbox.accept(scope, _told(ports, scope, run, what, more))
+
+
+def _told(
+    ports: Ports, scope: Scope, run: StrategyRun, what: str, more: dict[str, Json]
+) -> NewCommand:
     payload: dict[str, Json] = {
         "runId": run.run_id, "accountId": run.account_id, "strategyId": run.strategy_id,
         "version": run.version, "sourceHash": run.source_hash, **more,
     }  # fmt: skip
-    await note(
-        ports.inbox, ports.ids, scope, f"strategy.{what}", payload, now_ns=ports.clock.now_ns(),
+    return noted(
+        ports.ids, scope, f"strategy.{what}", payload, now_ns=ports.clock.now_ns(),
         key=f"{run.run_id}:{what}",
     )  # fmt: skip
 

@@ -11,6 +11,31 @@ from quantlab_app.ports.inbox import Inbox, NewCommand
 from quantlab_app.ports.market import QuoteRefusals
 
 
+def noted(
+    ids: Ids,
+    scope: Scope,
+    event_type: str,
+    payload: dict[str, Json],
+    *,
+    now_ns: int,
+    key: str | None = None,
+) -> NewCommand:
+    """Return what records an event on the tenant's stream, once per key where one is given."""
+    signal_id = ids.new_id()
+    return NewCommand(
+        signal_id=signal_id,
+        account_id=None,
+        source_kind="operator" if scope.actor.kind != "system" else "schedule",
+        source_id=scope.actor.id,
+        idempotency_key=hashlib.sha256(f"{event_type}\x00{key or signal_id}".encode()).digest(),
+        body_digest=hashlib.sha256(canonical_json(payload)).digest(),
+        name=event_type,
+        payload=payload,
+        received_ns=now_ns,
+        outcome="executed",
+    )
+
+
 async def note(
     inbox: Inbox,
     ids: Ids,
@@ -22,22 +47,8 @@ async def note(
     key: str | None = None,
 ) -> None:
     """Record an event on the tenant's stream, once per key where one is given."""
-    signal_id = ids.new_id()
-    await inbox.accept(
-        scope,
-        NewCommand(
-            signal_id=signal_id,
-            account_id=None,
-            source_kind="operator" if scope.actor.kind != "system" else "schedule",
-            source_id=scope.actor.id,
-            idempotency_key=hashlib.sha256(f"{event_type}\x00{key or signal_id}".encode()).digest(),
-            body_digest=hashlib.sha256(canonical_json(payload)).digest(),
-            name=event_type,
-            payload=payload,
-            received_ns=now_ns,
-            outcome="executed",
-        ),
-    )
+    command = noted(ids, scope, event_type, payload, now_ns=now_ns, key=key)
+    await inbox.accept(scope, command)
 
 
 async def note_quote_refusals(
