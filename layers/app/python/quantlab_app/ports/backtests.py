@@ -67,6 +67,7 @@ class Ending:
     error: str | None = None
     error_detail: str | None = None
     ticks_done: int | None = None
+    ticks_total: int | None = None
     trace_hash: str | None = None
     summary: Mapping[str, Any] | None = None
     result_key: str | None = None

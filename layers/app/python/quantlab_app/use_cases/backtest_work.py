@@ -158,6 +158,7 @@ async def _run(ports: Ports, scope: Scope, held: _Held) -> Ending:
         ports,
         "done",
         ticks_done=found["ticks"],
+        ticks_total=found["ticks"] if held.total is None else held.total,
         trace_hash=found["traceHash"],
         summary={
             **{name: found[name] for name in COUNTS},
@@ -226,7 +227,10 @@ def _ending(ports: Ports, status: Any, **fields: Any) -> Ending:
 
 
 def _failed(ports: Ports, held: _Held, slug: str, detail: str) -> Ending:
-    return _ending(ports, "failed", error=slug, error_detail=detail, ticks_done=held.done)
+    done, total = held.done, held.total
+    return _ending(
+        ports, "failed", error=slug, error_detail=detail, ticks_done=done, ticks_total=total
+    )
 
 
 async def _end(ports: Ports, scope: Scope, held: _Held, ending: Ending) -> None:

@@ -74,6 +74,7 @@ update backtest set status = 'queued', lease_id = null, leased_until_ns = 0,
 _END: Final = f"""
 update backtest set status = %(status)s, ended_ns = %(ended)s, error = %(error)s,
   error_detail = %(detail)s, ticks_done = coalesce(%(done)s, ticks_done),
+  ticks_total = coalesce(%(total)s, ticks_total),
   trace_hash = %(hash)s, summary = %(summary)s, result_key = %(key)s,
   lease_id = null, leased_until_ns = 0 {_HOLDS}
 """  # noqa: S608 - constants only
@@ -178,6 +179,7 @@ class PostgresBacktests:
             "error": ending.error,
             "detail": ending.error_detail,
             "done": ending.ticks_done,
+            "total": ending.ticks_total,
             "hash": ending.trace_hash,
             "summary": None if ending.summary is None else Json(ending.summary),
             "key": ending.result_key,
