@@ -71,7 +71,7 @@ class StoredKnownBots:
         self._configs = configs
         self._stamp_of = stamp_of
         self._kept: dict[_Key, _Kept] = {}
-        self._renewal: asyncio.Task[None] | None = None
+        self._renewals: dict[str, asyncio.Task[None]] = {}
 
     async def by_id(
         self, bot_id: str, *, fresh: bool = False, recent: bool = False
@@ -91,28 +91,34 @@ class StoredKnownBots:
             now = time.monotonic()
             if now < kept.ends_at and now - kept.read_at < age_s:
                 kept.used = True
-                if now - kept.read_at > RENEW_AFTER_S and self._renewal is None:
-                    self._renewal = asyncio.create_task(self._renew(self._used_for_long(now)))
+                if kept.bot is not None and now - kept.read_at > RENEW_AFTER_S:
+                    self._begin_renewal(kept.bot.tenant_id, now)
                 return kept.bot
         await self._read_and_keep([key])
         return self._kept[key].bot
 
-    def _used_for_long(self, now: float) -> list[_Key]:
-        old = [
-            key
-            for key, kept in self._kept.items()
-            if kept.used and now < kept.ends_at and now - kept.read_at > RENEW_WITH_OTHERS_AFTER_S
-        ]
-        return sorted(old, key=lambda key: self._kept[key].read_at)[:RENEWED_AT_ONCE_MAX]
+    def _begin_renewal(self, tenant_id: str, now: float) -> None:
+        if tenant_id not in self._renewals:
+            keys = self._used_for_long(tenant_id, now)
+            self._renewals[tenant_id] = asyncio.create_task(self._renew(tenant_id, keys))
 
-    async def _renew(self, keys: Sequence[_Key]) -> None:
-        """Read bots in use before they grow too old, so that no signal waits for it."""
+    def _used_for_long(self, tenant_id: str, now: float) -> list[_Key]:
+        old = {
+            key: kept.read_at
+            for key, kept in self._kept.items()
+            if kept.used and kept.bot is not None and kept.bot.tenant_id == tenant_id
+            and now < kept.ends_at and now - kept.read_at > RENEW_WITH_OTHERS_AFTER_S
+        }  # fmt: skip
+        return sorted(old, key=old.__getitem__)[:RENEWED_AT_ONCE_MAX]
+
+    async def _renew(self, tenant_id: str, keys: Sequence[_Key]) -> None:
+        """Read a tenant's bots in use before they grow too old, so that no signal waits for it."""
         try:
             await self._read_and_keep(keys)
         except Fault as fault:
-            _log.warning("known bots not renewed", bots=len(keys), cause=str(fault))
+            _log.warning("known bots not renewed", tenant_id=tenant_id, cause=str(fault))
         finally:
-            self._renewal = None
+            del self._renewals[tenant_id]
 
     async def _read_and_keep(self, keys: Sequence[_Key]) -> None:
         if len(self._kept) >= KEPT_MAX:
