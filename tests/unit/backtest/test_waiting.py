@@ -1,5 +1,6 @@
 """What a quote has no size or no rate for waits for the next one, live and in a backtest alike."""
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -147,3 +148,21 @@ def test_what_a_lock_has_left_open_closes_in_the_new_day_and_is_judged_by_it(
     assert [seq for seq, _ in fills] == [1, *closed]
     assert run.account.status == status
     assert run.account.positions == {}
+
+
+def test_a_rest_takes_the_next_quote_whatever_other_symbols_say_before() -> None:
+    """The pound's quote shows 5 steps; the euro, which converts it, moves before the next one."""
+    tenth = SECOND_NS // 10
+    ticks = [
+        tick(1, 0, 108_000, 900),
+        pound(2, tenth // 2),
+        replace(pound(3, 3 * tenth), bid_ticks=126_700, ask_ticks=126_709, ask_size_steps=5),
+        tick(4, 4 * tenth, 108_000, 900),
+        pound(5, 5 * tenth),
+    ]
+    history = History(
+        profile(SOFT_LOSS), ticks, [Asked(1, "place", "GBPUSD", -1, 600)], ("EURUSD", "GBPUSD"),
+        {"*": model()}, STANDARD, "EUR",
+    )  # fmt: skip
+    _, fills = decided(history)
+    assert fills == [(2, "GBPUSD"), (3, "GBPUSD"), (5, "GBPUSD")]

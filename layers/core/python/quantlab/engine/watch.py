@@ -24,7 +24,6 @@ from quantlab.engine.watch_orders import (
 from quantlab.engine.watch_protection import STOP_LOSS, protection, stop_name, touched
 from quantlab.engine.watched import (
     OBSERVE_EVERY_NS,
-    OF_A_QUOTE,
     Demand,
     Watched,
     demand_once,
@@ -111,7 +110,7 @@ class Watch:
         """Take over an account's state unless a newer one is known; judge it at once.
 
         The same state again says that a command left the account as it was: its protective
-        prices and its orders may trigger again.
+        prices and its orders may trigger again, at the next quote.
         """
         account_id = account.account_id
         newest = self._newest.get(account_id, -1)
@@ -121,6 +120,7 @@ class Watch:
         self._put_in[account_id] = self._round
         old = self._watched.get(account_id)
         if old is not None and account.event_seq == newest:
+            old.answered = old.answers
             old.ask_again()
             return []
         leaving = [] if old is None else self._leave(old, account, now_ns)
@@ -245,8 +245,7 @@ class Watch:
                 watched.mark_seq = old.mark_seq
             watched.account = keep_peaks(watched.account, old.account)
             watched.peak_seq = old.peak_seq
-            asked = old.answered | old.asked
-            watched.answered = {k: v for k, v in asked.items() if k[0] in OF_A_QUOTE}
+            watched.answered = old.answers
         self._watched[account.account_id] = watched
         self._halt(watched)
         self._agenda.enter(account.account_id, profile)

@@ -64,6 +64,12 @@ class Watched:
     asked: dict[Name, Name] = field(default_factory=dict)
     answered: dict[Name, Name] = field(default_factory=dict)
 
+    @property
+    def answers(self) -> dict[Name, Name]:
+        """The last identity of each thing that a quote called for, once that has been answered."""
+        asked = self.answered | self.asked
+        return {k: v for k, v in asked.items() if k[0] in OF_A_QUOTE}
+
     def ask_again(self) -> None:
         """Let everything that a quote may call for be demanded again."""
         self.demanded = {k: at for k, at in self.demanded.items() if k[0] not in OF_A_QUOTE}
