@@ -79,7 +79,7 @@ def test_an_override_takes_a_false_high_water_mark_down_but_not_below_the_balanc
         trailing, status="disabled", status_reason="max_drawdown", high_water_minor=BALANCE * 2
     )
     assert reason(run(lost, asked_override(), rules=trailing)) == "still_in_breach"
-    for text, mark in (("100000.00", BALANCE), ("1.00", BALANCE), ("100000.05", BALANCE + 5)):
+    for text, mark in (("100000.00", BALANCE), ("0", BALANCE), ("100000.05", BALANCE + 5)):
         outcome = run(lost, asked_override(highWater=text), rules=trailing)
         assert reason(outcome) is None
         assert outcome.account.high_water_minor == mark

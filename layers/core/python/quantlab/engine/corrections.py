@@ -78,7 +78,8 @@ def _corrected(account: Account, payload: dict[str, Any], profile: Profile) -> t
     adjustment_minor = parse_minor(payload["adjustment"] or "0", digits) or 0
     mark_minor = account.high_water_minor
     if payload["highWater"] is not None:
-        mark_minor = min(mark_minor, parse_minor(payload["highWater"], digits) or mark_minor)
+        wanted_minor = parse_minor(payload["highWater"], digits)
+        mark_minor = mark_minor if wanted_minor is None else min(mark_minor, wanted_minor)
     balance_minor = account.balance_minor + adjustment_minor
     least_minor = balance_minor
     if profile.high_water_basis == BASIS_END_OF_DAY:
