@@ -175,8 +175,14 @@ SWAPS = {
     "*": {"unit": "points", "long": "-6.55", "short": "2.1", "tripleDay": "wed"},
     "USDJPY": {"unit": "money", "long": "1.7", "short": "-890.3"},
 }
+# A night of some lots takes an account past a floor.
+DEAR_SWAPS = {
+    "*": {"unit": "points", "long": "-120", "short": "-70"},
+    "USDJPY": {"unit": "money", "long": "9000", "short": "-14000"},
+}
 MARGINED = (
     read_trading_terms({"swaps": SWAPS}),
+    read_trading_terms({"swaps": DEAR_SWAPS}),
     read_trading_terms({"margin": {"leverage": {"*": "30"}, "stopOutPercent": "80"}}),
     read_trading_terms(
         {

@@ -100,6 +100,26 @@ def test_the_swap_is_of_the_day_that_ends() -> None:
     assert types == ["position.swap_charged", "account.day_rolled"]
 
 
+def test_what_the_swap_breaks_is_told_of_the_ended_day_and_carried_out_in_the_new_one() -> None:
+    """100,000 less 6,500 is below the floor of 95,000 that the ended day had."""
+    state = holding("2026-03-03T12:00", position(250))
+    reset_ns = instant("2026-03-04T00:00", ZONE)
+    last = replace(EURUSD, ts_ns=reset_ns - 1)
+    outcome = roll(
+        state,
+        "2026-03-04T00:00",
+        {"fx": {**POINTS, "long": "-2600"}},
+        reset=Market(catalog(), {"EURUSD": last}, reset_ns),
+    )
+    types = [one.event_type for one in outcome.events]
+    told = ["position.swap_charged", "rule.violation.daily_loss", "account.day_rolled"]
+    assert types[:4] == [*told, "account.disabled"]
+    (violation,) = outcome.violations
+    assert violation.verdict["at"] == "2026-03-03T22:59:59.999999Z"
+    assert (violation.verdict["threshold"], violation.verdict["value"]) == ("95000.00", "93500.00")
+    assert outcome.account.positions == {}
+
+
 @pytest.mark.parametrize(
     ("at", "nights"),
     [

@@ -19,7 +19,7 @@ from typing import Final
     STREAMS_AT, STREAMS, TIMERS_AT, TIMERS, MAP_AT,
     FILLS_AT, FILLS, FILLS_SEEN, ENDS_AT, ENDS, ROLLS_AT, ROLLS, SAMPLES_AT, SAMPLES,
     SAMPLE_NEXT, SAMPLE_EVERY, FILLS_TOTAL, ENDS_TOTAL,
-    RESET_EQUITY, RESET_KNOWN,
+    RESET_EQUITY, RESET_KNOWN, OVERDUE,
     FILL_OWNER, FILL_SIDE, FILL_STEPS, FILL_TICKS, FILL_PROFIT, FILL_LEFT, FILL_SYMBOL,
     SCRATCH_AT, SCRATCH, ROUNDS, MONEY_DIV, OFFSETS_AT, OFFSETS, OFFSET, UTC_OFFSET, TRAP,
     LAST_REASON, ZONE_NEXT, BOOKS_AT, DRAW, CONVERSIONS, STOP_OUT, STOP_BELOW, SWAPPED,
@@ -27,7 +27,7 @@ from typing import Final
     TERMS_AT, TERMS, GATES_AT, GATES, GATE_NEXT, TABLES_AT,
     DAY_ORDERS, DAY_TRADES, DAY_NANO, LAST_ORDER, ASKS, HEARS_FILLS,
     LOG_ROWS, ROWS_MOST, TOLD_FILLS, TOLD_ENDS, LEGS_AT, LEGS, ACCOUNT_WORDS,
-) = range(104)
+) = range(105)
 
 # What of them a trace has: all before the logs but places, which no result depends on.
 TRACED: Final = tuple(
@@ -190,6 +190,7 @@ STATE_NAMES: Final = (
 
 # Actions of a rule, the gravest last.
 (WARN, REJECT_ORDERS, FLATTEN_ALL, LOCK_UNTIL_RESET, DISABLE) = range(5)
+NO_ACTION: Final = -1
 
 REASONS: Final = (
     "", "not_filled", "oco", "ouo", "exit_filled", "parent_ended", "position_closed", "requested",

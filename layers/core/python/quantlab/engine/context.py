@@ -90,6 +90,11 @@ class Market:
         quotes = {symbol: replace(quote, suspended=False) for symbol, quote in self.quotes.items()}
         return Market(self.catalog, quotes, 0)
 
+    def as_of(self, moment_ns: int) -> "Market":
+        """Return what of this market was known just before a moment, at that moment."""
+        before = {name: quote for name, quote in self.quotes.items() if quote.ts_ns < moment_ns}
+        return replace(self, quotes=before, feed_now_ns=moment_ns)
+
     def rate(self, instrument: Instrument, currency: str, sign: int) -> Rate | Rejection:
         """Return the fraction from the instrument's quote currency to the account's."""
         if instrument.quote_currency == currency:

@@ -5,7 +5,7 @@ from quantlab.engine.context import Market, equity_of, exposure_id, symbols_of, 
 from quantlab.engine.draft import Draft
 from quantlab.engine.filling import fill_market_order
 from quantlab.engine.orders import cancel_openers, cancel_working
-from quantlab.engine.overnight import charge_swaps
+from quantlab.engine.overnight import charge_swaps, rollovers
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import closing_intent
 from quantlab.kernel.canonical import Json
@@ -21,7 +21,8 @@ from quantlab.rules.verdicts import judge_equity, judge_floors, judge_standing
 def roll_if_over(draft: Draft) -> None:
     """Begin the trading day that holds now, as of its reset, before anything else happens.
 
-    Swap is booked first: it is part of the day that ends.
+    Swap is booked first: it is part of the day that ends, whose floors hold for it. What it breaks
+    is acted on once the new day has begun.
 
     Equity at the reset uses the last accepted quotes before it; where one is missing the
     position counts at its cost, and the event says so. The new day's floors hold from its first
@@ -37,7 +38,7 @@ def roll_if_over(draft: Draft) -> None:
     _judge_ended_day(draft)
     account = draft.account
     market = context.reset_market if context.reset_market is not None else context.market
-    charge_swaps(draft, market)
+    overdue = _charge_nights(draft, market)
     account = draft.account
     equity_minor = equity_of(account, market, stale_counts=True)
     known = not isinstance(equity_minor, Rejection)
@@ -61,9 +62,27 @@ def roll_if_over(draft: Draft) -> None:
             "closing": _still_closing(rolled),
         },
     )
-    if context.reset_market is not None:
-        enforce_equity(draft, context.reset_market)
+    if gravest_action(overdue) == terms.DISABLE_ACCOUNT:
+        enforce(draft, (), overdue=overdue)
+    elif context.reset_market is not None:
+        enforce_equity(draft, context.reset_market, overdue)
     enforce_equity(draft)
+
+
+def _charge_nights(draft: Draft, market: Market) -> tuple[Verdict, ...]:
+    """Book the swap of the nights passed; return what the ended day's own has broken in it."""
+    account, context = draft.account, draft.context
+    if not account.positions:
+        return ()
+    own, *later = rollovers(account, context.profile.day, context.now_ns)
+    charge_swaps(draft, market, [own])
+    overdue: tuple[Verdict, ...] = ()
+    if context.reset_market is not None and draft.account != account:
+        last = context.reset_market.as_of(own)
+        overdue = _judge_floors(draft, last, own - 1)
+        _report(draft, overdue, last)
+    charge_swaps(draft, market, later)
+    return overdue
 
 
 def _prolong_day(draft: Draft) -> None:
@@ -105,19 +124,18 @@ def _judge_ended_day(draft: Draft) -> None:
     reset_ns, last = draft.account.day.next_reset_ns, draft.context.reset_market
     seen = seen_by_watch(draft)
     if seen is not None and seen.feed_now_ns < reset_ns:
-        _enforce_floors(draft, seen, reset_ns - 1)
-    if last is not None and last.feed_now_ns == reset_ns:
-        _enforce_floors(draft, last, reset_ns - 1)
+        enforce(draft, _judge_floors(draft, seen, reset_ns - 1), seen)
+    if last is not None:
+        last = last.as_of(reset_ns)
+        enforce(draft, _judge_floors(draft, last, reset_ns - 1), last)
 
 
-def _enforce_floors(draft: Draft, market: Market, moment_ns: int) -> None:
-    """Judge the account's floors at its equity in a market, where that is known, and act."""
-    account, profile = draft.account, draft.context.profile
-    equity_minor = equity_of(account, market)
+def _judge_floors(draft: Draft, market: Market, moment_ns: int) -> tuple[Verdict, ...]:
+    """Hold the account's equity in a market against its floors, where that is known."""
+    equity_minor = equity_of(draft.account, market)
     if isinstance(equity_minor, Rejection):
-        return
-    if verdicts := judge_floors(profile, account, equity_minor, moment_ns):
-        enforce(draft, verdicts, market)
+        return ()
+    return judge_floors(draft.context.profile, draft.account, equity_minor, moment_ns)
 
 
 def seen_by_watch(draft: Draft) -> Market | None:
@@ -134,8 +152,12 @@ def seen_by_watch(draft: Draft) -> Market | None:
     return draft.context.recorded_market(payload["quotes"])
 
 
-def enforce_equity(draft: Draft, seen: Market | None = None) -> int | None:
+def enforce_equity(
+    draft: Draft, seen: Market | None = None, overdue: tuple[Verdict, ...] = ()
+) -> int | None:
     """Judge the account at its present equity, or at that in a market seen before, and act.
+
+    Verdicts that are overdue have been reported, and are acted on with what is found.
 
     None when the equity cannot be known; then only what needs none is judged: a mark of balances
     rises all the same. What follows is carried out at present quotes; what closing positions has
@@ -146,14 +168,13 @@ def enforce_equity(draft: Draft, seen: Market | None = None) -> int | None:
     equity_minor = equity_of(account, market)
     if isinstance(equity_minor, Rejection):
         _raise_mark(draft, account.high_water_minor)
-        if standing := judge_standing(context.profile, account, context.now_ns):
-            enforce(draft, standing)
+        enforce(draft, judge_standing(context.profile, account, context.now_ns), overdue=overdue)
         return None
     verdicts = judge_equity(context.profile, account, equity_minor, context.now_ns)
     _raise_mark(draft, equity_minor)
-    if not verdicts:
+    if not verdicts and not overdue:
         return equity_minor
-    enforce(draft, verdicts, market)
+    enforce(draft, verdicts, market, overdue)
     closed_some = draft.account.positions != account.positions
     return enforce_equity(draft) if closed_some else equity_minor
 
@@ -181,11 +202,32 @@ def take_over_peak(draft: Draft) -> None:
         draft.emit("account.updated", {"highWater": draft.money(mark_minor), "feedSeq": feed_seq})
 
 
-def enforce(draft: Draft, verdicts: tuple[Verdict, ...], market: Market | None = None) -> None:
+def enforce(
+    draft: Draft,
+    verdicts: tuple[Verdict, ...],
+    market: Market | None = None,
+    overdue: tuple[Verdict, ...] = (),
+) -> None:
     """Report the verdicts, with the quotes of the equity they rest on, and act on the gravest.
 
-    One that asks again for flat is acted on without another report.
+    Those that are overdue were reported before.
     """
+    _report(draft, verdicts, market)
+    broken = tuple(verdict for verdict in (*overdue, *verdicts) if verdict.violated)
+    action = gravest_action(broken)
+    rule = next((one.rule for one in broken if one.action == action), "")
+    if action == terms.DISABLE_ACCOUNT:
+        _end(draft, "disabled", "account.disabled", rule)
+    elif action == terms.LOCK_UNTIL_RESET:
+        _end(draft, "locked", "account.locked", rule)
+    elif action == terms.FLATTEN:
+        _flatten(draft, rule)
+
+
+def _report(draft: Draft, verdicts: tuple[Verdict, ...], market: Market | None) -> None:
+    """Tell of the verdicts, but for one that asks again for flat."""
+    if not verdicts:
+        return
     known = draft.account.raised
     fresh = [v for v in verdicts if v.action != terms.FLATTEN or v.rule_id not in known]
     draft.change(raised=raised_after(draft.account, verdicts))
@@ -196,15 +238,6 @@ def enforce(draft: Draft, verdicts: tuple[Verdict, ...], market: Market | None =
         if verdict.violated:
             violation = Violation(verdict.rule, verdict.action, payload, seq)
             draft.outcome.violations.append(violation)
-    broken = tuple(verdict for verdict in verdicts if verdict.violated)
-    action = gravest_action(broken)
-    rule = next((one.rule for one in broken if one.action == action), "")
-    if action == terms.DISABLE_ACCOUNT:
-        _end(draft, "disabled", "account.disabled", rule)
-    elif action == terms.LOCK_UNTIL_RESET:
-        _end(draft, "locked", "account.locked", rule)
-    elif action == terms.FLATTEN:
-        _flatten(draft, rule)
 
 
 def _used_quotes(draft: Draft, market: Market | None) -> dict[str, Json]:

@@ -4,7 +4,7 @@ Each rollover is passed once, with the day that it ends, under the account's one
 swap, whoever is the first to come after it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 
 from quantlab.engine.context import Market, write_quotes
@@ -15,7 +15,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import format_rfc3339
 from quantlab.ledger.fills import Rate, book_entry
-from quantlab.ledger.state import Position
+from quantlab.ledger.state import Account, Position
 from quantlab.ledger.swap import night_value, nights_of, swap_micro
 from quantlab.market.conversion import conversion_pair
 from quantlab.market.costs import SwapTerms
@@ -24,8 +24,8 @@ from quantlab.rules.calendar import day_of, night_of
 from quantlab.rules.terms import DayTerms
 
 
-def charge_swaps(draft: Draft, market: Market) -> None:
-    """Book the swap of every position for every rollover passed; the ended day's result has it.
+def charge_swaps(draft: Draft, market: Market, resets_ns: Sequence[int]) -> None:
+    """Book the swap of every position for rollovers passed; the ended day's result has it.
 
     A night that the rollover before the open day has charged is not charged again: day terms that
     have changed may end it twice. Converted at the last quotes before the latest rollover, however
@@ -33,10 +33,8 @@ def charge_swaps(draft: Draft, market: Market) -> None:
     was not charged.
     """
     account, day = draft.account, draft.context.profile.day
-    if not account.positions:
-        return
     charged = night_of(account.day.started_ns, day.time_zone)
-    for reset_ns in _resets(account.day.next_reset_ns, draft.context.now_ns, day):
+    for reset_ns in resets_ns:
         ended = night_of(reset_ns, day.time_zone)
         if ended == charged:
             continue
@@ -52,11 +50,14 @@ def charge_swaps(draft: Draft, market: Market) -> None:
                 _charge(draft, market, position, terms, {**night, "nights": nights}, nights)
 
 
-def _resets(first_ns: int, now_ns: int, day: DayTerms) -> Iterator[int]:
-    reset_ns = first_ns
+def rollovers(account: Account, day: DayTerms, now_ns: int) -> list[int]:
+    """Return the resets passed since the account's day began, the one that ended it first."""
+    passed = []
+    reset_ns = account.day.next_reset_ns
     while reset_ns <= now_ns:
-        yield reset_ns
+        passed.append(reset_ns)
         reset_ns = day_of(reset_ns, day.reset, day.time_zone).next_reset_ns
+    return passed
 
 
 def _charge(

@@ -4,10 +4,11 @@ from typing import Any
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.book import expire_due
+from quantlab.backtest.kernels.judge import broken_floors
 from quantlab.backtest.kernels.overnight import charge_swaps
 from quantlab.backtest.kernels.terms import begin_counts, move_gates
 from quantlab.backtest.kernels.worth import breach_level, equity_now, is_known
-from quantlab.rules.scalars import BASIS_EQUITY, BASIS_INITIAL
+from quantlab.rules.scalars import BASIS_EQUITY, BASIS_INITIAL, next_mark
 
 
 def pass_time(m: Any, now: int) -> None:
@@ -42,7 +43,8 @@ def plan_next(m: Any) -> None:
 def roll_day(m: Any, now: int) -> None:
     """Begin the trading day that holds now, as of its reset: see `rules.day.roll_day`.
 
-    Swap is booked first: it is part of the day that ends.
+    Swap is booked first: it is part of the day that ends, whose floors hold for it. What it breaks
+    is acted on once the new quote is there.
 
     Equity at the reset uses the last quotes before it, old ones too; the account is judged by it
     once the new quote is there, unless one of them was too old by then.
@@ -51,8 +53,11 @@ def roll_day(m: Any, now: int) -> None:
     while index + 1 < m[at.DAYS] and m[m[at.DAYS_AT] + index + 1] <= now:
         index += 1
     reset = m[m[at.DAYS_AT] + index]
+    m[at.OVERDUE] = at.NO_ACTION
     if m[at.SWAPPED] != 0 and m[at.HELD] != 0:
-        charge_swaps(m, m[at.DAY] + 1, index)
+        charge_swaps(m, m[at.DAY] + 1, m[at.DAY] + 1)
+        judge_ended_day(m)
+        charge_swaps(m, m[at.DAY] + 2, index)
     equity = equity_now(m)
     log_day(m, reset, equity)
     if m[at.BASIS] == BASIS_EQUITY:
@@ -76,6 +81,20 @@ def roll_day(m: Any, now: int) -> None:
     if m[at.STATUS] == at.LOCKED and m[at.HELD] == 0:
         m[at.STATUS] = at.ACTIVE_STATUS
     m[at.FORCE] |= at.ROLLED
+
+
+def judge_ended_day(m: Any) -> None:
+    """Hold the equity against the floors of the day that ends, unless a quote was too old by then.
+
+    What they ask for is overdue.
+    """
+    reset = m[at.DAY_RESET]
+    if m[at.STATUS] == at.DISABLED or not is_known(m, reset):
+        return
+    equity = equity_now(m)
+    m[at.NOW] = reset - 1
+    mark = next_mark(m[at.BASIS], m[at.MARK], m[at.BALANCE], equity, False)
+    m[at.OVERDUE] = broken_floors(m, equity, mark)
 
 
 def log_day(m: Any, reset: int, equity: int) -> None:

@@ -28,11 +28,11 @@ def enforce(m: Any) -> None:
         m[at.FORCE] &= ~at.UNSURE
         equity = equity_now(m)
         note_equity(m, equity)
-        closed_some = enforce_at(m, equity)
+        closed_some = enforce_at(m, equity, at.NO_ACTION)
 
 
-def enforce_at(m: Any, equity: int) -> bool:
-    """Judge the account at an equity, and act on the gravest rule it breaks.
+def enforce_at(m: Any, equity: int, overdue: int) -> bool:
+    """Judge the account at an equity, and act on the gravest rule it breaks, or what is overdue.
 
     Says whether that has closed anything.
     """
@@ -41,7 +41,19 @@ def enforce_at(m: Any, equity: int) -> bool:
     m[at.MARK] = mark
     if m[at.STATUS] == at.DISABLED:
         return False
-    gravest = -1
+    gravest = max(overdue, broken_floors(m, equity, mark))
+    if m[at.TERMS] != 0:
+        gravest = max(gravest, standing(m))
+    if gravest == at.NO_ACTION:
+        return False
+    act_on(m, gravest)
+    closed_some: bool = m[at.FILLS] != fills
+    return closed_some
+
+
+def broken_floors(m: Any, equity: int, mark: int) -> int:
+    """Note the floors that an equity newly breaks; return the gravest action they ask for."""
+    gravest = at.NO_ACTION
     for j in range(m[at.RULES]):
         r = m[at.RULES_AT] + j * at.RULE_WORDS
         floor = rule_floor(m, j, mark)
@@ -49,13 +61,7 @@ def enforce_at(m: Any, equity: int) -> bool:
         if is_under(m[r + at.RULE_COMPARATOR], floor, equity) and is_news(m, j, action):
             note_breach(m, j, equity, floor)
             gravest = max(gravest, action)
-    if m[at.TERMS] != 0:
-        gravest = max(gravest, standing(m))
-    if gravest < 0:
-        return False
-    act_on(m, gravest)
-    closed_some: bool = m[at.FILLS] != fills
-    return closed_some
+    return gravest
 
 
 def act_on(m: Any, action: int) -> None:

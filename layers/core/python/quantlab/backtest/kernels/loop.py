@@ -10,7 +10,14 @@ from quantlab.backtest import layout as at
 from quantlab.backtest.kernels.attempts import attempt
 from quantlab.backtest.kernels.book import is_called, order_at, tidy, trail
 from quantlab.backtest.kernels.fills import begin_command
-from quantlab.backtest.kernels.judge import check_rules, enforce, enforce_at, mop_up, overstay
+from quantlab.backtest.kernels.judge import (
+    act_on,
+    check_rules,
+    enforce,
+    enforce_at,
+    mop_up,
+    overstay,
+)
 from quantlab.backtest.kernels.margin import stop_out_below
 from quantlab.backtest.kernels.outright import BROKEN, is_calm, level
 from quantlab.backtest.kernels.quotes import symbol_at
@@ -60,11 +67,16 @@ def settle(m: Any) -> None:
 
 
 def begin_day(m: Any) -> None:
-    """Judge the account by the floors of its new day, as of the reset and now."""
+    """Judge the account by the floors of its new day, as of the reset and now.
+
+    One that its last day ends has no other.
+    """
     m[at.FORCE] &= ~at.ROLLED
     begin_command(m)
-    if m[at.RESET_KNOWN] != 0:
-        enforce_at(m, m[at.RESET_EQUITY])
+    if m[at.RESET_KNOWN] != 0 and m[at.OVERDUE] != at.DISABLE:
+        enforce_at(m, m[at.RESET_EQUITY], m[at.OVERDUE])
+    else:
+        act_on(m, m[at.OVERDUE])
     enforce(m)
 
 

@@ -87,7 +87,7 @@ def too_late(m: Any) -> int:
 
 def overstayed(m: Any, kind: int) -> int:
     """Note the standing rules of a kind that are newly broken, as `standing` does."""
-    gravest = -1
+    gravest = at.NO_ACTION
     for k in range(m[at.TERMS]):
         t = term_at(m, k)
         wanted = m[t + at.TERM_KIND] == kind
@@ -200,7 +200,7 @@ def stop_fired(m: Any, s: int) -> int:
 
     It is filled all the same.
     """
-    gravest = -1
+    gravest = at.NO_ACTION
     for k in range(m[at.TERMS]):
         t = term_at(m, k)
         if m[t + at.TERM_STOPS] != 0 and is_shut(m, m[t + at.TERM_GATE] + s):
