@@ -233,6 +233,35 @@ def test_a_peak_while_one_market_is_closed_is_no_peak(kernels: Kernels) -> None:
 
 
 @KERNELS
+def test_what_moved_while_it_was_halted_is_judged_on_the_next_quote_of_ones_own(
+    kernels: Kernels,
+) -> None:
+    """A rate moves all that is quoted in a currency, and looks at nobody whom it does not convert.
+
+    The pound converts one account's euro; the other's, halted at its best price, is in dollars.
+    """
+    profile = trailing()
+    accounts = [
+        replace(holding(profile, position(LOT)), account_id="dollars"),
+        replace(holding(profile, position(LOT)), account_id="pounds", currency="GBP"),
+    ]
+    found = []
+    for watch in (Watch(CATALOG), ArrayWatch(CATALOG, kernels)):
+        for account in accounts:
+            watch.put(account, profile, NOW, NOW)
+        tenant_id = accounts[0].tenant_id
+        watch.on_quote(quote_of(ENTRY, seq=1), NOW + 1, NOW + 1)
+        watch.set_halts(tenant_id, {"EURUSD": "news"})
+        watch.on_quote(quote_of(ENTRY + 900, seq=2), NOW + 2, NOW + 2)
+        watch.set_halts(tenant_id, {})
+        watch.on_quote(quote_of(130_000, symbol="GBPUSD", seq=3), NOW + 3, NOW + 3)
+        watch.on_quote(quote_of(ENTRY + 100, seq=4), NOW + 4, NOW + 4)
+        found.append(peaks(watch, NOW + 10 * SECOND))
+    assert found[0] == found[1]
+    assert ("dollars", str(10_000_000 + 10_000)) in found[0]
+
+
+@KERNELS
 def test_many_holders_come_and_go(kernels: Kernels) -> None:
     profile = daily_loss()
     plain, fast = Watch(CATALOG), ArrayWatch(CATALOG, kernels)

@@ -31,7 +31,7 @@ class Kernels:
         self.revalue(0, u4, i8, i8, i8, i8, i8, i8, u4, table, 1, 1, 1, 1, True, i8, i8, i8, i8, i8)
         self.levels(0, 0, 0, 0, 0)
         self.trailing_below(0, 0, 0, 0, table, 0, 0)
-        self.settle(0, i8, i8, 0, 0, 0, table, table, i8, i8, i8, i8, table, table, table)
+        self.settle(0, i8, i8, 0, 0, 0, 0, table, table, i8, i8, i8, i8, table, table, table)
         self.value_positions(i8[:0], i8, i8, i8, i8, table, table, table, i8, i8)
         self.locate(halves, halves, halves, halves, i8)
         self.judge(table, i8[:0], table, table, 0, i8, i8, i8, i8, i8, i8)

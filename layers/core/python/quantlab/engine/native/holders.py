@@ -324,9 +324,9 @@ class Holders:
         for hits, reasons in found:
             if len(hits):
                 left = self._kernels.settle(
-                    len(hits), hits, reasons, quote.seq, feed_now_ns, now_ns, self._money,
-                    self._marks, self._opens, self._floors, self._peaks, self._resets,
-                    self._symbols_of, self._terms.table, self._market,
+                    len(hits), hits, reasons, self._symbol[quote.symbol], quote.seq, feed_now_ns,
+                    now_ns, self._money, self._marks, self._opens, self._floors, self._peaks,
+                    self._resets, self._symbols_of, self._terms.table, self._market,
                 )  # fmt: skip
                 rows += hits[:left].tolist()
         return rows

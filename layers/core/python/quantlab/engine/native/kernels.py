@@ -197,16 +197,17 @@ def trailing_below(
 
 
 def settle(
-    count: int, hits: Array, reasons: Array, seq: int, feed_now: int, now: int, money: Array,
-    marks: Array, opens: Array, floors: Array, peaks: Array, resets: Array, symbols_of: Array,
-    terms: Array, market: Array,
+    count: int, hits: Array, reasons: Array, own: int, seq: int, feed_now: int, now: int,
+    money: Array, marks: Array, opens: Array, floors: Array, peaks: Array, resets: Array,
+    symbols_of: Array, terms: Array, market: Array,
 ) -> int:  # fmt: skip
     """Look exactly at holders that revalue found; return how many are left for the interpreter.
 
     money has rows (balance, carry, initial, basis, fixed below, first term, last term), marks rows
     (mark, seq), market rows (ts_ns, max_age_ns, suspended,
     closed). A new peak is kept here; a breach, a
-    price that was touched and a holder beyond the limits are left.
+    price that was touched and a holder beyond the limits are left. Who does not hear of the symbol
+    own, whose quote it is, waits for a quote of those it hears of.
     """
     left = 0
     for i in range(count):
@@ -217,7 +218,7 @@ def settle(
             left += 1
             continue
         if reason & LEVEL:
-            if now < resets[a] and _known(symbols_of[a], market, feed_now):
+            if now < resets[a] and _known(symbols_of[a], own, market, feed_now):
                 balance, carry = money[a, 0], money[a, 1]
                 equity = _equity_of_open(balance, carry, opens[a])
                 if money[a, 3] == _EQUITY_BASIS and equity > marks[a, 0]:
@@ -237,13 +238,18 @@ def settle(
     return left
 
 
-def known(symbols: Array, market: Array, feed_now: int) -> bool:
-    """Say whether every quote of a holder may be used: its market open, not suspended or old."""
+def known(symbols: Array, own: int, market: Array, feed_now: int) -> bool:
+    """Say whether a holder hears of a symbol, and every quote it hears of may be used.
+
+    That is one of an open market, neither suspended nor old.
+    """
+    heard = False
     for k in range(symbols[0]):
         s = symbols[k + 1]
         if market[s, 2] != 0 or market[s, 3] != 0 or feed_now - market[s, 0] > market[s, 1]:
             return False
-    return True
+        heard = heard or s == own
+    return heard
 
 
 def value_positions(
