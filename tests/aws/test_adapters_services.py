@@ -143,6 +143,40 @@ async def test_wakes_with_fresh_ids_are_not_swallowed(clients: Clients) -> None:
         await wakes.wake("orders", "alpha")
 
 
+async def test_wakes_of_one_moment_share_calls_of_ten(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = _queue(clients, "audit")
+    wakes = SqsWakes(clients, {"audit": url}, SystemIds())
+    calls = 0
+    inner = clients.call
+
+    async def call(work: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return await inner(work)
+
+    monkeypatch.setattr(clients, "call", call)
+    tenants = [f"tenant-{number}" for number in range(12)]
+    await asyncio.gather(*(wakes.wake("audit", tenant) for tenant in tenants))
+    assert calls == 2
+    heard = await _received(clients, url)
+    assert sorted(message["tenantId"] for message in heard) == sorted(tenants)
+
+
+async def test_of_wakes_that_share_a_call_only_what_was_refused_is_told(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wakes = SqsWakes(clients, {"audit": "https://sqs/audit.fifo"}, SystemIds())
+    failed = {"Id": "1", "Code": "ThrottlingException", "SenderFault": False}
+    wakes._send_batch = lambda *_: {"Failed": [failed]}  # type: ignore[assignment,method-assign,typeddict-item,return-value]
+    await asyncio.gather(*(wakes.wake("audit", tenant) for tenant in ("alpha", "beta", "gamma")))
+    told = capsys.readouterr().out
+    assert told.count("wake_failed") == 1
+    assert "beta" in told
+    assert "ThrottlingException" in told
+
+
 async def test_a_wake_that_fails_leaves_the_row_accepted(clients: Clients, server: str) -> None:
     wakes = SqsWakes(clients, {"orders": f"{server}/123456789012/gone.fifo"}, SystemIds())
     table: Any = Table()
@@ -214,8 +248,9 @@ async def test_calls_stay_within_the_limits_of_event_bridge(clients: Clients) ->
     calls: list[list[dict[str, Any]]] = []
     bus = EventBridgeBus(Bus(), clients, "events")
 
-    async def put_group(group: Any) -> None:
-        calls.append(group)
+    async def put_group(group: Any) -> dict[int, str]:
+        calls.append([entry for _, entry in group])
+        return {}
 
     bus._put_group = put_group  # type: ignore[method-assign]
     await bus.publish("events", _events("x" * 200_000, "y" * 100_000, "z" * 300_000, *range(12)))
@@ -224,6 +259,25 @@ async def test_calls_stay_within_the_limits_of_event_bridge(clients: Clients) ->
         assert sum(len(e["Source"] + e["DetailType"] + e["Detail"]) for e in group) <= BYTES_MAX
     omitted = json.loads(calls[1][1]["Detail"])
     assert (omitted["payload"], omitted["payloadOmitted"]) == (None, True)
+
+
+async def test_messages_of_one_moment_share_calls_and_each_has_its_own_fault(
+    clients: Clients,
+) -> None:
+    bus = EventBridgeBus(Bus(), clients, "events")
+    calls: list[list[int]] = []
+
+    async def put_group(group: Any) -> dict[int, str]:
+        calls.append([place for place, _ in group])
+        return {1: "ThrottlingException"} if len(calls) == 1 else {}
+
+    bus._put_group = put_group  # type: ignore[method-assign]
+    done = await asyncio.gather(
+        *(bus.publish("events", _events(*range(count))) for count in (4, 2, 6)),
+        return_exceptions=True,
+    )
+    assert calls == [[0] * 4 + [1] * 2 + [2] * 4, [2] * 2]
+    assert [type(one) for one in done] == [type(None), StoreUnavailable, type(None)]
 
 
 async def test_what_event_bridge_refused_is_a_fault(clients: Clients) -> None:
