@@ -23,14 +23,15 @@ from quantlab_adapters.aws.inbox import WakingInbox
 from quantlab_adapters.aws.keys import ManagedKeys, ManagedVault, make_first_keys
 from quantlab_adapters.aws.mail import SesMail
 from quantlab_adapters.aws.secrets import ManagedSecrets, StoredValues
-from quantlab_adapters.aws.wakes import SqsWakes
+from quantlab_adapters.aws.wakes import GATHERED_NS, GATHERING, SqsWakes
 from quantlab_adapters.feeds import archive
-from quantlab_adapters.selfhost.clock import SystemIds
+from quantlab_adapters.selfhost.clock import SystemClock, SystemIds
 from quantlab_adapters.selfhost.key_store import FileKeys
 from quantlab_app.ports.errors import Misconfigured, NotFound, StoreUnavailable
 from quantlab_app.ports.inbox import Accepted, NewCommand
 from quantlab_app.ports.mail import MailMessage, MailRefused, MailUnavailable
 from quantlab_app.ports.secrets import DecryptionRefused
+from quantlab_manifest import QueueWake, load_all
 
 PREFIX = "quantlab/test"
 KEYS = f"{PREFIX}/keys"
@@ -110,7 +111,7 @@ def _command(key: bytes, account_id: str | None) -> NewCommand:
 
 async def test_each_new_row_wakes_once_in_the_group_of_its_account(clients: Clients) -> None:
     url = _queue(clients, "orders")
-    wakes = SqsWakes(clients, {"orders": url}, SystemIds())
+    wakes = SqsWakes(clients, {"orders": url}, SystemIds(), SystemClock())
     table: Any = Table(dead="dead-signal")
     inbox = WakingInbox(table, wakes)
     scope = system_scope("alpha", "test", "test")
@@ -133,21 +134,50 @@ async def test_each_new_row_wakes_once_in_the_group_of_its_account(clients: Clie
 
 
 async def test_wakes_with_fresh_ids_are_not_swallowed(clients: Clients) -> None:
-    url = _queue(clients, "audit")
-    wakes = SqsWakes(clients, {"audit": url}, SystemIds())
+    url = _queue(clients, "publish")
+    wakes = SqsWakes(clients, {"publish": url}, SystemIds(), SystemClock())
     for _ in range(3):
-        await wakes.wake("audit", "alpha")
-    heard = wakes.listen("audit")
+        await wakes.wake("publish", "alpha")
+    heard = wakes.listen("publish")
     assert [await anext(heard) for _ in range(3)] == ["alpha"] * 3
-    with pytest.raises(Misconfigured, match="expected a queue of audit"):
+    with pytest.raises(Misconfigured, match="expected a queue of publish"):
         await wakes.wake("orders", "alpha")
+
+
+@dataclasses.dataclass
+class SetClock:
+    """A clock that stands where it was set."""
+
+    at_ns: int = 0
+
+    def now_ns(self) -> int:
+        return self.at_ns
+
+
+async def test_wakes_of_a_gathering_queue_are_one_message_a_moment(clients: Clients) -> None:
+    url = _queue(clients, "audit")
+    clock = SetClock()
+    ours, theirs = (SqsWakes(clients, {"audit": url}, SystemIds(), clock) for _ in range(2))
+    for clock.at_ns in (2 * GATHERED_NS, 3 * GATHERED_NS - 1, 3 * GATHERED_NS):
+        for wakes in (ours, ours, theirs):
+            await wakes.wake("audit", "alpha")
+        await theirs.wake("audit", "beta")
+    heard = [message["tenantId"] for message in await _received(clients, url)]
+    assert sorted(heard) == ["alpha", "alpha", "beta", "beta"]
+
+
+def test_the_queues_that_gather_are_those_whose_manifests_say_so() -> None:
+    root = Path(__file__).parents[2]
+    wakes = [manifest.wake for manifest in load_all(root / "functions")]
+    gathering = {one.queue for one in wakes if isinstance(one, QueueWake) and one.gathers}
+    assert gathering == GATHERING
 
 
 async def test_wakes_of_one_moment_share_calls_of_ten(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = _queue(clients, "audit")
-    wakes = SqsWakes(clients, {"audit": url}, SystemIds())
+    wakes = SqsWakes(clients, {"audit": url}, SystemIds(), SystemClock())
     calls = 0
     inner = clients.call
 
@@ -167,7 +197,7 @@ async def test_wakes_of_one_moment_share_calls_of_ten(
 async def test_of_wakes_that_share_a_call_only_what_was_refused_is_told(
     clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wakes = SqsWakes(clients, {"audit": "https://sqs/audit.fifo"}, SystemIds())
+    wakes = SqsWakes(clients, {"audit": "https://sqs/audit.fifo"}, SystemIds(), SystemClock())
     failed = {"Id": "1", "Code": "ThrottlingException", "SenderFault": False}
     wakes._send_batch = lambda *_: {"Failed": [failed]}  # type: ignore[assignment,method-assign,typeddict-item,return-value]
     await asyncio.gather(*(wakes.wake("audit", tenant) for tenant in ("alpha", "beta", "gamma")))
@@ -178,7 +208,9 @@ async def test_of_wakes_that_share_a_call_only_what_was_refused_is_told(
 
 
 async def test_a_wake_that_fails_leaves_the_row_accepted(clients: Clients, server: str) -> None:
-    wakes = SqsWakes(clients, {"orders": f"{server}/123456789012/gone.fifo"}, SystemIds())
+    wakes = SqsWakes(
+        clients, {"orders": f"{server}/123456789012/gone.fifo"}, SystemIds(), SystemClock()
+    )
     table: Any = Table()
     command = _command(b"1", "account-1")
     scope = system_scope("alpha", "test", "test")

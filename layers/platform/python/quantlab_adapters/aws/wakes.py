@@ -9,7 +9,7 @@ import structlog
 
 from quantlab_adapters.aws.clients import Clients
 from quantlab_adapters.together import Faults, Together
-from quantlab_app.ports.clock import Ids
+from quantlab_app.ports.clock import Clock, Ids
 from quantlab_app.ports.errors import Fault, Misconfigured, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _POLL_S: Final = 5
 
 BATCH_MAX: Final = 10
+# These queues hold a message back for twice as long as wakes of one tenant are one message, so that
+# it is delivered after all commits it stands for.
+GATHERING: Final = frozenset({"audit"})
+GATHERED_NS: Final = 500_000_000
 
 _log = structlog.get_logger("quantlab.wakes")
 
@@ -32,14 +36,23 @@ class _Message(TypedDict):
 class SqsWakes:
     """Wakes port. A hint that cannot be sent is logged and left to the sweep."""
 
-    def __init__(self, clients: Clients, queues: Mapping[str, str], ids: Ids) -> None:
+    def __init__(self, clients: Clients, queues: Mapping[str, str], ids: Ids, clock: Clock) -> None:
         self._clients = clients
         self._queues = queues
         self._ids = ids
+        self._clock = clock
         self._sends: dict[str, Together[_Message]] = {}
+        self._told: dict[tuple[str, str], int] = {}
 
     async def wake(self, queue: str, tenant_id: str, account_id: str | None = None) -> None:
-        await self.wake_once(queue, tenant_id, account_id, self._ids.new_id())
+        if queue not in GATHERING:
+            await self.wake_once(queue, tenant_id, account_id, self._ids.new_id())
+            return
+        moment = self._clock.now_ns() // GATHERED_NS
+        if self._told.get((queue, tenant_id)) == moment:
+            return
+        self._told[queue, tenant_id] = moment
+        await self.wake_once(queue, tenant_id, None, f"{tenant_id}:{moment}")
 
     async def wake_once(
         self, queue: str, tenant_id: str, account_id: str | None, deduplication_id: str
