@@ -148,16 +148,19 @@ async def test_a_commit_that_wrote_events_wakes_the_audit_log(small: World) -> N
 async def test_what_was_sent_is_dropped_at_once_where_nothing_runs_between_calls(
     small: World, database: FreshDatabase
 ) -> None:
-    (bot,) = await _bots(small, ALPHA, 1)
-    await _buy(small, bot, 1)
-    await publishing.republish(small.ports, ALPHA, 0)
+    bots = [*await _bots(small, ALPHA, 1), *await _bots(small, BETA, 1)]
+    for bot in bots:
+        await _buy(small, bot, 1)
+        await publishing.republish(small.ports, bot.tenant_id, 0)
     store = Database(database.app_dsn, min_size=0, max_size=1)
     await store.open()
     lanes = PostgresExecution(store, drop_after_s=0)
     try:
         ports = dataclasses.replace(small.ports, execution=lanes)
-        assert await handler.handle(ports, [ALPHA], [bot.account_id]) == 1
-        assert await small.ports.outbox.unpublished(ALPHA, 0, 10) == ((), ())
+        accounts = [bot.account_id for bot in bots]
+        assert await handler.handle(ports, [ALPHA, BETA], accounts) == 2
+        for tenant_id in (ALPHA, BETA):
+            assert await small.ports.outbox.unpublished(tenant_id, 0, 10) == ((), ())
     finally:
         await lanes.close()
         await store.close()

@@ -23,14 +23,15 @@ from quantlab_adapters.aws.inbox import WakingInbox
 from quantlab_adapters.aws.keys import ManagedKeys, ManagedVault, make_first_keys
 from quantlab_adapters.aws.mail import SesMail
 from quantlab_adapters.aws.secrets import ManagedSecrets, StoredValues
-from quantlab_adapters.aws.wakes import SqsWakes
+from quantlab_adapters.aws.wakes import GATHERED_NS, GATHERING, SqsWakes
 from quantlab_adapters.feeds import archive
-from quantlab_adapters.selfhost.clock import SystemIds
+from quantlab_adapters.selfhost.clock import SystemClock, SystemIds
 from quantlab_adapters.selfhost.key_store import FileKeys
 from quantlab_app.ports.errors import Misconfigured, NotFound, StoreUnavailable
 from quantlab_app.ports.inbox import Accepted, NewCommand
 from quantlab_app.ports.mail import MailMessage, MailRefused, MailUnavailable
 from quantlab_app.ports.secrets import DecryptionRefused
+from quantlab_manifest import QueueWake, load_all
 
 PREFIX = "quantlab/test"
 KEYS = f"{PREFIX}/keys"
@@ -110,7 +111,7 @@ def _command(key: bytes, account_id: str | None) -> NewCommand:
 
 async def test_each_new_row_wakes_once_in_the_group_of_its_account(clients: Clients) -> None:
     url = _queue(clients, "orders")
-    wakes = SqsWakes(clients, {"orders": url}, SystemIds())
+    wakes = SqsWakes(clients, {"orders": url}, SystemIds(), SystemClock())
     table: Any = Table(dead="dead-signal")
     inbox = WakingInbox(table, wakes)
     scope = system_scope("alpha", "test", "test")
@@ -133,18 +134,83 @@ async def test_each_new_row_wakes_once_in_the_group_of_its_account(clients: Clie
 
 
 async def test_wakes_with_fresh_ids_are_not_swallowed(clients: Clients) -> None:
-    url = _queue(clients, "audit")
-    wakes = SqsWakes(clients, {"audit": url}, SystemIds())
+    url = _queue(clients, "publish")
+    wakes = SqsWakes(clients, {"publish": url}, SystemIds(), SystemClock())
     for _ in range(3):
-        await wakes.wake("audit", "alpha")
-    heard = wakes.listen("audit")
+        await wakes.wake("publish", "alpha")
+    heard = wakes.listen("publish")
     assert [await anext(heard) for _ in range(3)] == ["alpha"] * 3
-    with pytest.raises(Misconfigured, match="expected a queue of audit"):
+    with pytest.raises(Misconfigured, match="expected a queue of publish"):
         await wakes.wake("orders", "alpha")
 
 
+@dataclasses.dataclass
+class SetClock:
+    """A clock that stands where it was set."""
+
+    at_ns: int = 0
+
+    def now_ns(self) -> int:
+        return self.at_ns
+
+
+async def test_wakes_of_a_gathering_queue_are_one_message_a_moment(clients: Clients) -> None:
+    url = _queue(clients, "audit")
+    clock = SetClock()
+    ours, theirs = (SqsWakes(clients, {"audit": url}, SystemIds(), clock) for _ in range(2))
+    for clock.at_ns in (2 * GATHERED_NS, 3 * GATHERED_NS - 1, 3 * GATHERED_NS):
+        for wakes in (ours, ours, theirs):
+            await wakes.wake("audit", "alpha")
+        await theirs.wake("audit", "beta")
+    heard = [message["tenantId"] for message in await _received(clients, url)]
+    assert sorted(heard) == ["alpha", "alpha", "beta", "beta"]
+
+
+def test_the_queues_that_gather_are_those_whose_manifests_say_so() -> None:
+    root = Path(__file__).parents[2]
+    wakes = [manifest.wake for manifest in load_all(root / "functions")]
+    gathering = {one.queue for one in wakes if isinstance(one, QueueWake) and one.gathers}
+    assert gathering == GATHERING
+
+
+async def test_wakes_of_one_moment_share_calls_of_ten(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = _queue(clients, "audit")
+    wakes = SqsWakes(clients, {"audit": url}, SystemIds(), SystemClock())
+    calls = 0
+    inner = clients.call
+
+    async def call(work: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return await inner(work)
+
+    monkeypatch.setattr(clients, "call", call)
+    tenants = [f"tenant-{number}" for number in range(12)]
+    await asyncio.gather(*(wakes.wake("audit", tenant) for tenant in tenants))
+    assert calls == 2
+    heard = await _received(clients, url)
+    assert sorted(message["tenantId"] for message in heard) == sorted(tenants)
+
+
+async def test_of_wakes_that_share_a_call_only_what_was_refused_is_told(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wakes = SqsWakes(clients, {"audit": "https://sqs/audit.fifo"}, SystemIds(), SystemClock())
+    failed = {"Id": "1", "Code": "ThrottlingException", "SenderFault": False}
+    wakes._send_batch = lambda *_: {"Failed": [failed]}  # type: ignore[assignment,method-assign,typeddict-item,return-value]
+    await asyncio.gather(*(wakes.wake("audit", tenant) for tenant in ("alpha", "beta", "gamma")))
+    told = capsys.readouterr().out
+    assert told.count("wake_failed") == 1
+    assert "beta" in told
+    assert "ThrottlingException" in told
+
+
 async def test_a_wake_that_fails_leaves_the_row_accepted(clients: Clients, server: str) -> None:
-    wakes = SqsWakes(clients, {"orders": f"{server}/123456789012/gone.fifo"}, SystemIds())
+    wakes = SqsWakes(
+        clients, {"orders": f"{server}/123456789012/gone.fifo"}, SystemIds(), SystemClock()
+    )
     table: Any = Table()
     command = _command(b"1", "account-1")
     scope = system_scope("alpha", "test", "test")
@@ -214,8 +280,9 @@ async def test_calls_stay_within_the_limits_of_event_bridge(clients: Clients) ->
     calls: list[list[dict[str, Any]]] = []
     bus = EventBridgeBus(Bus(), clients, "events")
 
-    async def put_group(group: Any) -> None:
-        calls.append(group)
+    async def put_group(group: Any) -> dict[int, str]:
+        calls.append([entry for _, entry in group])
+        return {}
 
     bus._put_group = put_group  # type: ignore[method-assign]
     await bus.publish("events", _events("x" * 200_000, "y" * 100_000, "z" * 300_000, *range(12)))
@@ -224,6 +291,25 @@ async def test_calls_stay_within_the_limits_of_event_bridge(clients: Clients) ->
         assert sum(len(e["Source"] + e["DetailType"] + e["Detail"]) for e in group) <= BYTES_MAX
     omitted = json.loads(calls[1][1]["Detail"])
     assert (omitted["payload"], omitted["payloadOmitted"]) == (None, True)
+
+
+async def test_messages_of_one_moment_share_calls_and_each_has_its_own_fault(
+    clients: Clients,
+) -> None:
+    bus = EventBridgeBus(Bus(), clients, "events")
+    calls: list[list[int]] = []
+
+    async def put_group(group: Any) -> dict[int, str]:
+        calls.append([place for place, _ in group])
+        return {1: "ThrottlingException"} if len(calls) == 1 else {}
+
+    bus._put_group = put_group  # type: ignore[method-assign]
+    done = await asyncio.gather(
+        *(bus.publish("events", _events(*range(count))) for count in (4, 2, 6)),
+        return_exceptions=True,
+    )
+    assert calls == [[0] * 4 + [1] * 2 + [2] * 4, [2] * 2]
+    assert [type(one) for one in done] == [type(None), StoreUnavailable, type(None)]
 
 
 async def test_what_event_bridge_refused_is_a_fault(clients: Clients) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from quantlab_adapters.aws.wakes import GATHERED_NS
 from quantlab_cdk.alarms import alarm_names
 from quantlab_cdk.app import lambdas
 from quantlab_cdk.gateway_http import route_keys
@@ -164,6 +165,8 @@ def test_its_queue_feeds_it(stage: Synthesized, manifest: Manifest) -> None:
     assert queue["QueueName"].endswith(f"-{manifest.wake.queue}.fifo")
     assert queue["VisibilityTimeout"] == 6 * manifest.timeout_s
     assert queue["RedrivePolicy"]["maxReceiveCount"] == TRIES
+    held_back_ns = queue.get("DelaySeconds", 0) * 1_000_000_000
+    assert held_back_ns == (2 * GATHERED_NS if manifest.wake.gathers else 0)
     assert dead["QueueName"].endswith(f"-{manifest.wake.queue}-dead.fifo")
     assert dead["FifoQueue"] is True
     assert dead["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]

@@ -17,6 +17,8 @@ TRIES = 3
 BATCH = 10
 KEPT_DAYS = 4
 DEAD_KEPT_DAYS = 14
+# Twice the time in which wakes of one tenant are one message: who commits within it is heard.
+GATHERING = Duration.seconds(1)
 CONCURRENCY_MIN = 2  # the least an event source mapping can be told
 
 
@@ -54,6 +56,7 @@ class WakeQueue(Construct):
             encryption=QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=Duration.days(KEPT_DAYS),
+            delivery_delay=GATHERING if wake.gathers else None,
             visibility_timeout=Duration.seconds(VISIBILITY_PER_TIMEOUT * manifest.timeout_s),
             dead_letter_queue=DeadLetterQueue(queue=self.dead, max_receive_count=TRIES),
         )

@@ -192,8 +192,8 @@ def _socket(table: _Table) -> Wake:
 
 
 def _queue(table: _Table) -> Wake:
-    table.only(frozenset({"queue"}))
-    return QueueWake(table.text("queue", NAME))
+    table.only(frozenset({"queue", "gathers"}))
+    return QueueWake(table.text("queue", NAME), gathers=table.flag("gathers"))
 
 
 def _schedule(table: _Table) -> Wake:

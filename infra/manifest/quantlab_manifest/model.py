@@ -51,9 +51,10 @@ class SocketWake:
 
 @dataclass(frozen=True, slots=True)
 class QueueWake:
-    """Messages of one queue."""
+    """Messages of one queue; one that gathers holds them back for a while, for a larger batch."""
 
     queue: str
+    gathers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,11 @@ def test_a_function_may_be_public_and_answer_what_no_other_does(tmp_path: Path) 
     assert manifest.wake == HttpWake(("$default",), "router", public=True)
 
 
+def test_a_queue_may_gather(tmp_path: Path) -> None:
+    manifest = load(write(tmp_path, kind="queue", wake='queue = "audit"\ngathers = true'))
+    assert manifest.wake == QueueWake("audit", gathers=True)
+
+
 def test_a_function_may_read_its_requests_itself(tmp_path: Path) -> None:
     wake = 'prefix = "/oauth2"\nrouter = "router"\nraw = true'
     manifest = load(write(tmp_path, kind="http", wake=wake))

@@ -75,7 +75,7 @@ def test_ministack_listens_on_loopback_and_keeps_to_its_folder(root: Path, tmp_p
     environment = {"QUANTLAB_DATABASE_URL": "secret", "PERSIST_STATE": "1", "PYTHONPATH": "x"}
     program = ministack(OURS, tmp_path, environment)
     found = program.environment
-    script = str(root / "infra/aws_local/shared_layers.py")
+    script = str(root / "infra/aws_local/run_ministack.py")
     assert program.argv == (str(root / ".venv/aws-local/bin/python"), "-P", script)
     assert not set(environment) & set(found)
     assert (found["GATEWAY_PORT"], found["BIND_HOST"]) == ("4566", "127.0.0.1")

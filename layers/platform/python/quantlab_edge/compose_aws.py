@@ -105,7 +105,8 @@ class OnAws(StorePorts):
     async def sqs_wakes(self) -> SqsWakes:
         from quantlab_adapters.aws.wakes import SqsWakes
 
-        return SqsWakes(await self.clients(), self._own.queues, await self.ids())
+        clients, queues = await self.clients(), self._own.queues
+        return SqsWakes(clients, queues, await self.ids(), await self.clock())
 
     async def wakes(self) -> Wakes:
         return await self.sqs_wakes()

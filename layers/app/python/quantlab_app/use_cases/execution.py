@@ -98,9 +98,10 @@ async def _run(
 
 
 async def _tell(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) -> None:
-    await _publish(ports, tenant_id, outcomes)
+    telling = [_publish(ports, tenant_id, outcomes)]
     if any(outcome.events for outcome in outcomes):
-        await ports.wakes.wake(AUDIT_QUEUE, tenant_id)
+        telling.append(ports.wakes.wake(AUDIT_QUEUE, tenant_id))
+    await asyncio.gather(*telling)
 
 
 async def market_now(ports: Ports) -> tuple[Market, int]:

@@ -107,6 +107,10 @@ class RedisSignalLimits:
             return await self._run(group)
 
     async def _run(self, group: list[_Waiting]) -> list[Any]:
+        if len(group) == 1:  # a pipeline costs half as much again
+            ((keys, values, _),) = group
+            taken: Any = self._redis.evalsha(_TAKE_SHA, len(keys), *keys, *values)
+            return [await taken]
         pipeline = self._redis.pipeline(transaction=False)
         for keys, values, _ in group:
             pipeline.evalsha(_TAKE_SHA, len(keys), *keys, *values)
