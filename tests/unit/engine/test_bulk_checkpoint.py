@@ -75,3 +75,38 @@ def test_while_nothing_may_be_held_whoever_holds_is_left_to_the_writer(
 ) -> None:
     found = judge(rule_cases.profile(loss(), FLAT_BY), ENTRY, now_ns)
     assert (found.states[0] == BEYOND, bool(found.asks[0])) == (asks, asks)
+
+
+COMING = {
+    "one group in order": [[(7, 9), (8, 1), (9, 0)]],
+    "one group in none": [[(8, 1), (9, 0), (7, 9)]],
+    "halves that are alike": [[(7, 9), (7, 3), (7, 5)]],
+    "two groups between each other": [[(7, 9), (9, 0)], [(8, 1)]],
+}
+
+
+@pytest.mark.parametrize("ids", COMING.values(), ids=COMING.keys())
+def test_in_whatever_order_accounts_come_each_is_worth_its_own(
+    ids: list[list[tuple[int, int]]],
+) -> None:
+    profile = rule_cases.profile(loss())
+    like = holding(profile)
+    reset_ns = like.day.next_reset_ns
+    seqs = {one: seq for seq, one in enumerate((one for group in ids for one in group), 1)}
+    balances = {one: like.balance_minor + 1000 * seq for one, seq in seqs.items()}
+    groups = [
+        Group(
+            like,
+            profile,
+            np.array(group, np.uint64),
+            np.array([(m := balances[one], 0, m, reset_ns, m, m, 0) for one in group], np.int64),
+            np.array([seqs[one] for one in group], np.int64),
+        )
+        for group in ids
+    ]
+    market = Market(CATALOG, {"EURUSD": quote(ENTRY)}, NOW)
+    found = Checkpoint(INTERPRETED, market, NOW).judge(groups, [])
+    ordered = sorted(seqs)
+    assert [tuple(one) for one in found.ids.tolist()] == ordered
+    assert found.seqs.tolist() == [seqs[one] for one in ordered]
+    assert found.equities.tolist() == [balances[one] for one in ordered]

@@ -1,13 +1,14 @@
 """Checkpoints of the rules in PostgreSQL: whole tenants read, judged and kept page by page.
 
-Accounts and positions come as records of fixed width, one after another, and what was found goes as
-arrays in the binary format: nothing is made of each row in Python. SQL only loads and stores.
+Accounts come as records of fixed width and positions as columns, one value after another, and what
+was found goes as arrays in the binary format: nothing is made of each row in Python. SQL only loads
+and stores.
 Positions lie in no order of accounts, so a tenant's are read at once, its accounts page by page,
 all of one moment. What was found of a tenant is kept in one transaction: whole or not at all.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, LiteralString
@@ -51,7 +52,8 @@ with recursive bound (account_id) as (
 select account_id::text from bound where account_id is not null
 """
 _POSITIONS = """
-select symbol, string_agg(uuid_send(account_id) || int8send(size_steps) || int8send(cost), '')
+select symbol, string_agg(uuid_send(account_id), null), string_agg(int8send(size_steps), null),
+  string_agg(int8send(cost), null)
 from position where tenant_id = %s group by symbol
 """
 _ACCOUNTS = """
@@ -159,35 +161,33 @@ class PostgresCheckpoints:
         Pages are read ahead while positions still come, and while others are judged and stored.
         """
         ahead: asyncio.Queue[tuple[_Page, _Groups]] = asyncio.Queue(PAGES_AHEAD)
+        positions: asyncio.Future[list[Held]] = asyncio.get_running_loop().create_future()
         async with self._database.moment(tenant_id) as first:
             await first.execute(_ALONE)
-            pages = await _pages(first, tenant_id)
-            unread = iter(pages)
+            snapshot = await _snapshot(first)
 
             async def read(connection: Connection) -> None:
-                for page in unread:
+                for page in await unread:
                     await ahead.put((page, await _groups(connection, page)))
 
-            async def read_beside(snapshot: str) -> None:
+            async def read_beside() -> None:
                 async with self._database.moment(tenant_id, snapshot) as second:
                     await second.execute(_ALONE)
+                    positions.set_result(await _positions(second, tenant_id))
                     await read(second)
 
-            async def judge(positions: asyncio.Task[list[Held]]) -> None:
+            async def judge() -> None:
                 while True:
                     page, groups = await ahead.get()
                     await keep(page, groups, _of_page(await positions, page))
                     ahead.task_done()
 
             async with asyncio.TaskGroup() as tasks:
-                snapshot = await _snapshot(first) if len(pages) > 1 else None
-                positions = tasks.create_task(_positions(first, tenant_id))
-                judging = [tasks.create_task(judge(positions)) for _ in range(LANES)]
-                reading = None if snapshot is None else tasks.create_task(read_beside(snapshot))
-                await positions
+                unread = tasks.create_task(_pages(first, tenant_id))
+                judging = [tasks.create_task(judge()) for _ in range(LANES)]
+                beside = tasks.create_task(read_beside())
                 await read(first)
-                if reading is not None:
-                    await reading
+                await beside
                 await ahead.join()
                 for one in judging:
                     one.cancel()
@@ -208,11 +208,12 @@ async def _snapshot(connection: Connection) -> str:
     return str(row["snapshot"])
 
 
-async def _pages(connection: Connection, tenant_id: str) -> list[_Page]:
+async def _pages(connection: Connection, tenant_id: str) -> Iterator[_Page]:
+    """Return a tenant's pages, to be taken by whoever reads next."""
     values = {"tenant": tenant_id, "first": FIRST, "page": PAGE}
     cursor = await connection.execute(_BOUNDS, values)
     bounds = [*(row["account_id"] for row in await cursor.fetchall()), LAST]
-    return [_Page(tenant_id, number, *ends) for number, ends in enumerate(pairwise(bounds))]
+    return (_Page(tenant_id, number, *ends) for number, ends in enumerate(pairwise(bounds)))
 
 
 async def _positions(connection: Connection, tenant_id: str) -> list[Held]:
@@ -221,10 +222,10 @@ async def _positions(connection: Connection, tenant_id: str) -> list[Held]:
     return await asyncio.to_thread(lambda: [_in_order(*row) for row in rows])
 
 
-def _in_order(symbol: bytes, records: bytes) -> Held:
-    ids, numbers = _columns(records, 2)
+def _in_order(symbol: bytes, identifiers: bytes, *amounts: bytes) -> Held:
+    ids = np.frombuffer(identifiers, ">u8").astype(np.uint64).reshape(-1, 2)
     order = np.argsort(ids[:, 0])
-    sizes, costs = np.ascontiguousarray(numbers[order].T)
+    sizes, costs = (np.frombuffer(one, ">i8").astype(np.int64)[order] for one in amounts)
     return Held(symbol.decode(), ids[order], sizes, costs)
 
 

@@ -94,7 +94,7 @@ class Checkpoint:
     def judge(self, groups: Sequence[Group], held: Iterable[Held]) -> Judged:
         """Judge the accounts of some groups with their positions; strangers' are left out."""
         ids = np.concatenate([group.ids for group in groups])
-        order = np.lexsort((ids[:, 1], ids[:, 0]))
+        order = _order(ids)
         ids = np.ascontiguousarray(ids[order])
         sizes = [len(group.ids) for group in groups]
         group_of = np.repeat(np.arange(len(groups)), sizes)[order]
@@ -106,8 +106,9 @@ class Checkpoint:
         currency_of = np.array([currencies[group.like.currency] for group in groups])[group_of]
         holding = np.zeros(count, np.bool_)
         rate_of = self._rate_rows(currencies)
+        halves = np.ascontiguousarray(ids.T)
         for one in held:
-            self._value(one, ids, currency_of, rate_of, opens, states, holding)
+            self._value(one, halves, currency_of, rate_of, opens, states, holding)
         rows, terms = self._tables(groups, group_of, states)
         equities, marks, broken, below = (np.zeros(count, np.int64) for _ in range(4))
         self._kernels.judge(
@@ -130,13 +131,12 @@ class Checkpoint:
         return Judged(ids, seqs, states, equities, marks, below, broken, asks)
 
     def _value(
-        self, one: Held, ids: Any, currency_of: Array, rate_of: Array, opens: Array, states: Array,
-        holding: Any,
+        self, one: Held, halves: Any, currency_of: Array, rate_of: Array, opens: Array,
+        states: Array, holding: Any,
     ) -> None:  # fmt: skip
         accounts = np.empty(len(one.ids), np.int64)
-        high, low = ids[:, 0].copy(), ids[:, 1].copy()
-        own_high, own_low = one.ids[:, 0].copy(), one.ids[:, 1].copy()
-        missing = self._kernels.locate(high, low, own_high, own_low, accounts)
+        own = np.ascontiguousarray(one.ids.T)
+        missing = self._kernels.locate(*halves, *own, accounts)
         sizes, costs = one.sizes, one.costs
         if missing:
             known = accounts >= 0
@@ -172,6 +172,14 @@ class Checkpoint:
                 states[group_of == number] = BEYOND
         shape = (len(terms), RULE_COLUMNS + 1)
         return np.array(rows, np.int64), np.array(terms, np.int64).reshape(shape)
+
+
+def _order(ids: Any) -> Any:
+    """Return what sorts identifiers: nothing where an index has given them in order."""
+    high = ids[:, 0]
+    if np.all(high[1:] > high[:-1]):
+        return slice(None)
+    return np.lexsort((ids[:, 1], high))
 
 
 def _expresses(profile: Profile, now_ns: int) -> bool:
