@@ -1,5 +1,6 @@
 """Fixtures every kind of test may use, and which tests share a process where there are several."""
 
+import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 
@@ -21,6 +22,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # The folder of `make engine`, also with -p no:cacheprovider.
     folder = config.rootpath / ".pytest_cache" / "d" / "native"
     os.environ.setdefault("QUANTLAB_NATIVE_FOLDER", str(folder))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage neither while modules and tests are made nor, later, among them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
