@@ -1,5 +1,6 @@
 """The body of a refusal, to the byte: whatever hosts the platform says the same."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -42,22 +43,31 @@ class Doors:
         }
 
 
-@pytest.fixture
-async def doors(running: Platform) -> AsyncIterator[Doors]:
-    tenants = {one["tenantId"]: one for one in running.demo["tenants"]}
+@pytest.fixture(scope="module")
+def expired(running: Platform) -> str:
+    """Return an access token that stood until an hour ago."""
+    user = next(one for one in running.demo["tenants"] if one["tenantId"] == ALPHA)["users"][0]
     now_s = int(time.time())
-    async with running.ports() as ports:
-        expired = await ports.access_tokens.issue(
-            AccessClaims(
-                subject=tenants[ALPHA]["users"][0]["userId"],
-                session_id=NOBODY,
-                tenant_id=ALPHA,
-                home_tenant_id=ALPHA,
-                role="tenant_admin",
-                issued_ns=(now_s - 7200) * 10**9,
-                expires_ns=(now_s - 3600) * 10**9,
-            )
-        )
+    claims = AccessClaims(
+        subject=user["userId"],
+        session_id=NOBODY,
+        tenant_id=ALPHA,
+        home_tenant_id=ALPHA,
+        role="tenant_admin",
+        issued_ns=(now_s - 7200) * 10**9,
+        expires_ns=(now_s - 3600) * 10**9,
+    )
+
+    async def issued() -> str:
+        async with running.ports() as ports:
+            return await ports.access_tokens.issue(claims)
+
+    return asyncio.run(issued())
+
+
+@pytest.fixture
+async def doors(running: Platform, expired: str) -> AsyncIterator[Doors]:
+    tenants = {one["tenantId"]: one for one in running.demo["tenants"]}
     async with httpx.AsyncClient(base_url=running.url, timeout=ANSWER_S) as client:
         yield Doors(client, tenants[ALPHA], tenants[BETA], expired)
 

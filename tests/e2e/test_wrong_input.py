@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ NOT_WRITTEN = ("orders", "fill", "ledger_entry", "position", "violation")
 
 @dataclass
 class House:
-    """A fresh account with its bot, and the doors to both."""
+    """An account with its bot, and the doors to both."""
 
     made: Platform
     client: httpx.Client
@@ -80,8 +81,9 @@ class House:
         return said["status"], said["reason"]
 
 
-@pytest.fixture
-def house(running: Platform) -> Iterator[House]:
+@contextmanager
+def opened(running: Platform) -> Iterator[House]:
+    """Open an account with a bot."""
     tenant = next(one for one in running.demo["tenants"] if one["tenantId"] == TENANT)
     with httpx.Client(
         base_url=f"{running.url}/tenants/{TENANT}/",
@@ -96,6 +98,20 @@ def house(running: Platform) -> Iterator[House]:
         assert bot.status_code == 201, bot.text
         made = bot.json()
         yield House(running, client, account_id, {**made["bot"], **made})
+
+
+@pytest.fixture(scope="module")
+def house(running: Platform) -> Iterator[House]:
+    """One for all tests whose input changes nothing: each compares with what there was before."""
+    with opened(running) as made:
+        yield made
+
+
+@pytest.fixture
+def own_house(running: Platform) -> Iterator[House]:
+    """One for a test that trades, or ends its account."""
+    with opened(running) as made:
+        yield made
 
 
 def assert_problem(answer: httpx.Response, status: int, slug: str) -> Document:
@@ -354,31 +370,31 @@ def _raw(made: Platform, request: bytes) -> bytes:
         return answer
 
 
-def test_a_disabled_bot_and_a_disabled_account(house: House) -> None:
-    path = f"bots/{house.bot['botId']}"
-    assert house.client.patch(path, json={"status": "disabled"}).status_code == 200
-    assert_problem(house.signal(fields(id="1")), 403, "bot_disabled")
-    assert house.client.patch(path, json={"status": "active"}).status_code == 200
-    account = f"accounts/{house.account_id}"
+def test_a_disabled_bot_and_a_disabled_account(own_house: House) -> None:
+    path = f"bots/{own_house.bot['botId']}"
+    assert own_house.client.patch(path, json={"status": "disabled"}).status_code == 200
+    assert_problem(own_house.signal(fields(id="1")), 403, "bot_disabled")
+    assert own_house.client.patch(path, json={"status": "active"}).status_code == 200
+    account = f"accounts/{own_house.account_id}"
     for status, slug in (("disabled", "account_disabled"), ("closed", "account_closed")):
-        answer = house.client.patch(account, json={"status": status, "reason": "test"})
+        answer = own_house.client.patch(account, json={"status": status, "reason": "test"})
         assert answer.status_code == 200, answer.text
-        before = house.written()
-        document = assert_problem(house.signal(fields(id=status)), 403, "account_disabled")
-        _assert_refused_once(house, before, document)
-        assert_problem(house.order(json={**BUY, "clientId": status}), 403, slug)
-        after = house.written()
+        before = own_house.written()
+        document = assert_problem(own_house.signal(fields(id=status)), 403, "account_disabled")
+        _assert_refused_once(own_house, before, document)
+        assert_problem(own_house.order(json={**BUY, "clientId": status}), 403, slug)
+        after = own_house.written()
         assert {name: after[name] for name in ("fill", "position", "ledger_entry")} == {
             name: before[name] for name in ("fill", "position", "ledger_entry")
         }
 
 
-def test_no_quote_yet(house: House) -> None:
+def test_no_quote_yet(own_house: House) -> None:
     """The feed plays EURUSD alone."""
-    before = house.written()
-    assert house.ended(house.signal(fields(symbol="XAUUSD"))) == ("rejected", "no_quote")
-    assert_problem(house.order(json={**BUY, "symbol": "XAUUSD"}), 409, "no_quote")
-    _assert_rejected(house, before, 2)
+    before = own_house.written()
+    assert own_house.ended(own_house.signal(fields(symbol="XAUUSD"))) == ("rejected", "no_quote")
+    assert_problem(own_house.order(json={**BUY, "symbol": "XAUUSD"}), 409, "no_quote")
+    _assert_rejected(own_house, before, 2)
 
 
 def _assert_rejected(house: House, before: Document, count: int) -> None:
@@ -392,19 +408,19 @@ def _assert_rejected(house: House, before: Document, count: int) -> None:
     assert events >= count
 
 
-def test_a_stale_quote(house: House) -> None:
+def test_a_stale_quote(own_house: House) -> None:
     """At this speed a quote is too old in a second and a half once the feed stands still."""
-    pid = house.made.kill("worker:market_feed", signal.SIGSTOP)
+    pid = own_house.made.kill("worker:market_feed", signal.SIGSTOP)
     try:
         time.sleep(STANDSTILL_S)
-        before = house.written()
-        assert house.ended(house.signal(fields(id="stale"))) == ("rejected", "quote_stale")
-        assert_problem(house.order(json=BUY), 409, "quote_stale")
-        _assert_rejected(house, before, 2)
+        before = own_house.written()
+        assert own_house.ended(own_house.signal(fields(id="stale"))) == ("rejected", "quote_stale")
+        assert_problem(own_house.order(json=BUY), 409, "quote_stale")
+        _assert_rejected(own_house, before, 2)
     finally:
-        house.made.kill("worker:market_feed", signal.SIGCONT)
-    assert house.made.pids()["worker:market_feed"] == pid
-    assert eventually(lambda: house.order(json=BUY).is_success, AGAIN_WAIT_S)
+        own_house.made.kill("worker:market_feed", signal.SIGCONT)
+    assert own_house.made.pids()["worker:market_feed"] == pid
+    assert eventually(lambda: own_house.order(json=BUY).is_success, AGAIN_WAIT_S)
 
 
 ORDERS: dict[str, tuple[dict[str, Any], int, str]] = {
