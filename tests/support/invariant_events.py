@@ -3,10 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry, first_break
+from quantlab.audit.chain import GENESIS, TENANT_STREAM, Break, Entry, first_break
 from quantlab.engine.rejections import Reason
 from tests.support.invariant_findings import Connection, Findings, Key, Row
 
+Judged = dict[Key, tuple[list[Entry], Break | None]]
+"""Chains as they were when they were last followed link by link, and where each broke."""
 OF_ORDERS = ("cancel", "cancel_all", "modify")
 ENTRY_FIELDS = (
     "tenant_id",
@@ -49,7 +51,7 @@ def check_events(connection: Connection, findings: Findings) -> dict[Key, list[R
 
 
 def check_audit(
-    connection: Connection, findings: Findings, events: Mapping[Key, list[Row]]
+    connection: Connection, findings: Findings, events: Mapping[Key, list[Row]], judged: Judged
 ) -> None:
     """Every event is chained exactly once, unchanged, and every chain holds up to its head."""
     chains: defaultdict[Key, list[Entry]] = defaultdict(list)
@@ -69,7 +71,9 @@ def check_audit(
     }
     for key in events.keys() | chains.keys():
         entries = chains.get(key, [])
-        broken = first_break(entries)
+        if key not in judged or judged[key][0] != entries:
+            judged[key] = entries, first_break(entries)
+        broken = judged[key][1]
         findings.expect(broken is None, "broken chain", broken)
         head = (entries[-1].seq, entries[-1].hash) if entries else (0, GENESIS)
         findings.expect(heads.get(key, (0, GENESIS)) == head, "head is not the last link", key)

@@ -14,6 +14,7 @@ from quantlab_app.ports.errors import StoreUnavailable
 from tests.support.invariants import (
     Ends,
     Findings,
+    Judged,
     check,
     disabled_positions,
     read_ends,
@@ -190,10 +191,11 @@ async def invariants(made: Platform) -> Findings:
 def unnoticed(made: Platform, sabotages: Mapping[str, str]) -> list[str]:
     """Return the kinds of findings that do not appear although the database was damaged so."""
     missed = []
+    judged: Judged = {}
     with made.database() as connection:
         for kind, statement in sabotages.items():
             with connection.transaction(force_rollback=True):
                 damaged = connection.execute(statement.encode()).rowcount
-                if damaged != 1 or kind not in check(connection, catalog_of(made)).counts:
+                if damaged != 1 or kind not in check(connection, catalog_of(made), judged).counts:
                     missed.append(f"{kind} ({damaged} rows damaged)")
     return missed
