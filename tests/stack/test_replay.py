@@ -14,6 +14,7 @@ import pytest
 from tests.support.live_path import LivePath, live_path, random_order, recorded_ticks
 from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, world
+from typer.testing import CliRunner
 
 from quantlab.engine.batch import BatchRun, given_commands
 from quantlab.engine.replay import Recording, rules_for, verify
@@ -21,6 +22,7 @@ from quantlab.kernel.decimals import format_minor
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.replay import read_recording
+from quantlab_server.cli.main import app
 
 pytestmark = [pytest.mark.stack, pytest.mark.data]
 TICKS = 220
@@ -117,13 +119,20 @@ def assert_same(recording: Recording, live: LivePath) -> None:
     assert run.trace_hash(given_commands(recording.decided)) == report.trace_hash
 
 
+def reaching(database: FreshDatabase, redis_url: str) -> dict[str, str]:
+    return {"QUANTLAB_DATABASE_URL": database.app_dsn, "QUANTLAB_REDIS_URL": redis_url}
+
+
+async def here(database: FreshDatabase, redis_url: str, *words: str) -> tuple[int, str]:
+    """Run the command in a thread of this process."""
+    given = ["replay", *words]
+    ran = await asyncio.to_thread(CliRunner().invoke, app, given, env=reaching(database, redis_url))
+    return ran.exit_code, ran.stdout or ran.stderr
+
+
 async def cli(database: FreshDatabase, redis_url: str, *words: str) -> tuple[int, str]:
-    """Run the command in a process of its own."""
-    environment = {
-        **os.environ,
-        "QUANTLAB_DATABASE_URL": database.app_dsn,
-        "QUANTLAB_REDIS_URL": redis_url,
-    }
+    """Run the command in a process of its own, whose hashes are seeded anew."""
+    environment = {**os.environ, **reaching(database, redis_url)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from quantlab_server.cli.main import app; app()", "replay"),
         *words,
@@ -156,11 +165,11 @@ async def test_the_command_line_replays_exports_and_checks(
             (0, found["traceHash"])
         ] * 2
         file.write_text(file.read_text().replace('"outcome": "rejected"', '"outcome": "executed"'))
-        code, said = await cli(database, redis_url, "check", str(file))
+        code, said = await here(database, redis_url, "check", str(file))
         assert code == 1
         assert "outcome: recorded 'executed', replayed 'rejected'" in " ".join(said.split())
         nobody = "00000000-0000-7000-8000-00000000dead"
-        code, said = await cli(database, redis_url, "account", nobody, "--state", str(tmp_path))
+        code, said = await here(database, redis_url, "account", nobody, "--state", str(tmp_path))
         assert code == 1
         assert nobody in said
         await assert_bad_ticks_are_weighed(database, redis_url, account_id, own)
@@ -181,7 +190,7 @@ async def assert_bad_ticks_are_weighed(
     async def weigh(from_seq: int, to_seq: int) -> tuple[int, str]:
         ends = ("--from-seq", str(from_seq), "--to-seq", str(to_seq))
         words = ("without", account_id, "--symbol", "BTCUSD", *ends, *own)
-        return await cli(database, redis_url, *words)
+        return await here(database, redis_url, *words)
 
     code, said = await weigh(seq, seq)
     found = json.loads(said)
