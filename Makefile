@@ -53,13 +53,10 @@ synth: .venv/.dev .venv/.cdk ## Write the templates of both stages to cdk.out; c
 engine: .venv/.dev ## Compile the backtest engine once, before tests wait for it
 	QUANTLAB_NATIVE_FOLDER=.pytest_cache/d/native $(BIN)/python -m quantlab_server backtest engine
 
-# The engine takes a minute of one core; the tests that wait for it come late.
-test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
-	@$(MAKE) --no-print-directory engine & \
-	if command -v npm >/dev/null; then $(MAKE) --no-print-directory aws-environments || exit 1; \
-	else echo "npm is missing: tests that deploy to a local cloud are skipped"; fi; \
-	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 $(TESTS); \
-	passed=$$?; wait; exit $$passed
+test: engine ## Run the tests; where npm is, also against a local cloud
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory aws-environments; \
+	else echo "npm is missing: tests that deploy to a local cloud are skipped"; fi
+	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 
 soak: .venv/.dev ## Run the long tests: sequences of orders, strategies, backtests, then SIGNALS signals with kills
 	QUANTLAB_ORDER_SEQUENCES=10000 $(BIN)/pytest --timeout=0 tests/properties/test_orders.py tests/properties/test_costly_orders.py tests/properties/test_hedging.py
