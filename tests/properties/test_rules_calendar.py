@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quantlab.rules.calendar import day_of
 
 HOUR_NS = 3_600 * 10**9
-QUARTER = timedelta(minutes=15)
+MINUTE = timedelta(minutes=1)
 ZONES = [
     "America/New_York", "Europe/Prague", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Beirut",
     "Asia/Kathmandu", "Africa/Casablanca", "America/St_Johns", "Pacific/Chatham", "UTC",
@@ -23,10 +23,10 @@ clocks = st.builds("{:02d}:{:02d}".format, st.integers(0, 23), st.sampled_from([
 
 
 def first_reached(nominal: datetime, zone: ZoneInfo) -> datetime:
-    """Walk the quarters of UTC until the zone's clock first shows the time or a later one."""
+    """Walk the minutes of UTC until the zone's clock first shows the time or a later one."""
     moment = nominal.replace(tzinfo=UTC) - timedelta(hours=18)
     while moment.astimezone(zone).replace(tzinfo=None) < nominal:
-        moment += QUARTER
+        moment += MINUTE
     return moment
 
 
@@ -45,6 +45,7 @@ def test_days_tile_time(ts_ns: int, reset: str, zone: str) -> None:
 
 
 @given(ts_ns=instants, reset=clocks, zone=st.sampled_from(ZONES))
+@example(860_297_460 * 10**9, "00:15", "America/St_Johns")  # where clocks went forward at 00:01
 def test_resets_are_where_the_clock_first_reaches_them(ts_ns: int, reset: str, zone: str) -> None:
     day = day_of(ts_ns, reset, zone)
 
