@@ -197,6 +197,8 @@ class PostgresExecution:
     async def _drop(self, tenant_ids: Sequence[str]) -> Faults:
         """Drop what was sent, in one round trip; what a crash brings back is sent once more."""
         sent = {one: spans for one in tenant_ids if (spans := self._sent.pop(one, []))}
+        if not sent:
+            return [None] * len(tenant_ids)
         with contextlib.suppress(StoreUnavailable), translated():
             connection = self._idle.pop() if self._idle else await self._connected()
             try:
