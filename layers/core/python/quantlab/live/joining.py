@@ -13,7 +13,6 @@ does no more. What an event gave is copied into a tray behind the block `out`:
 import ctypes
 import itertools
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final
 
 import llvmlite.binding as llvm
@@ -35,6 +34,7 @@ from quantlab.qls.native.machine import (
     ObjectCache,
     build,
     cache_key,
+    linker,
     optimise,
     target_machine,
 )
@@ -251,7 +251,7 @@ def join_live(
     library.add_current_process()
     for name in (names.RUN, names.COLD, _FEED):
         library.export_symbol(name)
-    return JoinedLive(library.link(_linker(), f"live{next(_NUMBERS)}"), blocks)
+    return JoinedLive(library.link(linker(), f"live{next(_NUMBERS)}"), blocks)
 
 
 def _compiled(hot: bytes, texts: tuple[str, str, str], tier: str) -> bytes:
@@ -280,11 +280,6 @@ def _rename(module: Any, moves: dict[str, str]) -> None:
     for function in module.functions:
         if function.name in moves:
             function.name = moves[function.name]
-
-
-@cache
-def _linker() -> Any:
-    return llvm.create_lljit_compiler(target_machine(TUNED))
 
 
 def tray_words() -> Any:

@@ -3,7 +3,6 @@
 import ctypes
 import itertools
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final, Protocol
 
 import llvmlite.binding as llvm
@@ -21,6 +20,7 @@ from quantlab.qls.native.machine import (
     TUNED,
     ObjectCache,
     cache_key,
+    linker,
     optimise,
     target_machine,
 )
@@ -77,7 +77,7 @@ def join(
     library.add_object_img(code)
     library.add_current_process()
     library.export_symbol(RUN)
-    return Joined(library.link(_linker(), f"backtest{next(_NUMBERS)}"))
+    return Joined(library.link(linker(), f"backtest{next(_NUMBERS)}"))
 
 
 def _compiled(hot: bytes, texts: tuple[str, ...]) -> bytes:
@@ -95,11 +95,6 @@ def _compiled(hot: bytes, texts: tuple[str, ...]) -> bytes:
     optimise(module, machine, TUNED)
     code: bytes = machine.emit_object(module)
     return code
-
-
-@cache
-def _linker() -> Any:
-    return llvm.create_lljit_compiler(target_machine(TUNED))
 
 
 def first_words(program: Program, inputs: dict[str, Any]) -> Any:

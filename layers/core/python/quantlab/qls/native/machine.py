@@ -59,7 +59,8 @@ def build(
     library = llvm.JITLibraryBuilder().add_object_img(code)
     for name in names:
         library.export_symbol(name)
-    return Code(library.link(_linker(), f"qls{next(_NUMBERS)}"), names, was_cached=was_cached)
+    tracker = library.link(linker(), f"qls{next(_NUMBERS)}")
+    return Code(tracker, names, was_cached=was_cached)
 
 
 def compile_object(assembly: str, tier: str = QUICK) -> bytes:
@@ -138,8 +139,13 @@ def cache_key(assembly: str, tier: str) -> str:
 
 
 @cache
-def _linker() -> Any:
-    return llvm.create_lljit_compiler(target_machine(QUICK))
+def linker() -> Any:
+    """Return what puts object code into this process.
+
+    It is JITLink, which keeps the parts of an object side by side. LLVM's older linker lets them
+    fall where there is room, and ends the process where that is more than 2 GiB apart.
+    """
+    return llvm.create_lljit_compiler(target_machine(TUNED), use_jit_link=True)
 
 
 _NUMBERS: Final = itertools.count()
