@@ -1,6 +1,6 @@
 """`make bench-checkpoint`: one checkpoint of the rules over many accounts of three positions.
 
-An embedded PostgreSQL with fsync and synchronous_commit on; accounts of four tenants are copied
+An embedded PostgreSQL with fsync and synchronous_commit on; the demo tenants' accounts are copied
 from one that was opened in the plain way. What is timed is the schedule's own code: read, judge
 by the compiled core, store, an entry an account; commands for whoever needs the writer are in it.
 """
@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from quantlab_app.ports.market import FeedBatch
 from quantlab_app.use_cases.accounts import open_account
 from quantlab_app.use_cases.execution import market_now
 from quantlab_app.use_cases.provisioning import provision
-from quantlab_app.use_cases.schedules import CHECKPOINT_NS, checkpoint_rules
+from quantlab_app.use_cases.schedules import CHECKPOINT_NS, checkpoint_rules, of_each
 from quantlab_app.use_cases.users import create_user
 from quantlab_db.migrate import migrate
 from quantlab_edge.compose import build
@@ -133,7 +134,8 @@ def _fill(dsn: str, likes: dict[str, str], prices: dict[str, int], count: int) -
 
 async def _timed(ports: Ports, dsn: str, count: int, runs: int) -> dict[str, Any]:
     """Sweep all tenants; a first run, not counted, warms the pool and what is compiled."""
-    if ports.checkpoints is None:
+    checkpoints = ports.checkpoints
+    if checkpoints is None:
         raise SystemExit("numba is not installed: uv sync --group native")
     seconds, asking, judged = [], 0, 0
     for number in range(runs + 1):
@@ -141,14 +143,14 @@ async def _timed(ports: Ports, dsn: str, count: int, runs: int) -> dict[str, Any
         start = time.perf_counter()
         market, now_ns = await market_now(ports)
         moment = Moment(now_ns - number * SECOND_NS, market, now_ns)
-        swept = [
-            await ports.checkpoints.sweep(tenant_id, moment, ports.rulebooks.of)
-            for tenant_id in await ports.tenants.active()
-        ]
+        swept = await of_each(
+            await ports.tenants.active(),
+            partial(checkpoints.sweep, moment=moment, rulebook_of=ports.rulebooks.of),
+        )
         seconds.append(time.perf_counter() - start)
         asking, judged = sum(len(one.asking) for one in swept), sum(one.judged for one in swept)
         for tenant_id in await ports.tenants.active():
-            await ports.checkpoints.forget(tenant_id, now_ns + CHECKPOINT_NS)
+            await checkpoints.forget(tenant_id, now_ns + CHECKPOINT_NS)
     await _quote(ports)
     start = time.perf_counter()
     accepted = await checkpoint_rules(ports)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,7 +16,8 @@ from quantlab.engine.context import equity_of
 from quantlab.ledger.state import Account
 from quantlab_adapters.postgres import checkpoints
 from quantlab_app.ports.accounts import Rulebook
-from quantlab_app.ports.judging import Moment
+from quantlab_app.ports.errors import Misconfigured
+from quantlab_app.ports.judging import FindRulebook, Moment, Swept
 from quantlab_app.use_cases.execution import market_now
 from quantlab_app.use_cases.schedules import CHECKPOINT_NS, CHECKPOINTS_KEPT, checkpoint_rules
 
@@ -71,6 +73,28 @@ async def test_every_account_is_judged_in_pages_and_only_the_broken_one_is_asked
         clock.at_ns += CHECKPOINT_NS
         await checkpoint_rules(made.ports)
     assert len({row["checkpoint_ns"] for row in kept(dsn)}) == CHECKPOINTS_KEPT + 1
+
+
+async def test_a_tenant_whose_checkpoint_fails_costs_no_other_its_own(
+    small: tuple[World, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, dsn = small
+    broken, held = await opened(made), await opened(made, BETA)
+    move_clock(made, made.ports.clock.now_ns())
+    sweep = checkpoints.PostgresCheckpoints.sweep
+
+    async def refuse(self: Any, tenant_id: str, moment: Moment, rulebook_of: FindRulebook) -> Swept:
+        if tenant_id == ALPHA:
+            raise Misconfigured("broken")
+        return await sweep(self, tenant_id, moment, rulebook_of)
+
+    monkeypatch.setattr(checkpoints.PostgresCheckpoints, "sweep", refuse)
+    with pytest.raises(Misconfigured, match="broken"):
+        await checkpoint_rules(made.ports)
+    assert [str(row["account_id"]) for row in kept(dsn)] == [held]
+    monkeypatch.undo()
+    await checkpoint_rules(made.ports)
+    assert {str(row["account_id"]) for row in kept(dsn)} == {broken, held}
 
 
 async def test_without_a_living_quote_nothing_is_known_and_nobody_is_asked(
