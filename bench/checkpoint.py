@@ -30,9 +30,10 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.ports.judging import Moment
 from quantlab_app.ports.market import FeedBatch
 from quantlab_app.use_cases.accounts import open_account
+from quantlab_app.use_cases.each_tenant import of_each
 from quantlab_app.use_cases.execution import market_now
 from quantlab_app.use_cases.provisioning import provision
-from quantlab_app.use_cases.schedules import CHECKPOINT_NS, checkpoint_rules, of_each
+from quantlab_app.use_cases.schedules import CHECKPOINT_NS, checkpoint_rules
 from quantlab_app.use_cases.users import create_user
 from quantlab_db.migrate import migrate
 from quantlab_edge.compose import build

@@ -6,6 +6,7 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.kernel.instants import SECOND_NS
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_app.ports.container import Ports
+from quantlab_app.use_cases.each_tenant import of_each
 
 DAY_NS: Final = 86_400 * SECOND_NS
 PAGE: Final = 500
@@ -19,20 +20,21 @@ TICK_DAYS: Final = 30
 async def forget(ports: Ports) -> int:
     """Make one round through every store; return how many records went."""
     now_ns = ports.clock.now_ns()
-    gone = 0
-    for tenant_id in await ports.tenants.active():
+
+    async def of_tenant(tenant_id: str) -> int:
         scope = system_scope(tenant_id, "retention", f"retention-{now_ns}")
-        gone += await _erase_payloads(ports, scope, now_ns)
+        gone = await _erase_payloads(ports, scope, now_ns)
         for kinds, days in INBOX_DAYS.items():
             before_ns = now_ns - days * DAY_NS
             gone += await ports.inbox.forget_before(tenant_id, before_ns, kinds)
         before_ns = now_ns - WEBHOOK_DAYS * DAY_NS
-        gone += await ports.webhook_deliveries.forget_before(tenant_id, before_ns)
-    gone += await ports.unauthenticated.forget_before(now_ns - ATTEMPT_DAYS * DAY_NS)
+        return gone + await ports.webhook_deliveries.forget_before(tenant_id, before_ns)
+
+    gone = await ports.unauthenticated.forget_before(now_ns - ATTEMPT_DAYS * DAY_NS)
     feed = await ports.quotes.feed_clock()
     if feed is not None:
         gone += await ports.tick_log.drop_ticks_before(feed.at(now_ns) - TICK_DAYS * DAY_NS)
-    return gone
+    return gone + sum(await of_each(await ports.tenants.active(), of_tenant))
 
 
 async def _erase_payloads(ports: Ports, scope: Scope, now_ns: int) -> int:

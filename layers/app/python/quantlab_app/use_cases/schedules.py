@@ -1,9 +1,8 @@
 """What the clock does to accounts: checkpoints of the rules and the end of trading days."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
@@ -12,15 +11,12 @@ from quantlab.kernel.instants import SECOND_NS, format_rfc3339
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.judging import Moment
 from quantlab_app.use_cases.approvals import expire
+from quantlab_app.use_cases.each_tenant import of_each
 from quantlab_app.use_cases.execution import market_now
 from quantlab_app.use_cases.own_commands import OwnCommand, accept_all, own_command
 
 CHECKPOINT_NS: Final = 300 * SECOND_NS
 CHECKPOINTS_KEPT: Final = 2
-# A sweep takes three connections of the pool: two of the eight stay free.
-TENANTS_AT_ONCE: Final = 2
-
-T = TypeVar("T")
 
 _log = structlog.get_logger("quantlab.checkpoint")
 
@@ -48,26 +44,6 @@ async def checkpoint_rules(ports: Ports) -> int:
         )
 
     return sum(await of_each(await ports.tenants.active(), checkpoint))
-
-
-async def of_each(tenant_ids: Iterable[str], work: Callable[[str], Awaitable[T]]) -> list[T]:
-    """Do the work of every tenant, two at a time: one is read while the other is judged.
-
-    Nobody goes without because of another: a failure is raised once all have been tried.
-    """
-    turns = asyncio.Semaphore(TENANTS_AT_ONCE)
-
-    async def one(tenant_id: str) -> T:
-        async with turns:
-            return await work(tenant_id)
-
-    ended = await asyncio.gather(*map(one, tenant_ids), return_exceptions=True)
-    done: list[T] = []
-    for result in ended:
-        if isinstance(result, BaseException):
-            raise result
-        done.append(result)
-    return done
 
 
 async def _asking(ports: Ports, tenant_id: str, moment: Moment) -> Sequence[str]:
@@ -101,14 +77,15 @@ def _checkpoint(ports: Ports, tenant_id: str, account_id: str, checkpoint_ns: in
 async def roll_days(ports: Ports) -> int:
     """Wake accounts whose trading day is over, once per reset; return how many."""
     now_ns = ports.clock.now_ns()
-    accepted = 0
-    for tenant_id in await ports.tenants.with_due_reset(now_ns):
+
+    async def roll(tenant_id: str) -> int:
         due = await ports.accounts.due_resets(tenant_id, now_ns)
-        accepted += await accept_all(
+        return await accept_all(
             ports.inbox,
             [_roll(ports, tenant_id, account_id, reset_ns) for account_id, reset_ns in due.items()],
         )
-    return accepted
+
+    return sum(await of_each(await ports.tenants.with_due_reset(now_ns), roll))
 
 
 def _roll(ports: Ports, tenant_id: str, account_id: str, reset_ns: int) -> OwnCommand:
