@@ -2,12 +2,14 @@
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
+from moto.server import ThreadedMotoServer
 
+from quantlab_adapters.aws.clients import Clients
 from tests.support.lambdas import Twins, twins
 from tests.support.market_data import vectors_file
 from tests.support.stack import FreshDatabase, Stack
@@ -44,3 +46,28 @@ def vector() -> Callable[[str], Any]:
         return json.loads(gzip.decompress(path.read_bytes()))[name]
 
     return read
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Services of AWS that answer over HTTP, as moto plays them."""
+    running = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+async def clients(server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clients]:
+    """Clients of the adapters, bound to those services."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    made = Clients(socket_endpoint=server)
+    yield made
+    await made.close()
