@@ -33,6 +33,7 @@ MADE = re.compile(
     r"|(whsec_|qle_)?[A-Za-z0-9_.+/=-]{32,}"
     r'|(?<="eventSeq":)\d+|(?<="latencyMs":)[0-9.]+|(?<="feedClockAgeMs":)\d+'
     r'|(?<="fillSeed":")\d+'
+    r"|(?<=expires=)\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"
     r"|\b(lambda|selfhost)\b"
 )
 
