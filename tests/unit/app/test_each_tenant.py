@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from quantlab_app.use_cases.each_tenant import of_each
 
@@ -35,8 +36,9 @@ async def test_the_first_failure_is_raised_once_all_have_been_tried() -> None:
         if tenant_id in ("beta", "delta"):
             raise LookupError(tenant_id)
 
-    with pytest.raises(LookupError, match="beta"):
+    with capture_logs() as logs, pytest.raises(LookupError, match="beta"):
         await of_each(TENANTS, work)
+    assert [one["tenant_id"] for one in logs] == ["beta", "delta"]
     assert sorted(tried) == sorted(TENANTS)
 
 
