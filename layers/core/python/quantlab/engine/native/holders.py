@@ -13,7 +13,7 @@ from quantlab.engine.context import Market
 from quantlab.engine.native.compile import Kernels
 from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.kernels import ALWAYS, NEVER, Array
-from quantlab.engine.native.tables import Book, Rates, Terms, grown
+from quantlab.engine.native.tables import Book, Rates, Terms, column, grown
 from quantlab.engine.watch_protection import stop_name
 from quantlab.engine.watched import RETRY_NS, Watched
 from quantlab.kernel.arith import LIMIT
@@ -75,9 +75,11 @@ class Holders:
         self._money = np.zeros((count, 7), np.int64)
         self._marks = np.zeros((count, 2), np.int64)
         self._stored = np.full(count, NEVER, np.int64)
-        self._opens = np.zeros(count, np.int64)
-        self._floors = np.full(count, ALWAYS, np.int64)
-        self._peaks = np.full(count, NEVER, np.int64)
+        # Walked beside the columns of a book.
+        walked = len(Book.COLUMNS)
+        self._opens = column(count, walked)
+        self._floors = column(count, walked + 1, fill=ALWAYS)
+        self._peaks = column(count, walked + 2, fill=NEVER)
         self._resets = np.full(count, NEVER, np.int64)
         self._asked = np.full(count, NEVER, np.int64)
         self._symbols_of = np.zeros((count, POSITIONS_MAX + 1), np.int64)

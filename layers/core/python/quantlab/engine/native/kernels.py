@@ -49,7 +49,6 @@ _floor_of = rules.floor_of
 _next_mark = rules.next_mark
 _is_under = rules.is_under
 _breach_below = rules.breach_below
-_product_limit = ledger.product_limit
 _price_limit_ticks = ledger.price_limit_ticks
 
 # Why a holder is handed on; they add up.
@@ -62,7 +61,7 @@ UNKNOWN: Final = 1
 BEYOND: Final = 2
 DAY_OVER: Final = 3
 
-_NEAREST = 1 << 49
+_UNSURE = 2.0**-50
 _MICRO = arith.MICRO
 _HALF = arith.MICRO // 2
 _AMOUNT_LIMIT = rules.AMOUNT_MINOR_LIMIT
@@ -72,44 +71,28 @@ _EQUITY_BASIS = rules.BASIS_EQUITY
 
 
 @register_jitable
-def nearest(product: int, denominator: int, inverse: float) -> int:
-    """Return arith.muldiv(product, 1, denominator) by the denominator's reciprocal.
-
-    For a product below 2^62 and a quotient up to 2^49. The double is off by four roundings of at
-    most 2^-53, and half for the whole number: by less than one, and the remainder says which way.
-    """
-    quotient = int(np.rint(product * inverse))
-    twice = 2 * (product - quotient * denominator)
-    odd = quotient & 1
-    return quotient + int(twice > denominator - odd) - int(twice < odd - denominator)
-
-
-@register_jitable
-def reciprocals(rates: Array) -> tuple[Array, Reals]:
-    """Return of each rate's gains and losses up to which amount `nearest` takes them, and 1 / den.
-
-    rates has rows (gain num, den, loss num, den, most), as `revalue` takes them.
-    """
-    limits = np.zeros((len(rates), 2), np.int64)
-    inverses = np.zeros((len(rates), 2), np.float64)
+def ratios_of(rates: Array) -> Reals:
+    """Return each rate's gain and loss as doubles; rates has rows as `revalue` takes them."""
+    ratios = np.zeros((len(rates), 2), np.float64)
     for i in range(len(rates)):
         for side in range(2):
-            numerator, denominator = rates[i, 2 * side], rates[i, 2 * side + 1]
-            limits[i, side] = min(
-                _product_limit(_NEAREST, numerator, denominator), (_LIMIT - 1) // numerator
-            )
-            inverses[i, side] = 1.0 / denominator
-    return limits, inverses
+            ratios[i, side] = rates[i, 2 * side] / rates[i, 2 * side + 1]
+    return ratios
 
 
 @register_jitable
-def converted(gain: int, rate: int, rates: Array, limits: Array, inverses: Reals) -> int:
-    """Return what ledger.in_currency returns, mostly without a division or a branch to foresee."""
+def converted(gain: int, rate: int, rates: Array, ratios: Reals) -> int:
+    """Return what ledger.in_currency returns, mostly without a division or a branch to foresee.
+
+    The double is off by five roundings of at most 2^-53: one that lies further than that from a
+    half is rounded as the exact amount is. From 2^49 on none does.
+    """
     side = int(gain < 0)
-    numerator, denominator = rates[rate, 2 * side], rates[rate, 2 * side + 1]
-    if abs(gain) <= limits[rate, side]:
-        return nearest(gain * numerator, denominator, inverses[rate, side])
-    return _muldiv(gain, numerator, denominator)
+    about = gain * ratios[rate, side]
+    whole = np.rint(about)
+    if abs(abs(about - whole) - 0.5) > abs(about) * _UNSURE:
+        return int(whole)
+    return _muldiv(gain, rates[rate, 2 * side], rates[rate, 2 * side + 1])
 
 
 def revalue(
@@ -124,7 +107,7 @@ def revalue(
     a row (gain num, den, loss num, den, most) for each pair of currencies; most is below 0 while
     the rate is unknown, and the value is left alone.
     """
-    quick_limits, inverses = reciprocals(rates)
+    ratios = ratios_of(rates)
     found = 0
     for i in range(count):
         holds = holder[i]
@@ -142,7 +125,7 @@ def revalue(
             if abs(gain) <= rates[rate, 4]:
                 value = gain
                 if rate != 0:
-                    value = converted(gain, rate, rates, quick_limits, inverses)
+                    value = converted(gain, rate, rates, ratios)
                 opens[holds] += value - values[i]
                 values[i] = value
             elif rates[rate, 4] >= 0:
