@@ -35,7 +35,7 @@ def judge(profile: Profile, bid: int, now_ns: int = NOW, *, held: bool = True) -
     like = holding(profile)
     day, balance = like.day, like.balance_minor
     money = (balance, 0, balance, day.next_reset_ns, balance, balance, 0)
-    ids = np.array([(7, 9)], np.uint64)
+    ids = np.array([[7], [9]], np.uint64)
     group = Group(like, profile, ids, np.array([money], np.int64), np.array([5], np.int64))
     one = position(LOT)
     sizes, costs = np.array([one.size_steps], np.int64), np.array([one.cost], np.int64)
@@ -98,7 +98,7 @@ def test_in_whatever_order_accounts_come_each_is_worth_its_own(
         Group(
             like,
             profile,
-            np.array(group, np.uint64),
+            np.array(group, np.uint64).T,
             np.array([(m := balances[one], 0, m, reset_ns, m, m, 0) for one in group], np.int64),
             np.array([seqs[one] for one in group], np.int64),
         )
@@ -107,6 +107,6 @@ def test_in_whatever_order_accounts_come_each_is_worth_its_own(
     market = Market(CATALOG, {"EURUSD": quote(ENTRY)}, NOW)
     found = Checkpoint(INTERPRETED, market, NOW).judge(groups, [])
     ordered = sorted(seqs)
-    assert [tuple(one) for one in found.ids.tolist()] == ordered
+    assert [tuple(one) for one in found.ids.T.tolist()] == ordered
     assert found.seqs.tolist() == [seqs[one] for one in ordered]
     assert found.equities.tolist() == [balances[one] for one in ordered]

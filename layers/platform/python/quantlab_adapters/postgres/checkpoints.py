@@ -69,6 +69,8 @@ where tenant_id = %(tenant)s and account_id > %(after)s and account_id <= %(upto
 group by config_version, account_type, currency, currency_digits, initial_balance_minor, status,
   raised
 """
+# An identifier in two halves, and eight amounts.
+_RECORD_WIDTH: Final = 10
 _STORE = """
 insert into rule_checkpoint (tenant_id, checkpoint_ns, page, judged_ns, feed_ts_ns, first_account,
   last_account, quotes, account_ids, event_seqs, states, equities_minor, high_waters_minor,
@@ -144,8 +146,8 @@ class PostgresCheckpoints:
             ]
             found = await asyncio.to_thread(judge, made, held)
             await store.execute(_STORE, await asyncio.to_thread(_values, page, moment, found))
-            judged += len(found.ids)
-            asking.extend(_texts(found.ids[found.asks]))
+            judged += len(found.seqs)
+            asking.extend(_texts(found.ids[:, found.asks]))
 
         async with self._database.tenant(tenant_id) as store:
             store.adapters.register_dumper(_Uuids, _UuidsDumper)
@@ -223,10 +225,10 @@ async def _positions(connection: Connection, tenant_id: str) -> list[Held]:
 
 
 def _in_order(symbol: bytes, identifiers: bytes, *amounts: bytes) -> Held:
-    ids = np.frombuffer(identifiers, ">u8").astype(np.uint64).reshape(-1, 2)
-    order = np.argsort(ids[:, 0])
+    ids = np.frombuffer(identifiers, ">u8").reshape(-1, 2).T.astype(np.uint64, order="C")
+    order = np.argsort(ids[0])
     sizes, costs = (np.frombuffer(one, ">i8").astype(np.int64)[order] for one in amounts)
-    return Held(symbol.decode(), ids[order], sizes, costs)
+    return Held(symbol.decode(), np.take(ids, order, axis=1), sizes, costs)
 
 
 def _of_page(positions: Sequence[Held], page: _Page) -> list[Held]:
@@ -234,9 +236,9 @@ def _of_page(positions: Sequence[Held], page: _Page) -> list[Held]:
     first, last = (np.uint64(UUID(end).int >> 64) for end in (page.after, page.upto))
     found = []
     for one in positions:
-        high = one.ids[:, 0]
+        high = one.ids[0]
         cut = slice(np.searchsorted(high, first, "left"), np.searchsorted(high, last, "right"))
-        found.append(Held(one.symbol, one.ids[cut], one.sizes[cut], one.costs[cut]))
+        found.append(Held(one.symbol, one.ids[:, cut], one.sizes[cut], one.costs[cut]))
     return found
 
 
@@ -248,8 +250,10 @@ async def _groups(connection: Connection, page: _Page) -> _Groups:
 
 
 def _group(tenant_id: str, about: bytes, records: bytes) -> _Grouped:
-    ids, numbers = _columns(records, 8)
-    return _like(about.decode(), tenant_id), ids, numbers[:, :-1], numbers[:, -1]
+    table = np.frombuffer(records, ">i8").reshape(-1, _RECORD_WIDTH)
+    ids = table[:, :2].T.astype(np.uint64, order="C")
+    money, seqs = table[:, 2:-1].astype(np.int64), table[:, -1].astype(np.int64)
+    return _like(about.decode(), tenant_id), ids, money, seqs
 
 
 async def _rows(
@@ -286,10 +290,10 @@ def _values(page: _Page, moment: Moment, found: Judged) -> dict[str, Any]:
         "page": page.number,
         "judged": moment.now_ns,
         "feed": moment.market.feed_now_ns,
-        "first": _texts(found.ids[:1])[0],
-        "last": _texts(found.ids[-1:])[0],
+        "first": _texts(found.ids[:, :1])[0],
+        "last": _texts(found.ids[:, -1:])[0],
         "quotes": orjson.dumps(quotes).decode(),
-        "ids": _Uuids(_array(_UUID_OID, found.ids.astype(">u8"), 16)),
+        "ids": _Uuids(_array(_UUID_OID, found.ids.T, 16)),
         "seqs": _Integers(_array(_INT8_OID, found.seqs, 8)),
         "states": _Integers(_array(_INT8_OID, found.states, 8)),
         "equities": _Integers(_array(_INT8_OID, found.equities, 8)),
@@ -297,12 +301,6 @@ def _values(page: _Page, moment: Moment, found: Judged) -> dict[str, Any]:
         "below": _Integers(_array(_INT8_OID, found.below, 8)),
         "broken": _Integers(_array(_INT8_OID, found.broken, 8)),
     }
-
-
-def _columns(records: bytes, integers: int) -> tuple[Any, Any]:
-    """Read records of an identifier, in two halves, and so many integers, one after another."""
-    table = np.frombuffer(records, ">i8").reshape(-1, 2 + integers).astype(np.int64)
-    return table[:, :2].view(np.uint64), table[:, 2:]
 
 
 def _array(oid: int, values: Any, width: int) -> bytes:
@@ -319,5 +317,5 @@ def _texts(ids: Any) -> list[str]:
     return [
         f"{high >> 32:08x}-{high >> 16 & 0xFFFF:04x}-{high & 0xFFFF:04x}"
         f"-{low >> 48:04x}-{low & 0xFFFF_FFFF_FFFF:012x}"
-        for high, low in ids.tolist()
+        for high, low in ids.T.tolist()
     ]

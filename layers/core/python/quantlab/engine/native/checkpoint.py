@@ -32,8 +32,8 @@ BALANCE, CARRY, MARK, RESET, START_BALANCE, START_EQUITY, REALISED = range(7)
 class Group:
     """Accounts that differ in amounts only; `like` is one of them, its amounts of no meaning.
 
-    ids are rows of two unsigned halves of 128 bits, money has the columns named above, seqs is
-    the last event of each.
+    ids are two rows, the unsigned halves of 128 bits, with a column an account; money has the
+    columns named above, seqs is the last event of each.
     """
 
     like: Account
@@ -93,22 +93,24 @@ class Checkpoint:
 
     def judge(self, groups: Sequence[Group], held: Iterable[Held]) -> Judged:
         """Judge the accounts of some groups with their positions; strangers' are left out."""
-        ids = np.concatenate([group.ids for group in groups])
-        order = _order(ids)
-        ids = np.ascontiguousarray(ids[order])
-        sizes = [len(group.ids) for group in groups]
-        group_of = np.repeat(np.arange(len(groups)), sizes)[order]
-        money = np.concatenate([group.money for group in groups])[order]
-        count = len(ids)
+        ids = np.concatenate([group.ids for group in groups], axis=1)
+        money = np.concatenate([group.money for group in groups])
+        seqs = np.concatenate([group.seqs for group in groups])
+        sizes = [len(group.seqs) for group in groups]
+        group_of = np.repeat(np.arange(len(groups)), sizes)
+        if not _in_order(ids):
+            order = np.lexsort((ids[1], ids[0]))
+            ids, money = np.take(ids, order, axis=1), np.take(money, order, axis=0)
+            seqs, group_of = seqs[order], group_of[order]
+        count = len(seqs)
         states, opens = np.zeros(count, np.int64), np.zeros(count, np.int64)
         currencies = {group.like.currency: 0 for group in groups}
         currencies = {currency: row for row, currency in enumerate(currencies)}
         currency_of = np.array([currencies[group.like.currency] for group in groups])[group_of]
         holding = np.zeros(count, np.bool_)
         rate_of = self._rate_rows(currencies)
-        halves = np.ascontiguousarray(ids.T)
         for one in held:
-            self._value(one, halves, currency_of, rate_of, opens, states, holding)
+            self._value(one, ids, currency_of, rate_of, opens, states, holding)
         rows, terms = self._tables(groups, group_of, states)
         equities, marks, broken, below = (np.zeros(count, np.int64) for _ in range(4))
         self._kernels.judge(
@@ -126,17 +128,15 @@ class Checkpoint:
         )
         peaks = (rows[group_of, 1] == BASIS_EQUITY) & (marks > money[:, MARK]) & (states == 0)
         waits = holding & ((states == BEYOND) | (states == DAY_OVER))
-        seqs = np.concatenate([group.seqs for group in groups])[order]
         asks = (broken != 0) | peaks | waits
         return Judged(ids, seqs, states, equities, marks, below, broken, asks)
 
     def _value(
-        self, one: Held, halves: Any, currency_of: Array, rate_of: Array, opens: Array,
+        self, one: Held, ids: Any, currency_of: Array, rate_of: Array, opens: Array,
         states: Array, holding: Any,
     ) -> None:  # fmt: skip
-        accounts = np.empty(len(one.ids), np.int64)
-        own = np.ascontiguousarray(one.ids.T)
-        missing = self._kernels.locate(*halves, *own, accounts)
+        accounts = np.empty(len(one.sizes), np.int64)
+        missing = self._kernels.locate(*ids, *one.ids, accounts)
         sizes, costs = one.sizes, one.costs
         if missing:
             known = accounts >= 0
@@ -174,12 +174,10 @@ class Checkpoint:
         return np.array(rows, np.int64), np.array(terms, np.int64).reshape(shape)
 
 
-def _order(ids: Any) -> Any:
-    """Return what sorts identifiers: nothing where an index has given them in order."""
-    high = ids[:, 0]
-    if np.all(high[1:] > high[:-1]):
-        return slice(None)
-    return np.lexsort((ids[:, 1], high))
+def _in_order(ids: Any) -> bool:
+    """Say whether identifiers are sorted, as an index gives them."""
+    high = ids[0]
+    return bool(np.all(high[1:] > high[:-1]))
 
 
 def _expresses(profile: Profile, now_ns: int) -> bool:
