@@ -172,6 +172,30 @@ async def test_what_was_missed_is_judged_at_once_at_the_start(scene: Scene) -> N
     assert await scene.commands(BETA) == []
 
 
+async def test_an_account_whose_rules_cannot_be_read_keeps_no_other_from_being_watched(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost_id = await scene.open(stopLoss="1.09950")
+    other_id = await scene.open(BETA, stopLoss="1.09950")
+    with psycopg.connect(scene.database.superuser_dsn, autocommit=True) as owner:
+        owner.execute(
+            "insert into quantlab.tenant_config (tenant_id, version, document)"
+            " values (%s, 'lost', '{}')",
+            (ALPHA,),
+        )
+        owner.execute(
+            "update quantlab.account set config_version = 'lost' where account_id = %s", (lost_id,)
+        )
+    async with scene.watching():
+        await scene.world.quote("EURUSD", "1.09940", "1.09950")
+        assert await scene.commanded(1, BETA) == [("protect", "executed")]
+        assert scene.watched[-1] == (1, 1)
+    assert (await scene.find(other_id, BETA)).positions == {}
+    told = capsys.readouterr().out
+    assert "account_not_watched" in told
+    assert lost_id in told
+
+
 async def test_a_suspended_symbol_is_not_judged(scene: Scene) -> None:
     """GBPUSD is suspended, so the equity of an account that holds it is unknown."""
     await scene.world.quote("GBPUSD", "1.30000", "1.30010")

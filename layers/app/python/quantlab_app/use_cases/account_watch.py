@@ -135,7 +135,14 @@ class AccountWatch:
                 self._reload_wanted.set()
 
     async def _put(self, account: Account) -> None:
-        rulebook = await self._ports.rulebooks.of(account)
+        try:
+            rulebook = await self._ports.rulebooks.of(account)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever is wrong with its rules, others are watched
+            about = {"tenant_id": account.tenant_id, "account_id": account.account_id}
+            _log.exception("account_not_watched", **about)
+            return
         now_ns = self._ports.clock.now_ns()
         self._demand(
             self._watch.put(
