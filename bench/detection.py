@@ -81,7 +81,7 @@ def _write_ticks(path: Path, seconds: int, victims: int) -> None:
     depth = FIRST + victims * APART + 20
     for number in range(seconds * TICKS_A_SECOND):
         fallen = max(0.0, number / TICKS_A_SECOND - SETTLE_S) / falling * depth
-        bid = PRICE - int(fallen) + rng.choice((-1, 0, 1)) + number % 2 * 2
+        bid = PRICE - int(fallen) + rng.choice((-1, 0, 1)) + number % 2 * 3
         ts_ms = START_MS + number * 1000 // TICKS_A_SECOND
         lines.append(f"{ts_ms},{bid / 1e5:.5f},{(bid + SPREAD) / 1e5:.5f}")
     path.write_text("\n".join(lines), "ascii")
