@@ -153,10 +153,13 @@ aws-environments: .venv/.aws .venv/.ministack .venv/.cdk
 	@touch $@
 
 # uv has an environment of its own: a sync removes from .venv what the lock file does not name.
+# A distribution's own Python is built for speed; many another one takes a fifth longer for all there is.
 $(UV):
-	@python=; for name in python3 python3.14 python3.13 python3.12 python3.11; do \
-	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))'; \
-	  then python=$$name; break; fi; done; \
+	@python=; for name in /usr/bin/python3.11 python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    python=$${python:-$$name}; \
+	    if $$name -c 'import venv, ensurepip' 2>/dev/null; then python=$$name; break; fi; \
+	  fi; done; \
 	if [ -z "$$python" ]; then \
 	  echo "Python 3.11 or later is needed; found: $$(python3 --version 2>&1 || echo none)." >&2; exit 1; fi; \
 	if ! $$python -c 'import venv, ensurepip' 2>/dev/null; then \
