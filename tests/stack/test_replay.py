@@ -32,7 +32,7 @@ CASES = {
     "EURUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.5", "2", "5"), 60),
     "XAUUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.3", "1", "3"), 900),
     "ES": (("evaluation-50k", "swing-25k", "futures-50k"), ("1", "2", "5"), 4),
-    "BTCUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.1", "0.5", "1"), 3000),
+    "BTCUSD": (("demo-100k", "evaluation-50k", "swing-25k"), ("0.1", "0.5", "1"), 300),
 }
 
 COSTS = {
