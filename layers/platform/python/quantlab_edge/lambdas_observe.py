@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TextIO, cast
 
+import orjson
 import structlog
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
@@ -58,10 +58,7 @@ class Calls:
     def __init__(self, settings: AwsSettings) -> None:
         self._function = settings.function
         self._cold = True
-        self._log = Logger(
-            service=SERVICE, level=settings.log_level.upper(), location=None, use_rfc3339=True,
-            utc=True, stream=_output(),
-        )  # fmt: skip
+        self._log = structlog.get_logger("quantlab.calls", service=SERVICE)
         self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
         self._metrics.set_default_dimensions(function=settings.function, stage=settings.stage)
         _configure_lines(settings)
@@ -76,17 +73,15 @@ class Calls:
             yield call
         except BaseException as error:
             call.fail(exception=type(error).__name__)
-            self._log.exception("the call failed", function=self._function, request_id=request_id)
+            self._log.exception("the call failed")
             raise
         finally:
-            self._write(call, request_id, (time.perf_counter() - started) * 1000)
+            self._write(call, (time.perf_counter() - started) * 1000)
             structlog.contextvars.clear_contextvars()
 
-    def _write(self, call: Call, request_id: str, duration_ms: float) -> None:
+    def _write(self, call: Call, duration_ms: float) -> None:
         line = {
             **call.fields,
-            "function": self._function,
-            "request_id": request_id,
             "outcome": call.outcome,
             "duration_ms": round(duration_ms, 2),
             "cold_start": self._cold,
@@ -100,6 +95,10 @@ class Calls:
         self._cold = False
 
 
+def _json(line: dict[str, Any], **_: Any) -> str:
+    return orjson.dumps(line, default=str).decode()
+
+
 def _configure_lines(settings: AwsSettings) -> None:
     """Make our own lines, and those of libraries, JSON objects beside those of the calls."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -110,14 +109,13 @@ def _configure_lines(settings: AwsSettings) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.EventRenamer("message"),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(_output()),
     )
     handler = logging.StreamHandler(_output())
     handler.setFormatter(LambdaPowertoolsFormatter(service=SERVICE, utc=True, use_rfc3339=True))
-    logging.getLogger(SERVICE).propagate = False  # its lines are written by a handler of its own
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # Mangum's lines of requests hold addresses with tokens in them.
