@@ -153,7 +153,7 @@ aws-environments: .venv/.aws .venv/.ministack .venv/.cdk
 	@touch $@
 
 # uv has an environment of its own: a sync removes from .venv what the lock file does not name.
-# A distribution's own Python is built for speed; many another one takes a fifth longer for all there is.
+# A distribution's own Python is built with optimizations; many another one is not, and slower.
 $(UV):
 	@python=; for name in /usr/bin/python3.11 python3 python3.14 python3.13 python3.12 python3.11; do \
 	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
