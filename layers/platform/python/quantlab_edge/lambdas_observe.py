@@ -1,4 +1,7 @@
-"""What a Lambda says of itself: one JSON line a call, and numbers in the embedded metric format."""
+"""What a Lambda says of itself: one JSON line a call, its numbers in it for CloudWatch to count.
+
+How they are told is CloudWatch's embedded metric format, read from any line with `_aws` in it.
+"""
 
 import io
 import logging
@@ -6,12 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO, cast
 
 import orjson
 import structlog
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from quantlab_edge.settings_aws import AwsSettings
 
@@ -19,6 +22,15 @@ NAMESPACE: Final = "QuantLab"
 SERVICE: Final = "quantlab"
 FAILED: Final = "failed"
 DONE: Final = "done"
+METRICS: Final = {
+    "Namespace": NAMESPACE,
+    "Dimensions": [["function", "stage", "service"]],
+    "Metrics": [
+        {"Name": "calls", "Unit": "Count"},
+        {"Name": "errors", "Unit": "Count"},
+        {"Name": "duration", "Unit": "Milliseconds"},
+    ],
+}
 
 
 class Output(io.TextIOBase):
@@ -53,14 +65,13 @@ class Call:
 
 
 class Calls:
-    """Write the line and the numbers of each call."""
+    """Write the line of each call, whatever the level: its numbers are counted from it."""
 
     def __init__(self, settings: AwsSettings) -> None:
         self._function = settings.function
+        self._stage = settings.stage
         self._cold = True
-        self._log = structlog.get_logger("quantlab.calls", service=SERVICE)
-        self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
-        self._metrics.set_default_dimensions(function=settings.function, stage=settings.stage)
+        self._log = structlog.get_logger("quantlab.calls")
         _configure_lines(settings)
 
     @contextmanager
@@ -80,18 +91,24 @@ class Calls:
             structlog.contextvars.clear_contextvars()
 
     def _write(self, call: Call, duration_ms: float) -> None:
+        now = datetime.now(UTC)  # noqa: TID251 - a line's own time, as structlog stamps the others
         line = {
             **call.fields,
+            **structlog.contextvars.get_contextvars(),
+            "message": "call",
+            "level": "info",
+            "timestamp": now,
             "outcome": call.outcome,
-            "duration_ms": round(duration_ms, 2),
             "cold_start": self._cold,
+            "function": self._function,
+            "stage": self._stage,
+            "service": SERVICE,
+            "calls": 1,
+            "errors": int(call.outcome == FAILED),
+            "duration": round(duration_ms, 2),
+            "_aws": {"Timestamp": int(now.timestamp() * 1000), "CloudWatchMetrics": [METRICS]},
         }
-        self._log.info("call", **line)
-        metrics = self._metrics
-        metrics.add_metric("calls", MetricUnit.Count, 1)
-        metrics.add_metric("errors", MetricUnit.Count, int(call.outcome == FAILED))
-        metrics.add_metric("duration", MetricUnit.Milliseconds, duration_ms)
-        metrics.flush_metrics()
+        sys.stdout.write(f"{_json(line)}\n")
         self._cold = False
 
 
