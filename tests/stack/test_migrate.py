@@ -1,8 +1,9 @@
 """Migrations: verbatim, one transaction each, in order, one runner at a time, never back."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -108,28 +109,77 @@ def test_a_name_outside_the_chain_is_refused(empty: str, tmp_path: Path, name: s
     assert current(empty) is None
 
 
+@dataclass(frozen=True)
+class Before:
+    """A schema as it was before one of our migrations."""
+
+    owner_dsn: str
+    superuser_dsn: str
+    versions: Path
+    next: Path
+
+    def connect(self) -> psycopg.Connection:
+        """Connect so that what a row refers to is no matter."""
+        connection = psycopg.connect(self.superuser_dsn)
+        connection.execute("set session_replication_role = replica")
+        return connection
+
+    def go_on(self) -> None:
+        shutil.copy(self.next, self.versions)
+        migrate(self.owner_dsn, self.versions)
+
+
+@pytest.fixture
+def before(stack: Stack, empty: str, tmp_path: Path) -> Callable[[str], Before]:
+    def made(name: str) -> Before:
+        scripts = sorted(VERSIONS.glob("*.sql"))
+        added = next(one for one in scripts if one.stem == name)
+        for script in scripts[: scripts.index(added)]:
+            shutil.copy(script, tmp_path)
+        migrate(empty, tmp_path)
+        superuser = f"{stack.superuser_dsn.rpartition('/')[0]}/{empty.rpartition('/')[2]}"
+        return Before(empty, superuser, tmp_path, added)
+
+    return made
+
+
 def test_a_live_run_of_before_the_snapshots_counts_its_orders_from_its_beginning(
-    stack: Stack, empty: str, tmp_path: Path
+    before: Callable[[str], Before],
 ) -> None:
     """Policies hold for the owner of the tables too: what it updates must be all rows."""
-    scripts = sorted(VERSIONS.glob("*.sql"))
-    added = next(one for one in scripts if one.stem == "0024_strategy_snapshots")
-    for script in scripts[: scripts.index(added)]:
-        shutil.copy(script, tmp_path)
-    migrate(empty, tmp_path)
-    superuser = f"{stack.superuser_dsn.rpartition('/')[0]}/{empty.rpartition('/')[2]}"
-    with psycopg.connect(superuser) as connection:
-        # What the row refers to is no matter here.
-        connection.execute("set session_replication_role = replica")
+    schema = before("0024_strategy_snapshots")
+    with schema.connect() as connection:
         connection.execute(
             "insert into quantlab.strategy_run (tenant_id, run_id, account_id, strategy_id,"
             " version, source_hash, created_by, symbol, inputs, terms, limits, status,"
             " cancels_orders, began_ns) select 'alpha', i, i, i, 1, repeat('0', 64), 'x',"
             " 'EURUSD', '{}', '{}', '{}', 'running', true, 7 from gen_random_uuid() i"
         )
-    shutil.copy(added, tmp_path)
 
-    migrate(empty, tmp_path)
+    schema.go_on()
 
-    with psycopg.connect(superuser) as connection:
+    with schema.connect() as connection:
         assert connection.execute("select live_ns from quantlab.strategy_run").fetchall() == [(7,)]
+
+
+def test_what_a_checkpoint_found_in_arrays_is_found_in_its_records(
+    before: Callable[[str], Before],
+) -> None:
+    schema = before("0025_checkpoint_records")
+    found = "select * from quantlab.rule_checkpoint_account order by account_id"
+    with schema.connect() as connection:
+        connection.execute(
+            "insert into quantlab.rule_checkpoint (tenant_id, checkpoint_ns, page, judged_ns,"
+            " feed_ts_ns, first_account, last_account, quotes, account_ids, event_seqs, states,"
+            " equities_minor, high_waters_minor, breach_below_minor, broken)"
+            " select 'alpha', 1, 0, 2, 3, a, b, '[]', array[a, b], '{7, 8}', '{0, 2}',"
+            " array[-1, 9223372036854775807], array[-9223372036854775808, 5], '{6, 0}', '{3, 0}'"
+            " from gen_random_uuid() a, gen_random_uuid() b"
+        )
+        was = connection.execute(found).fetchall()
+
+    schema.go_on()
+
+    with schema.connect() as connection:
+        assert len(was) == 2
+        assert connection.execute(found).fetchall() == was

@@ -1,8 +1,7 @@
 """Checkpoints of the rules in PostgreSQL: whole tenants read, judged and kept page by page.
 
-Accounts come as records of fixed width and positions as columns, one value after another, and what
-was found goes as arrays in the binary format: nothing is made of each row in Python. SQL only loads
-and stores.
+Accounts and positions come as records of fixed width, and so goes what was found: nothing is made
+of each row in Python. SQL only loads and stores.
 Positions lie in no order of accounts, so a tenant's are read at once, its accounts page by page,
 all of one moment. What was found of a tenant is kept in one transaction: whole or not at all.
 """
@@ -17,8 +16,6 @@ from uuid import UUID
 import numpy as np
 import orjson
 import psycopg
-from psycopg.adapt import Buffer, Dumper
-from psycopg.pq import Format
 
 from quantlab.engine.context import write_quotes
 from quantlab.engine.native.checkpoint import Checkpoint, Group, Held, Judged
@@ -34,8 +31,6 @@ PAGES_AHEAD: Final = 8
 LANES: Final = 2
 FIRST: Final = "00000000-0000-0000-0000-000000000000"
 LAST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-_UUID_OID, _UUID_ARRAY_OID = 2950, 2951
-_INT8_OID, _INT8_ARRAY_OID = 20, 1016
 
 # Workers would hand whole arrays to their leader, element by element; our lanes fill the cores.
 _ALONE: Final = "set local max_parallel_workers_per_gather = 0"
@@ -51,59 +46,31 @@ with recursive bound (account_id) as (
   from bound where bound.account_id is not null)
 select account_id::text from bound where account_id is not null
 """
+# Records are made where rows are written, see migration 0025.
 _POSITIONS = """
-select symbol, string_agg(uuid_send(account_id), null), string_agg(int8send(size_steps), null),
-  string_agg(int8send(cost), null)
-from position where tenant_id = %s group by symbol
+select symbol, string_agg(checkpoint_record, null) from position where tenant_id = %s
+group by symbol
 """
 _ACCOUNTS = """
 select json_build_array(config_version, account_type, currency, currency_digits,
     initial_balance_minor::text, status, raised)::text,
-  string_agg(uuid_send(account_id) || int8send(balance_minor) || int8send(carry_micro)
-    || int8send(high_water_minor) || int8send(day_next_reset_ns)
-    || int8send(day_start_balance_minor) || int8send(day_start_equity_minor)
-    || int8send(day_realised_minor) || int8send(event_seq), '')
+  string_agg(checkpoint_record, null)
 from account
 where tenant_id = %(tenant)s and account_id > %(after)s and account_id <= %(upto)s
   and status <> 'closed'
 group by config_version, account_type, currency, currency_digits, initial_balance_minor, status,
   raised
 """
-# An identifier in two halves, and eight amounts.
-_RECORD_WIDTH: Final = 10
+# An identifier in two halves, and amounts.
+_ACCOUNT_WIDTH: Final = 10
+_POSITION_WIDTH: Final = 4
 _STORE = """
 insert into rule_checkpoint (tenant_id, checkpoint_ns, page, judged_ns, feed_ts_ns, first_account,
-  last_account, quotes, account_ids, event_seqs, states, equities_minor, high_waters_minor,
-  breach_below_minor, broken)
+  last_account, quotes, findings)
 values (%(tenant)s, %(checkpoint)s, %(page)s, %(judged)s, %(feed)s, %(first)s, %(last)s,
-  %(quotes)s, %(ids)s, %(seqs)s, %(states)s, %(equities)s, %(marks)s, %(below)s, %(broken)s)
+  %(quotes)s, %(findings)b)
 """
 _DROP = "delete from rule_checkpoint where tenant_id = %s and checkpoint_ns = %s"
-
-
-@dataclass(frozen=True, slots=True)
-class _Binary:
-    data: bytes
-
-
-class _Uuids(_Binary):
-    """A uuid[] as the server takes it."""
-
-
-class _Integers(_Binary):
-    """A bigint[] as the server takes it."""
-
-
-class _UuidsDumper(Dumper):
-    format = Format.BINARY
-    oid = _UUID_ARRAY_OID
-
-    def dump(self, obj: _Binary) -> Buffer | None:
-        return obj.data
-
-
-class _IntegersDumper(_UuidsDumper):
-    oid = _INT8_ARRAY_OID
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +117,6 @@ class PostgresCheckpoints:
             asking.extend(_texts(found.ids[:, found.asks]))
 
         async with self._database.tenant(tenant_id) as store:
-            store.adapters.register_dumper(_Uuids, _UuidsDumper)
-            store.adapters.register_dumper(_Integers, _IntegersDumper)
             await store.execute(_PATIENT)
             await store.execute(_DROP, (tenant_id, moment.checkpoint_ns))
             await self._read(tenant_id, keep)
@@ -224,11 +189,17 @@ async def _positions(connection: Connection, tenant_id: str) -> list[Held]:
     return await asyncio.to_thread(lambda: [_in_order(*row) for row in rows])
 
 
-def _in_order(symbol: bytes, identifiers: bytes, *amounts: bytes) -> Held:
-    ids = np.frombuffer(identifiers, ">u8").reshape(-1, 2).T.astype(np.uint64, order="C")
+def _in_order(symbol: bytes, records: bytes) -> Held:
+    ids, table = _table(records, _POSITION_WIDTH)
     order = np.argsort(ids[0])
-    sizes, costs = (np.frombuffer(one, ">i8").astype(np.int64)[order] for one in amounts)
+    sizes, costs = (np.take(column, order).astype(np.int64) for column in table.T)
     return Held(symbol.decode(), np.take(ids, order, axis=1), sizes, costs)
+
+
+def _table(records: bytes, width: int) -> tuple[Any, Any]:
+    """Read records: two rows with the halves of their identifiers, and a table of their amounts."""
+    table = np.frombuffer(records, ">i8").reshape(-1, width)
+    return table[:, :2].T.astype(np.uint64, order="C"), table[:, 2:]
 
 
 def _of_page(positions: Sequence[Held], page: _Page) -> list[Held]:
@@ -250,9 +221,8 @@ async def _groups(connection: Connection, page: _Page) -> _Groups:
 
 
 def _group(tenant_id: str, about: bytes, records: bytes) -> _Grouped:
-    table = np.frombuffer(records, ">i8").reshape(-1, _RECORD_WIDTH)
-    ids = table[:, :2].T.astype(np.uint64, order="C")
-    money, seqs = table[:, 2:-1].astype(np.int64), table[:, -1].astype(np.int64)
+    ids, table = _table(records, _ACCOUNT_WIDTH)
+    money, seqs = table[:, :-1].astype(np.int64), table[:, -1].astype(np.int64)
     return _like(about.decode(), tenant_id), ids, money, seqs
 
 
@@ -293,24 +263,17 @@ def _values(page: _Page, moment: Moment, found: Judged) -> dict[str, Any]:
         "first": _texts(found.ids[:, :1])[0],
         "last": _texts(found.ids[:, -1:])[0],
         "quotes": orjson.dumps(quotes).decode(),
-        "ids": _Uuids(_array(_UUID_OID, found.ids.T, 16)),
-        "seqs": _Integers(_array(_INT8_OID, found.seqs, 8)),
-        "states": _Integers(_array(_INT8_OID, found.states, 8)),
-        "equities": _Integers(_array(_INT8_OID, found.equities, 8)),
-        "marks": _Integers(_array(_INT8_OID, found.marks, 8)),
-        "below": _Integers(_array(_INT8_OID, found.below, 8)),
-        "broken": _Integers(_array(_INT8_OID, found.broken, 8)),
+        "findings": _records(found),
     }
 
 
-def _array(oid: int, values: Any, width: int) -> bytes:
-    """Write a one-dimensional array without nulls, as the server reads it."""
-    kind = ("value", ">u8", 2) if width == 16 else ("value", ">i8")
-    elements = np.empty(len(values), np.dtype([("length", ">i4"), kind]))
-    elements["length"] = width
-    elements["value"] = values
-    header = np.array([1, 0, oid, len(values), 1], ">i4")
-    return header.tobytes() + elements.tobytes()
+def _records(found: Judged) -> bytes:
+    """Write a record an account, as the view rule_checkpoint_account reads them."""
+    amounts = (found.seqs, found.states, found.equities, found.marks, found.below, found.broken)
+    table = np.empty((len(found.seqs), 2 + len(amounts)), ">i8")
+    for column, values in enumerate((*found.ids.view(np.int64), *amounts)):
+        table[:, column] = values
+    return table.tobytes()
 
 
 def _texts(ids: Any) -> list[str]:
