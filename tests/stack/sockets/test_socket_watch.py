@@ -58,7 +58,7 @@ async def test_hidden_accounts_and_bad_queries_are_refused(
 
 
 async def test_watch_follows_an_account_over_a_resync(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(hub_filler, "REPLAY_MAX", 20)
     await house.happen(ACCOUNT, 30)
@@ -75,6 +75,7 @@ async def test_watch_follows_an_account_over_a_resync(
     await asyncio.wait_for(watching, 10)
     assert [message["seq"] for message in seen] == list(range(1, house.seqs[ACCOUNT] + 1))
     assert len({frozenset(message) for message in seen}) == 1
+    assert capsys.readouterr().err == f"watching {ACCOUNT} after event 0\n"
 
 
 async def test_watch_refuses_a_hidden_account_and_a_silent_server(house: House) -> None:

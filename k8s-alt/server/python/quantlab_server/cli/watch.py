@@ -151,8 +151,10 @@ class Watcher:
             match message["type"]:
                 case "event":
                     self._take(message)
-                case "subscribed" if self._seq is None:
-                    self._seq = message["seq"][self._channel]
+                case "subscribed":
+                    if self._seq is None:
+                        self._seq = message["seq"][self._channel]
+                    sys.stderr.write(f"watching {self._account_id} after event {self._seq}\n")
                 case "resync":
                     await self._fetch(http, headers, message["fromSeq"] - 1)
                 case "error":
