@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 
-from bench.columns import ACCOUNT, COPIED
+from bench.columns import ACCOUNT, COPIED, HELD
 from bench.machine import durability, machine
 from bench.world import ROOT
 from quantlab.kernel.instants import SECOND_NS
@@ -128,6 +128,9 @@ def _fill(dsn: str, likes: dict[str, str], prices: dict[str, int], count: int) -
             "like": known,
         }  # fmt: skip
         connection.execute(_POSITIONS, values)
+        connection.execute(HELD)
+        # One update of all rows has moved them; accounts lie as they were opened, and stay there.
+        connection.execute("cluster quantlab.account using account_pkey")
         for table in ("account", "position"):
             connection.execute(f"vacuum (analyze) quantlab.{table}")
         connection.execute("checkpoint")

@@ -1,4 +1,4 @@
-"""The columns of an account that benches copy from one that was opened as usual."""
+"""Accounts that benches copy from one that was opened as usual, and what they hold."""
 
 from typing import Final, LiteralString
 
@@ -12,3 +12,11 @@ COPIED: Final[LiteralString] = """tenant_id,
   (lpad(to_hex(1750000000000 + g * 1000), 12, '0') || '7' || left(md5(tenant_id || g), 3) || '8'
     || right(md5(tenant_id || g), 15))::uuid, user_id, status,
   account_type, config_version, currency, currency_digits, initial_balance_minor"""
+# Positions that a bench gives by itself, as their accounts' rows repeat them.
+HELD: Final[LiteralString] = """
+update quantlab.account a set held = p.records
+from (select account_id, string_agg(quantlab.symbol_key(symbol) || int8send(size_steps)
+    || int8send(cost), null) as records
+  from quantlab.position group by account_id) p
+where p.account_id = a.account_id
+"""

@@ -23,7 +23,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from bench import world
-from bench.columns import ACCOUNT, COPIED
+from bench.columns import ACCOUNT, COPIED, HELD
 from bench.machine import durability, machine
 from bench.world import HOST, ROOT, World
 from quantlab_edge.compose import build
@@ -106,6 +106,7 @@ def _make_holders(running: World, count: int, victims: int) -> dict[str, int]:
                 under[account_id] = PRICE - ticks
         with connection.cursor() as cursor:
             cursor.executemany(_POSITION, rows)
+        connection.execute(HELD)
     return under
 
 

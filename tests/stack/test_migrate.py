@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 from tests.support.stack import Stack
 
+from quantlab.ledger.state import Position
+from quantlab_adapters.postgres.held import held_records
 from quantlab_db.migrate import VERSIONS, MigrationError, current, migrate
 from quantlab_db.setup import drop_database
 
@@ -183,3 +186,31 @@ def test_what_a_checkpoint_found_in_arrays_is_found_in_its_records(
     with schema.connect() as connection:
         assert len(was) == 2
         assert connection.execute(found).fetchall() == was
+
+
+def test_what_accounts_hold_is_repeated_in_their_rows(before: Callable[[str], Before]) -> None:
+    schema = before("0025_checkpoint_records")
+    held = [Position("EURUSD", -5, -543_210, None, None, 0, 1), Position("ES", 1, 7, 1, 2, 0, 1)]
+    holder, other = uuid4(), uuid4()
+    with schema.connect() as connection:
+        for account_id in (holder, other):
+            connection.execute(
+                "insert into quantlab.account (tenant_id, account_id, status, account_type,"
+                " config_version, currency, currency_digits, initial_balance_minor, balance_minor,"
+                " high_water_minor, day_date, day_started_ns, day_next_reset_ns,"
+                " day_start_balance_minor, day_start_equity_minor) values ('alpha', %s, 'active',"
+                " 'x', 'v', 'USD', 2, 1, 1, 1, now(), 0, 1, 1, 1)",
+                (account_id,),
+            )
+        for one in held:
+            connection.execute(
+                "insert into quantlab.position (tenant_id, account_id, symbol, size_steps, cost,"
+                " opened_at_ns, opened_seq) values ('alpha', %s, %s, %s, %s, 0, 1)",
+                (holder, one.symbol, one.size_steps, one.cost),
+            )
+
+    schema.go_on()
+
+    with schema.connect() as connection:
+        found = connection.execute("select account_id, held from quantlab.account").fetchall()
+    assert dict(found) == {holder: held_records(reversed(held)), other: b""}

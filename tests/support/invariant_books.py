@@ -1,5 +1,6 @@
 """Ledger, balance and positions, replayed from fills, nights and approved amounts."""
 
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -15,7 +16,7 @@ from quantlab.ledger.state import Position
 from quantlab.ledger.trading_terms import TradingTerms, read_trading_terms
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair, conversion_rate
-from quantlab.market.instrument import Instrument
+from quantlab.market.instrument import Instrument, symbol_key
 from quantlab.market.quote import Quote
 from quantlab.tenancy.config import TRADING_KEYS
 from tests.support.invariant_findings import Connection, Findings, Key, Row
@@ -36,12 +37,16 @@ def check_books(
     ):
         entries[row["tenant_id"], row["account"]].append(row)
     held: defaultdict[Key, dict[str, tuple[int, int]]] = defaultdict(dict)
+    repeated: defaultdict[Key, list[bytes]] = defaultdict(list)
     for row in connection.execute(
         "select tenant_id, account_id::text as account, symbol, ticket, size_steps, cost"
         " from position"
     ):
         key = (row["tenant_id"], row["account"])
         held[key][row["ticket"] or row["symbol"]] = (row["size_steps"], row["cost"])
+        repeated[key].append(
+            struct.pack("!8sqq", symbol_key(row["symbol"]), row["size_steps"], row["cost"])
+        )
     books = _trading_terms(connection)
     for row in connection.execute("select *, account_id::text as account from account"):
         key = (row["tenant_id"], row["account"])
@@ -61,8 +66,14 @@ def check_books(
         carry = expected[-1][3] if expected else 0
         findings.expect(carry == row["carry_micro"], "carry", (key, carry, row["carry_micro"]))
         findings.expect(positions == held[key], "positions are not the sum of the fills", key)
+        records = b"".join(sorted(repeated[key]))
+        findings.expect(_sorted(row["held"]) == records, "the account repeats other positions", key)
     orphans = (fills.keys() | held.keys() | entries.keys()) - _accounts(connection)
     findings.expect(not orphans, "books of nobody", orphans)
+
+
+def _sorted(records: bytes) -> bytes:
+    return b"".join(sorted(records[at : at + 24] for at in range(0, len(records), 24)))
 
 
 def _accounts(connection: Connection) -> set[Key]:

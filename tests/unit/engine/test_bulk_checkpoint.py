@@ -1,5 +1,7 @@
 """Whom a checkpoint in bulk hands to the account's writer: whose rules rows do not hold."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,11 +9,13 @@ import pytest
 from tests.support import rule_cases
 from tests.support.watch_cases import CATALOG, ENTRY, LOT, NOW, SECOND, holding, position, quote
 
-from quantlab.engine.context import Market
-from quantlab.engine.native.checkpoint import Checkpoint, Group, Held, Judged
+from quantlab.engine.context import Market, equity_of
+from quantlab.engine.native.checkpoint import Amounts, Checkpoint, Group, Judged
 from quantlab.engine.native.compile import INTERPRETED
-from quantlab.engine.native.kernels import BEYOND, JUDGED
+from quantlab.engine.native.kernels import BEYOND, JUDGED, UNKNOWN
+from quantlab.ledger.state import Position
 from quantlab.rules.terms import Profile
+from quantlab_adapters.postgres.held import held_records
 
 MINUTE = 60 * SECOND
 EVERY_DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -35,13 +39,29 @@ def judge(profile: Profile, bid: int, now_ns: int = NOW, *, held: bool = True) -
     like = holding(profile)
     day, balance = like.day, like.balance_minor
     money = (balance, 0, balance, day.next_reset_ns, balance, balance, 0)
-    ids = np.array([[7], [9]], np.uint64)
-    group = Group(like, profile, ids, np.array([money], np.int64), np.array([5], np.int64))
-    one = position(LOT)
-    sizes, costs = np.array([one.size_steps], np.int64), np.array([one.cost], np.int64)
+    positions = [position(LOT)] if held else []
+    group = Group(like, profile, amounts([(7, 9)], [money], [5], [positions]))
     market = Market(CATALOG, {"EURUSD": quote(bid)}, NOW)
-    holds = [Held("EURUSD", ids, sizes, costs)] if held else []
-    return Checkpoint(INTERPRETED, market, now_ns).judge([group], holds)
+    return Checkpoint(INTERPRETED, market, now_ns).judge([group])
+
+
+def amounts(
+    ids: Sequence[tuple[int, int]],
+    money: Sequence[tuple[int, ...]],
+    seqs: Sequence[int],
+    held: Sequence[Sequence[Position]],
+) -> Amounts:
+    records = b"".join(map(held_records, held))
+    keys, sizes, costs = np.frombuffer(records, ">i8").reshape(-1, 3).T.astype(np.int64)
+    return Amounts(
+        np.array(ids, np.uint64).T,
+        np.array(money, np.int64),
+        np.array(seqs, np.int64),
+        np.array([len(positions) for positions in held], np.int64),
+        keys,
+        sizes,
+        costs,
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,19 +114,43 @@ def test_in_whatever_order_accounts_come_each_is_worth_its_own(
     reset_ns = like.day.next_reset_ns
     seqs = {one: seq for seq, one in enumerate((one for group in ids for one in group), 1)}
     balances = {one: like.balance_minor + 1000 * seq for one, seq in seqs.items()}
+    held = {one: [position(seq * LOT)] * (seq % 3) for one, seq in seqs.items()}
     groups = [
         Group(
             like,
             profile,
-            np.array(group, np.uint64).T,
-            np.array([(m := balances[one], 0, m, reset_ns, m, m, 0) for one in group], np.int64),
-            np.array([seqs[one] for one in group], np.int64),
+            amounts(
+                group,
+                [(m := balances[one], 0, m, reset_ns, m, m, 0) for one in group],
+                [seqs[one] for one in group],
+                [held[one] for one in group],
+            ),
         )
         for group in ids
     ]
-    market = Market(CATALOG, {"EURUSD": quote(ENTRY)}, NOW)
-    found = Checkpoint(INTERPRETED, market, NOW).judge(groups, [])
+    market = Market(CATALOG, {"EURUSD": quote(ENTRY + 100)}, NOW)
+    found = Checkpoint(INTERPRETED, market, NOW).judge(groups)
     ordered = sorted(seqs)
     assert [tuple(one) for one in found.ids.T.tolist()] == ordered
     assert found.seqs.tolist() == [seqs[one] for one in ordered]
-    assert found.equities.tolist() == [balances[one] for one in ordered]
+    worth = [
+        equity_of(
+            replace(like, balance_minor=balances[one], positions=dict(enumerate(held[one]))), market
+        )
+        for one in ordered
+    ]
+    assert found.equities.tolist() == worth
+    assert len(set(worth)) == len(worth)
+
+
+def test_a_symbol_that_no_catalogue_knows_leaves_its_holder_unknown() -> None:
+    profile = rule_cases.profile(loss())
+    like = holding(profile)
+    m = like.balance_minor
+    money = (m, 0, m, like.day.next_reset_ns, m, m, 0)
+    strange = replace(position(LOT), symbol="NOWHERE")
+    held = [[position(LOT), strange], [position(LOT)]]
+    group = Group(like, profile, amounts([(7, 9), (8, 1)], [money] * 2, [1, 2], held))
+    market = Market(CATALOG, {"EURUSD": quote(ENTRY)}, NOW)
+    found = Checkpoint(INTERPRETED, market, NOW).judge([group])
+    assert found.states.tolist() == [UNKNOWN, JUDGED]

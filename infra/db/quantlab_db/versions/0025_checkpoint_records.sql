@@ -1,15 +1,32 @@
--- What a checkpoint of the rules reads of a row, and what it found of an account, are records of fixed width:
+-- What a checkpoint of the rules reads of an account, and what it found of it, are records of fixed width:
 -- an identifier, then amounts of eight bytes each, the highest first. Those it reads are put together where
 -- a row is written, a few at a time, and not where a million are read.
 
 set local search_path = quantlab;
 
+-- The first eight bytes of its SHA-256 stand for a symbol.
+create function symbol_key(_symbol text) returns bytea language sql stable parallel safe
+  as $$ select substr(sha256(convert_to(_symbol, 'UTF8')), 1, 8) $$;
+
+-- What the account's rows in `position` say, once more: a symbol's key, the size and the cost of each. Who
+-- writes those rows writes the account in the same statement.
+alter table account add held bytea not null default '';
+-- The owner of the tables is no tenant: for these statements their policies do not hold for it.
+alter table account no force row level security;
+alter table position no force row level security;
+update account a set held = p.records
+from (
+  select tenant_id, account_id, string_agg(
+    symbol_key(symbol) || int8send(size_steps) || int8send(cost), null order by symbol, ticket) as records
+  from position group by tenant_id, account_id) p
+where p.tenant_id = a.tenant_id and p.account_id = a.account_id;
+alter table account force row level security;
+alter table position force row level security;
+-- Last how many positions it holds.
 alter table account add checkpoint_record bytea not null generated always as (
   uuid_send(account_id) || int8send(balance_minor) || int8send(carry_micro) || int8send(high_water_minor)
   || int8send(day_next_reset_ns) || int8send(day_start_balance_minor) || int8send(day_start_equity_minor)
-  || int8send(day_realised_minor) || int8send(event_seq)) stored;
-alter table position add checkpoint_record bytea not null generated always as (
-  uuid_send(account_id) || int8send(size_steps) || int8send(cost)) stored;
+  || int8send(day_realised_minor) || int8send(event_seq) || int8send(octet_length(held) / 24)) stored;
 
 create function int8_at(_bytes bytea, _place integer) returns bigint language sql immutable parallel safe
   as $$ select ('x' || encode(substr(_bytes, _place, 8), 'hex'))::bit(64)::bigint $$;
@@ -17,7 +34,6 @@ create function int8_at(_bytes bytea, _place integer) returns bigint language sq
 -- A record: account_id, event_seq, state, equity_minor, high_water_minor, breach_below_minor, broken.
 alter table rule_checkpoint add findings bytea;
 alter table rule_checkpoint alter findings set storage external;
--- The owner of the tables is no tenant: for this one statement their policies do not hold for it.
 alter table rule_checkpoint no force row level security;
 update rule_checkpoint c set findings = (
   select string_agg(uuid_send(a.account_id) || int8send(a.event_seq) || int8send(a.state)

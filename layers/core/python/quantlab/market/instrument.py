@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
+from hashlib import sha256
 
 from quantlab.kernel.arith import LIMIT, MICRO
 from quantlab.market.costs import SwapTerms
@@ -67,3 +69,9 @@ def unit_value(
     if value <= 0 or value.numerator * value.denominator >= LIMIT:
         raise ValueError(f"expected a unit value within 2^62, was {value}")
     return value.numerator, value.denominator
+
+
+@lru_cache(maxsize=4096)
+def symbol_key(symbol: str) -> bytes:
+    """Return what stands for a symbol where each has the same width: 8 bytes of its SHA-256."""
+    return sha256(symbol.encode()).digest()[:8]

@@ -1,9 +1,9 @@
 """Checkpoints of the rules in PostgreSQL: whole tenants read, judged and kept page by page.
 
-Accounts and positions come as records of fixed width, and so goes what was found: nothing is made
-of each row in Python. SQL only loads and stores.
-Positions lie in no order of accounts, so a tenant's are read at once, its accounts page by page,
-all of one moment. What was found of a tenant is kept in one transaction: whole or not at all.
+Accounts with what they hold come as records of fixed width, and so goes what was found: nothing is
+made of each row in Python. SQL only loads and stores.
+All pages of a tenant are of one moment. What was found of it is kept in one transaction: whole or
+not at all.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, LiteralString
-from uuid import UUID
 
 import numpy as np
 import orjson
 import psycopg
 
 from quantlab.engine.context import write_quotes
-from quantlab.engine.native.checkpoint import Checkpoint, Group, Held, Judged
+from quantlab.engine.native.checkpoint import Amounts, Checkpoint, Group, Judged
 from quantlab.ledger.state import Account, Day
 from quantlab_adapters.postgres.database import Connection, Database
+from quantlab_adapters.postgres.held import HELD_WIDTH
 from quantlab_app.ports.judging import FindRulebook, Moment, Swept
 
 if TYPE_CHECKING:
@@ -47,23 +47,18 @@ with recursive bound (account_id) as (
 select account_id::text from bound where account_id is not null
 """
 # Records are made where rows are written, see migration 0025.
-_POSITIONS = """
-select symbol, string_agg(checkpoint_record, null) from position where tenant_id = %s
-group by symbol
-"""
 _ACCOUNTS = """
 select json_build_array(config_version, account_type, currency, currency_digits,
     initial_balance_minor::text, status, raised)::text,
-  string_agg(checkpoint_record, null)
+  string_agg(checkpoint_record, null), string_agg(held, null)
 from account
 where tenant_id = %(tenant)s and account_id > %(after)s and account_id <= %(upto)s
   and status <> 'closed'
 group by config_version, account_type, currency, currency_digits, initial_balance_minor, status,
   raised
 """
-# An identifier in two halves, and amounts.
-_ACCOUNT_WIDTH: Final = 10
-_POSITION_WIDTH: Final = 4
+# An identifier in two halves, eight amounts, and the number of positions.
+_ACCOUNT_WIDTH: Final = 11
 _STORE = """
 insert into rule_checkpoint (tenant_id, checkpoint_ns, page, judged_ns, feed_ts_ns, first_account,
   last_account, quotes, findings)
@@ -81,9 +76,8 @@ class _Page:
     upto: str
 
 
-_Grouped = tuple[Account, Any, Any, Any]
-_Groups = list[_Grouped]
-_Keep = Callable[[_Page, _Groups, list[Held]], Awaitable[None]]
+_Groups = list[tuple[Account, Amounts]]
+_Keep = Callable[[_Page, _Groups], Awaitable[None]]
 
 
 class PostgresCheckpoints:
@@ -103,15 +97,14 @@ class PostgresCheckpoints:
         asking: list[str] = []
         judged = 0
 
-        async def keep(page: _Page, groups: _Groups, held: list[Held]) -> None:
+        async def keep(page: _Page, groups: _Groups) -> None:
             nonlocal judged
             if not groups:
                 return
             made = [
-                Group(like, (await rulebook_of(like)).profile, ids, money, seqs)
-                for like, ids, money, seqs in groups
+                Group(like, (await rulebook_of(like)).profile, amounts) for like, amounts in groups
             ]
-            found = await asyncio.to_thread(judge, made, held)
+            found = await asyncio.to_thread(judge, made)
             await store.execute(_STORE, await asyncio.to_thread(_values, page, moment, found))
             judged += len(found.seqs)
             asking.extend(_texts(found.ids[:, found.asks]))
@@ -125,32 +118,29 @@ class PostgresCheckpoints:
     async def _read(self, tenant_id: str, keep: _Keep) -> None:
         """Read a tenant as of one moment, and hand its accounts on page by page.
 
-        Pages are read ahead while positions still come, and while others are judged and stored.
+        Pages are read ahead while others are judged and stored.
         """
         ahead: asyncio.Queue[tuple[_Page, _Groups]] = asyncio.Queue(PAGES_AHEAD)
-        positions: asyncio.Future[list[Held]] = asyncio.get_running_loop().create_future()
         async with self._database.moment(tenant_id) as first:
             await first.execute(_ALONE)
             snapshot = await _snapshot(first)
+            unread = await _pages(first, tenant_id)
 
             async def read(connection: Connection) -> None:
-                for page in await unread:
+                for page in unread:
                     await ahead.put((page, await _groups(connection, page)))
 
             async def read_beside() -> None:
                 async with self._database.moment(tenant_id, snapshot) as second:
                     await second.execute(_ALONE)
-                    positions.set_result(await _positions(second, tenant_id))
                     await read(second)
 
             async def judge() -> None:
                 while True:
-                    page, groups = await ahead.get()
-                    await keep(page, groups, _of_page(await positions, page))
+                    await keep(*await ahead.get())
                     ahead.task_done()
 
             async with asyncio.TaskGroup() as tasks:
-                unread = tasks.create_task(_pages(first, tenant_id))
                 judging = [tasks.create_task(judge()) for _ in range(LANES)]
                 beside = tasks.create_task(read_beside())
                 await read(first)
@@ -183,47 +173,23 @@ async def _pages(connection: Connection, tenant_id: str) -> Iterator[_Page]:
     return (_Page(tenant_id, number, *ends) for number, ends in enumerate(pairwise(bounds)))
 
 
-async def _positions(connection: Connection, tenant_id: str) -> list[Held]:
-    """Read a tenant's positions, those of a symbol in the order of their accounts' identifiers."""
-    rows = await _rows(connection, _POSITIONS, (tenant_id,))
-    return await asyncio.to_thread(lambda: [_in_order(*row) for row in rows])
-
-
-def _in_order(symbol: bytes, records: bytes) -> Held:
-    ids, table = _table(records, _POSITION_WIDTH)
-    order = np.argsort(ids[0])
-    sizes, costs = (np.take(column, order).astype(np.int64) for column in table.T)
-    return Held(symbol.decode(), np.take(ids, order, axis=1), sizes, costs)
-
-
-def _table(records: bytes, width: int) -> tuple[Any, Any]:
-    """Read records: two rows with the halves of their identifiers, and a table of their amounts."""
-    table = np.frombuffer(records, ">i8").reshape(-1, width)
-    return table[:, :2].T.astype(np.uint64, order="C"), table[:, 2:]
-
-
-def _of_page(positions: Sequence[Held], page: _Page) -> list[Held]:
-    """Cut out what accounts of a page hold; neighbours' may be among it."""
-    first, last = (np.uint64(UUID(end).int >> 64) for end in (page.after, page.upto))
-    found = []
-    for one in positions:
-        high = one.ids[0]
-        cut = slice(np.searchsorted(high, first, "left"), np.searchsorted(high, last, "right"))
-        found.append(Held(one.symbol, one.ids[:, cut], one.sizes[cut], one.costs[cut]))
-    return found
-
-
 async def _groups(connection: Connection, page: _Page) -> _Groups:
     """Read a page's accounts; those of a group differ in nothing but amounts."""
     values = {"tenant": page.tenant_id, "after": page.after, "upto": page.upto}
     rows = await _rows(connection, _ACCOUNTS, values)
-    return await asyncio.to_thread(lambda: [_group(page.tenant_id, *row) for row in rows])
+    return await asyncio.to_thread(
+        lambda: [
+            (_like(about.decode(), page.tenant_id), _amounts(*records)) for about, *records in rows
+        ]
+    )
 
 
-def _group(tenant_id: str, about: bytes, records: bytes) -> _Grouped:
-    ids, table = _table(records, _ACCOUNT_WIDTH)
-    money, seqs = table[:, :-1].astype(np.int64), table[:, -1].astype(np.int64)
-    return _like(about.decode(), tenant_id), ids, money, seqs
+def _amounts(records: bytes, held: bytes) -> Amounts:
+    table = np.frombuffer(records, ">i8").reshape(-1, _ACCOUNT_WIDTH)
+    ids = table[:, :2].T.astype(np.uint64, order="C")
+    money, seqs, counts = (table[:, at].astype(np.int64) for at in (slice(2, -2), -2, -1))
+    keys, sizes, costs = np.frombuffer(held, ">i8").reshape(-1, HELD_WIDTH).T.astype(np.int64)
+    return Amounts(ids, money, seqs, counts, keys, sizes, costs)
 
 
 async def _rows(

@@ -11,6 +11,7 @@ from quantlab.ledger.state import Account, write_tally
 from quantlab_adapters.postgres.columns import (
     Column,
     bools,
+    byteas,
     columns,
     int2s,
     int8s,
@@ -20,6 +21,7 @@ from quantlab_adapters.postgres.columns import (
     uuids,
 )
 from quantlab_adapters.postgres.database import Connection
+from quantlab_adapters.postgres.held import held_records
 from quantlab_adapters.postgres.life_writes import write_lives
 from quantlab_adapters.postgres.order_rows import order_row
 from quantlab_app.ports.execution import Batch
@@ -62,14 +64,14 @@ with accounts as (
     day_start_balance_minor = x.day_start_balance_minor,
     day_start_equity_minor = x.day_start_equity_minor, day_realised_minor = x.day_realised_minor,
     day_traded = x.day_traded, raised = string_to_array(x.raised, ','),
-    tally = x.tally
+    tally = x.tally, held = coalesce(x.held, a.held)
   from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
     %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::boolean[], %s::text[], %s::json[])
+    %s::bigint[], %s::bigint[], %s::boolean[], %s::text[], %s::json[], %s::bytea[])
     x(account_id, status, status_reason, config_version, balance_minor, carry_micro,
       high_water_minor, event_seq, day_date, day_started_ns, day_next_reset_ns,
       day_start_balance_minor, day_start_equity_minor, day_realised_minor, day_traded, raised,
-      tally)
+      tally, held)
   where a.tenant_id = current_tenant() and a.account_id = x.account_id
   returning a.account_id
 ), positions as (
@@ -139,7 +141,7 @@ _EVENTS = numbered(f"with {_APPENDED}")
 
 _ACCOUNT_SHAPE = (
     uuids, texts, texts, texts, int8s, int8s, int8s, int8s, texts, int8s, int8s, int8s, int8s,
-    int8s, bools, texts, jsons,
+    int8s, bools, texts, jsons, byteas,
 )  # fmt: skip
 _DAY_SHAPE = (uuids, texts, int8s, bools, int8s)
 _POSITION_SHAPE = (uuids, texts, int8s, int8s, int8s, int8s, int8s, int8s, texts)
@@ -186,7 +188,7 @@ async def write_outcomes(
     await AsyncRawCursor(connection).execute(
         _ALL,
         (
-            *columns(_ACCOUNT_SHAPE, [_account_row(account) for account in accounts]),
+            *columns(_ACCOUNT_SHAPE, [_account_row(batch, account) for account in accounts]),
             *columns(_POSITION_SHAPE, moved),
             *columns(_CLOSED_SHAPE, gone),
             *columns(_ORDER_SHAPE, _order_rows(outcomes)),
@@ -268,8 +270,8 @@ def _position_rows(
     return moved, gone
 
 
-def _account_row(account: Account) -> tuple[Any, ...]:
-    day = account.day
+def _account_row(batch: Batch, account: Account) -> tuple[Any, ...]:
+    day, before = account.day, batch.accounts[account.account_id]
     return (
         account.account_id,
         account.status,
@@ -288,6 +290,7 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         day.traded,
         ",".join(account.raised),
         write_tally(account.tally),
+        None if account.positions == before.positions else held_records(account.positions.values()),
     )
 
 

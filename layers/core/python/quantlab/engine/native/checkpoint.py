@@ -14,11 +14,13 @@ import numpy as np
 from quantlab.engine.context import Market
 from quantlab.engine.native.compile import Kernels
 from quantlab.engine.native.expressed import BY_COMMANDS, FLOORS
-from quantlab.engine.native.kernels import BEYOND, DAY_OVER, Array
+from quantlab.engine.native.kernels import BEYOND, DAY_OVER, UNKNOWN, Array
 from quantlab.engine.native.tables import Rates
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.arith import LIMIT
+from quantlab.kernel.check import check
 from quantlab.ledger.state import Account
+from quantlab.market.instrument import symbol_key
 from quantlab.rules.breaks import must_be_flat
 from quantlab.rules.floors import BASES, RULE_COLUMNS, rule_row
 from quantlab.rules.scalars import BASIS_EQUITY
@@ -29,28 +31,30 @@ BALANCE, CARRY, MARK, RESET, START_BALANCE, START_EQUITY, REALISED = range(7)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Accounts that differ in amounts only; `like` is one of them, its amounts of no meaning.
+class Amounts:
+    """What accounts have and hold, in any order of them.
 
     ids are two rows, the unsigned halves of 128 bits, with a column an account; money has the
-    columns named above, seqs is the last event of each.
+    columns named above, seqs is the last event of each and counts how many positions it holds.
+    Those follow each other in the order of accounts: the symbol's key, the size, the cost.
     """
 
-    like: Account
-    profile: Profile
     ids: Any
     money: Array
     seqs: Array
+    counts: Array
+    keys: Array
+    sizes: Array
+    costs: Array
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The positions of one symbol: whose, how large, at what cost."""
+class Group:
+    """Accounts that differ in amounts only; `like` is one of them, its amounts of no meaning."""
 
-    symbol: str
-    ids: Any
-    sizes: Array
-    costs: Array
+    like: Account
+    profile: Profile
+    amounts: Amounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,13 @@ class Checkpoint:
         self._kernels = kernels
         self._now_ns = now_ns
         self._instruments = tuple(market.catalog.instruments.values())
-        self._symbol = {one.symbol: row for row, one in enumerate(self._instruments)}
+        keys = np.array(
+            [int.from_bytes(symbol_key(one.symbol), signed=True) for one in self._instruments],
+            np.int64,
+        )
+        self._row_of_key = np.argsort(keys)
+        self._keys = keys[self._row_of_key]
+        check(len(np.unique(keys)) == len(keys), "expected symbols with keys of their own")
         self._rates = Rates(market.catalog)
         rows = []
         for one in self._instruments:
@@ -91,17 +101,22 @@ class Checkpoint:
                 self._rates.take(quote)
         self._quotes = np.array(rows, np.int64)
 
-    def judge(self, groups: Sequence[Group], held: Iterable[Held]) -> Judged:
-        """Judge the accounts of some groups with their positions; strangers' are left out."""
-        ids = np.concatenate([group.ids for group in groups], axis=1)
-        money = np.concatenate([group.money for group in groups])
-        seqs = np.concatenate([group.seqs for group in groups])
-        sizes = [len(group.seqs) for group in groups]
-        group_of = np.repeat(np.arange(len(groups)), sizes)
+    def judge(self, groups: Sequence[Group]) -> Judged:
+        """Judge the accounts of some groups with what they hold."""
+        every = [group.amounts for group in groups]
+        ids = np.concatenate([one.ids for one in every], axis=1)
+        money, seqs, counts, keys, sizes, costs = (
+            np.concatenate([getattr(one, name) for one in every])
+            for name in ("money", "seqs", "counts", "keys", "sizes", "costs")
+        )
+        group_of = np.repeat(np.arange(len(groups)), [len(one.seqs) for one in every])
+        places = np.arange(len(seqs))
         if not _in_order(ids):
             order = np.lexsort((ids[1], ids[0]))
             ids, money = np.take(ids, order, axis=1), np.take(money, order, axis=0)
             seqs, group_of = seqs[order], group_of[order]
+            places[order] = np.arange(len(seqs))
+        holders = np.repeat(places, counts)
         count = len(seqs)
         states, opens = np.zeros(count, np.int64), np.zeros(count, np.int64)
         currencies = {group.like.currency: 0 for group in groups}
@@ -109,8 +124,16 @@ class Checkpoint:
         currency_of = np.array([currencies[group.like.currency] for group in groups])[group_of]
         holding = np.zeros(count, np.bool_)
         rate_of = self._rate_rows(currencies)
-        for one in held:
-            self._value(one, ids, currency_of, rate_of, opens, states, holding)
+        holding[holders] = True
+        symbols, strange = self._symbols_of(keys)
+        if strange.any():
+            states[holders[strange]] = UNKNOWN
+            holders, symbols = holders[~strange], symbols[~strange]
+            sizes, costs = sizes[~strange], costs[~strange]
+        self._kernels.value_positions(
+            holders, symbols, sizes, costs, currency_of, self._quotes, rate_of, self._rates.table,
+            opens, states,
+        )  # fmt: skip
         rows, terms = self._tables(groups, group_of, states)
         equities, marks, broken, below = (np.zeros(count, np.int64) for _ in range(4))
         self._kernels.judge(
@@ -131,22 +154,10 @@ class Checkpoint:
         asks = (broken != 0) | peaks | waits
         return Judged(ids, seqs, states, equities, marks, below, broken, asks)
 
-    def _value(
-        self, one: Held, ids: Any, currency_of: Array, rate_of: Array, opens: Array,
-        states: Array, holding: Any,
-    ) -> None:  # fmt: skip
-        accounts = np.empty(len(one.sizes), np.int64)
-        missing = self._kernels.locate(*ids, *one.ids, accounts)
-        sizes, costs = one.sizes, one.costs
-        if missing:
-            known = accounts >= 0
-            accounts, sizes, costs = accounts[known], sizes[known], costs[known]
-        holding[accounts] = True
-        symbols = np.full(len(accounts), self._symbol[one.symbol])
-        self._kernels.value_positions(
-            accounts, symbols, sizes, costs, currency_of, self._quotes, rate_of, self._rates.table,
-            opens, states,
-        )  # fmt: skip
+    def _symbols_of(self, keys: Array) -> tuple[Array, Any]:
+        """Return the row of each key's symbol, and which keys the catalogue does not know."""
+        found = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return self._row_of_key[found], self._keys[found] != keys
 
     def _rate_rows(self, currencies: Iterable[str]) -> Array:
         rows = [

@@ -20,20 +20,17 @@ class Kernels:
     trailing_below: Callable[..., int]
     settle: Callable[..., int]
     value_positions: Callable[..., None]
-    locate: Callable[..., int]
     judge: Callable[..., None]
 
     def warm(self) -> None:
         """Call every loop once, so that nothing is compiled when it counts."""
         i8, u4 = np.zeros(1, np.int64), np.zeros(1, np.uint32)
         table = np.zeros((1, POSITIONS_MAX + 1), np.int64)
-        halves = np.zeros(1, np.uint64)
         self.revalue(0, u4, i8, i8, i8, i8, i8, i8, u4, table, 1, 1, 1, 1, True, i8, i8, i8, i8, i8)
         self.levels(0, 0, 0, 0, 0)
         self.trailing_below(0, 0, 0, 0, table, 0, 0)
         self.settle(0, i8, i8, 0, 0, 0, 0, table, table, i8, i8, i8, i8, table, table, table)
         self.value_positions(i8[:0], i8, i8, i8, i8, table, table, table, i8, i8)
-        self.locate(halves, halves, halves, halves, i8)
         self.judge(table, i8[:0], table, table, 0, i8, i8, i8, i8, i8, i8)
 
 
@@ -43,7 +40,6 @@ INTERPRETED: Final = Kernels(
     loops.trailing_below,
     loops.settle,
     loops.value_positions,
-    loops.locate,
     loops.judge,
 )
 
@@ -63,6 +59,5 @@ def compiled(cache_folder: str | None) -> Kernels:
         make(loops.trailing_below),
         make(loops.settle),
         make(loops.value_positions),
-        make(loops.locate),
         make(loops.judge),
     )

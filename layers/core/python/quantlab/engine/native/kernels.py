@@ -280,30 +280,6 @@ def value_positions(
             states[a] = BEYOND
 
 
-def locate(sorted_high: Array, sorted_low: Array, high: Array, low: Array, found: Array) -> int:
-    """Find the place of each 128-bit key among sorted ones; return how many are not there (-1).
-
-    Keys that come in order, as an index gives them, are found in one walk.
-    """
-    missing = 0
-    at = 0
-    for i in range(len(high)):
-        if at == len(sorted_high) or (
-            sorted_high[at] > high[i] or (sorted_high[at] == high[i] and sorted_low[at] > low[i])
-        ):
-            at = 0
-        while at < len(sorted_high) and (
-            sorted_high[at] < high[i] or (sorted_high[at] == high[i] and sorted_low[at] < low[i])
-        ):
-            at += 1
-        found[i] = -1
-        if at < len(sorted_high) and sorted_high[at] == high[i] and sorted_low[at] == low[i]:
-            found[i] = at
-        else:
-            missing += 1
-    return missing
-
-
 def judge(
     money: Array,
     group_of: Array,
