@@ -103,20 +103,9 @@ class Checkpoint:
 
     def judge(self, groups: Sequence[Group]) -> Judged:
         """Judge the accounts of some groups with what they hold."""
-        every = [group.amounts for group in groups]
-        ids = np.concatenate([one.ids for one in every], axis=1)
-        money, seqs, counts, keys, sizes, costs = (
-            np.concatenate([getattr(one, name) for one in every])
-            for name in ("money", "seqs", "counts", "keys", "sizes", "costs")
-        )
-        group_of = np.repeat(np.arange(len(groups)), [len(one.seqs) for one in every])
-        places = np.arange(len(seqs))
-        if not _in_order(ids):
-            order = np.lexsort((ids[1], ids[0]))
-            ids, money = np.take(ids, order, axis=1), np.take(money, order, axis=0)
-            seqs, group_of = seqs[order], group_of[order]
-            places[order] = np.arange(len(seqs))
-        holders = np.repeat(places, counts)
+        joined, group_of, holders = _in_one(groups)
+        ids, money, seqs = joined.ids, joined.money, joined.seqs
+        sizes, costs = joined.sizes, joined.costs
         count = len(seqs)
         states, opens = np.zeros(count, np.int64), np.zeros(count, np.int64)
         currencies = {group.like.currency: 0 for group in groups}
@@ -125,7 +114,7 @@ class Checkpoint:
         holding = np.zeros(count, np.bool_)
         rate_of = self._rate_rows(currencies)
         holding[holders] = True
-        symbols, strange = self._symbols_of(keys)
+        symbols, strange = self._symbols_of(joined.keys)
         if strange.any():
             states[holders[strange]] = UNKNOWN
             holders, symbols = holders[~strange], symbols[~strange]
@@ -183,6 +172,29 @@ class Checkpoint:
                 states[group_of == number] = BEYOND
         shape = (len(terms), RULE_COLUMNS + 1)
         return np.array(rows, np.int64), np.array(terms, np.int64).reshape(shape)
+
+
+def _in_one(groups: Sequence[Group]) -> tuple[Amounts, Array, Array]:
+    """Put groups together by identifier; each account's group, and each position's account.
+
+    The positions stay in the order in which they came.
+    """
+    every = [group.amounts for group in groups]
+    ids = np.concatenate([one.ids for one in every], axis=1)
+    money, seqs, counts, keys, sizes, costs = (
+        np.concatenate([getattr(one, name) for one in every])
+        for name in ("money", "seqs", "counts", "keys", "sizes", "costs")
+    )
+    group_of = np.repeat(np.arange(len(groups)), [len(one.seqs) for one in every])
+    places = np.arange(len(seqs))
+    holders = np.repeat(places, counts)
+    if not _in_order(ids):
+        order = np.lexsort((ids[1], ids[0]))
+        places[order] = np.arange(len(seqs))
+        ids, money = np.take(ids, order, axis=1), np.take(money, order, axis=0)
+        seqs, counts, group_of = seqs[order], counts[order], group_of[order]
+        holders = places[holders]
+    return Amounts(ids, money, seqs, counts, keys, sizes, costs), group_of, holders
 
 
 def _in_order(ids: Any) -> bool:
