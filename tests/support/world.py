@@ -127,6 +127,11 @@ class World:
             FeedBatch(FeedClock(now_ns, now_ns, PPM, keeps_hours), accepted=(quote,))
         )
 
+    async def beat(self) -> None:
+        """Renew the feed's clock, as a feed without a new quote does every second."""
+        now_ns = self.ports.clock.now_ns()
+        await self.ports.quote_sink.publish(FeedBatch(FeedClock(now_ns, now_ns, PPM)))
+
     async def suspend(self, symbol: str) -> None:
         """Publish that the feed has refused a quote of the symbol."""
         known = await self.ports.quotes.latest((symbol,))
