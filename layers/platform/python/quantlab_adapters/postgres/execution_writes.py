@@ -64,7 +64,7 @@ with accounts as (
     day_start_balance_minor = x.day_start_balance_minor,
     day_start_equity_minor = x.day_start_equity_minor, day_realised_minor = x.day_realised_minor,
     day_traded = x.day_traded, raised = string_to_array(x.raised, ','),
-    tally = x.tally, held = coalesce(x.held, a.held)
+    tally = x.tally, held = x.held
   from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
     %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
     %s::bigint[], %s::bigint[], %s::boolean[], %s::text[], %s::json[], %s::bytea[])
@@ -188,7 +188,7 @@ async def write_outcomes(
     await AsyncRawCursor(connection).execute(
         _ALL,
         (
-            *columns(_ACCOUNT_SHAPE, [_account_row(batch, account) for account in accounts]),
+            *columns(_ACCOUNT_SHAPE, [_account_row(account) for account in accounts]),
             *columns(_POSITION_SHAPE, moved),
             *columns(_CLOSED_SHAPE, gone),
             *columns(_ORDER_SHAPE, _order_rows(outcomes)),
@@ -270,8 +270,8 @@ def _position_rows(
     return moved, gone
 
 
-def _account_row(batch: Batch, account: Account) -> tuple[Any, ...]:
-    day, before = account.day, batch.accounts[account.account_id]
+def _account_row(account: Account) -> tuple[Any, ...]:
+    day = account.day
     return (
         account.account_id,
         account.status,
@@ -290,7 +290,7 @@ def _account_row(batch: Batch, account: Account) -> tuple[Any, ...]:
         day.traded,
         ",".join(account.raised),
         write_tally(account.tally),
-        None if account.positions == before.positions else held_records(account.positions.values()),
+        held_records(account.positions.values()),
     )
 
 
