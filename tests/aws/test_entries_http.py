@@ -29,7 +29,7 @@ OWN = re.compile(rb'"(correlationId|signalId)": "[^"]+"')
 # What differs because it was made, or measured, twice.
 MADE = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
-    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
+    r"|\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?Z| \d\d:\d\d:\d\d)"
     r"|(whsec_|qle_)?[A-Za-z0-9_.+/=-]{32,}"
     r'|(?<="eventSeq":)\d+|(?<="latencyMs":)[0-9.]+|(?<="feedClockAgeMs":)\d+'
     r'|(?<="fillSeed":")\d+'
