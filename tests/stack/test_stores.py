@@ -13,7 +13,7 @@ import redis
 from tests.support.stack import FreshDatabase, Stack
 
 from quantlab_db.migrate import current, migrate, newest
-from quantlab_server.addresses import port_is_free
+from quantlab_server.addresses import LOOPBACK, port_is_free
 from quantlab_server.logs import Output
 from quantlab_server.private_files import private_folder
 from quantlab_server.processes import look_up
@@ -55,6 +55,47 @@ def test_state_survives_a_restart_and_no_mode_outside_changes(state: Path) -> No
     memory = json.loads((state / "stores.json").read_text())
     assert port_is_free(memory["postgres_port"])
     assert port_is_free(memory["valkey_port"])
+
+
+def reached(stores: EmbeddedStores) -> tuple[str, str]:
+    """Say by which host, which is a folder for a socket, the stores answer from nearby."""
+    near = stores.nearest
+    with psycopg.connect(near.app_dsn) as connection:
+        connection.execute("select 1")
+        host = connection.info.host
+    with redis.Redis.from_url(near.redis_url) as client:
+        assert client.ping()
+        kwargs = client.connection_pool.connection_kwargs
+    return host, str(kwargs.get("path") or kwargs.get("host"))
+
+
+def test_the_roles_reach_the_stores_by_sockets_that_nobody_else_may_open(state: Path) -> None:
+    private_folder(state)
+    (state / "pg").mkdir()
+    left = state / "pg" / ".s.PGSQL.5432.lock"  # of before a power cut; the number is init's now
+    left.write_text(f"1\n{state}\n", encoding="ascii")
+    stores = stores_of(state)
+    stores.start()
+    try:
+        assert not left.exists()
+        assert reached(stores) == (str(state / "pg"), str(state / "valkey" / "socket"))
+        for path in (*(state / "pg").glob(".s.PGSQL.*[0-9]"), state / "valkey" / "socket"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    finally:
+        stores.stop()
+
+
+@pytest.mark.parametrize("folder", ["long" * 25, "with,comma"])
+def test_where_no_socket_can_be_named_the_stores_are_reached_by_port(
+    state: Path, folder: str
+) -> None:
+    state.mkdir()
+    stores = stores_of(state / folder)
+    stores.start()
+    try:
+        assert reached(stores) == (LOOPBACK, LOOPBACK)
+    finally:
+        stores.stop()
 
 
 def test_a_data_folder_without_its_version_is_refused_in_one_sentence(state: Path) -> None:

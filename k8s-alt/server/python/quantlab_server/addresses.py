@@ -1,9 +1,13 @@
-"""TCP ports on the loopback interface."""
+"""Where the parts of this machine find each other: ports of the loopback interface, sockets."""
 
+import os
 import socket
+from pathlib import Path
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
+# What macOS leaves for the path of a socket; Linux has four bytes more.
+SOCKET_PATH_MAX: Final = 103
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -26,3 +30,9 @@ def free_port(preferred: int | None = None) -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def can_be_socket(path: Path) -> bool:
+    """Tell whether a Unix socket may have this path, and files and addresses can name it."""
+    text = os.fsencode(path)
+    return len(text) <= SOCKET_PATH_MAX and not set(b'",\\') & set(text)

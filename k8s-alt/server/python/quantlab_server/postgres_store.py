@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from quantlab_db.setup import APP, DATABASE, OWNER
-from quantlab_server.addresses import LOOPBACK
+from quantlab_server.addresses import LOOPBACK, can_be_socket
 from quantlab_server.children import Program
 from quantlab_server.private_files import write_private
 from quantlab_server.processes import look_up
@@ -23,8 +24,8 @@ INITDB_WAIT_S: Final = 120.0
 STOP_WAIT_S: Final = 60.0
 LEFTOVER_WAIT_S: Final = 30.0
 SECRET_BYTES: Final = 24
+SOCKET_NAME: Final = ".s.PGSQL."
 SETTINGS: Final = (
-    "unix_socket_directories=",
     f"listen_addresses={LOOPBACK}",
     "max_connections=300",
     "shared_buffers=128MB",
@@ -84,6 +85,20 @@ class PostgresStore:
 
     def app_dsn(self, port: int) -> str:
         return self.dsn(port, APP, DATABASE)
+
+    def nearest_app_dsn(self, port: int) -> str:
+        """Name the socket where there is one: a round trip costs a fifth less than by TCP."""
+        folder = self._sockets
+        if folder is None:
+            return self.app_dsn(port)
+        place = quote(str(folder), safe="")
+        return f"postgresql://{APP}:{self.secrets.app}@/{DATABASE}?host={place}&port={port}"
+
+    @property
+    def _sockets(self) -> Path | None:
+        """The folder that sockets lie in; None where their path would be too long."""
+        longest = self.seat.folder / f"{SOCKET_NAME}65535.lock"
+        return self.seat.folder if can_be_socket(longest) else None
 
     def make_data(self) -> None:
         """Make the data folder if there is none; a half-made one never gets its final name."""
@@ -163,10 +178,20 @@ class PostgresStore:
                     f"process {pid} still serves {self.data} and does not end; end it first."
                 )
             time.sleep(0.1)
+        # A lock that a power cut left names a process number that is somebody else's by now.
+        for left in self.seat.folder.glob(f"{SOCKET_NAME}*"):
+            left.unlink(missing_ok=True)
 
     def program(self, port: int) -> Program:
         """Say how the server is run in the foreground on a port."""
-        settings = (f"port={port}", *SETTINGS, *(() if self.durable else THROWAWAY_SETTINGS))
+        folder = self._sockets
+        settings = (
+            f"port={port}",
+            "unix_socket_directories=" + ("" if folder is None else f'"{folder}"'),
+            "unix_socket_permissions=0700",
+            *SETTINGS,
+            *(() if self.durable else THROWAWAY_SETTINGS),
+        )
         flags = [word for setting in settings for word in ("-c", setting)]
         return Program(
             name="postgres",

@@ -83,6 +83,15 @@ class EmbeddedStores:
         )
 
     @property
+    def nearest(self) -> StoreUrls:
+        """The addresses for processes of this machine and user: by sockets where possible."""
+        return replace(
+            self.urls,
+            app_dsn=self._postgres.nearest_app_dsn(self._memory.postgres_port),
+            redis_url=self._valkey.nearest_url(self._memory.valkey_port),
+        )
+
+    @property
     def superuser_dsn(self) -> str:
         return self._postgres.dsn(self._memory.postgres_port)
 

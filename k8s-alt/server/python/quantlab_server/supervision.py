@@ -67,14 +67,13 @@ class Supervision:
         """Start PostgreSQL and Valkey and bring the database to the newest revision."""
         self._stores = EmbeddedStores(self.state, self.output)
         self.say("starting PostgreSQL and Valkey")
-        urls = self._stores.start()
         try:
-            applied = migrate(urls.owner_dsn)
+            applied = migrate(self._stores.start().owner_dsn)
         except MigrationError as error:
             raise Refusal(f"the database cannot be migrated: {error}") from error
         if applied:
             self.say(f"migrated to {applied[-1]}")
-        return urls
+        return self._stores.nearest
 
     def start_platform(self, program: Program) -> Child:
         """Start what the roles stand on; it ends after them and is not started again."""

@@ -7,8 +7,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
-from quantlab_server.addresses import LOOPBACK
+from quantlab_server.addresses import LOOPBACK, can_be_socket
 from quantlab_server.children import Program
 from quantlab_server.postgres_store import SECRET_BYTES
 from quantlab_server.private_files import write_private
@@ -33,9 +34,22 @@ class ValkeyStore:
     def url(self, port: int) -> str:
         return f"redis://:{self.password}@{LOOPBACK}:{port}/0"
 
+    def nearest_url(self, port: int) -> str:
+        """Name the socket where there is one."""
+        if not can_be_socket(self._socket):
+            return self.url(port)
+        return f"unix://:{self.password}@{quote(str(self._socket))}?db=0"
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "socket"
+
     def program(self, port: int) -> Program:
         """Write the configuration (it holds the password, so no argument does) and use it."""
+        path = self._socket
+        socket_lines = (f'unixsocket "{path}"', "unixsocketperm 700") if can_be_socket(path) else ()
         lines = (
+            *socket_lines,
             f"bind {LOOPBACK}",
             f"port {port}",
             "protected-mode yes",
@@ -48,11 +62,11 @@ class ValkeyStore:
             "appendfsync everysec",
             "maxmemory-policy noeviction",
         )
-        path = self.folder / "valkey.conf"
-        write_private(path, "\n".join(lines) + "\n")
+        configuration = self.folder / "valkey.conf"
+        write_private(configuration, "\n".join(lines) + "\n")
         return Program(
             name="valkey",
-            argv=(str(self.server), str(path)),
+            argv=(str(self.server), str(configuration)),
             environment={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             stop_signal=signal.SIGTERM,
             hasty=True,
