@@ -1,10 +1,11 @@
 """Accounts as they are read and made; only the one writer changes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from quantlab.engine.opening import Course
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.fill_model import FillModel

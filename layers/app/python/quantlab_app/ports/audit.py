@@ -1,11 +1,11 @@
 """The audit log and the outbox it is filled from."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from quantlab.audit.chain import Entry
 from quantlab.engine.commands import Event
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 
 

@@ -1,9 +1,10 @@
 """Bots: who may send signals, under which secrets, for which accounts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.config import RateLimits, WebhookSettings
 from quantlab.tenancy.scope import Scope
 

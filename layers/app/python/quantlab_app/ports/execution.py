@@ -1,10 +1,11 @@
 """The one writer of accounts: claim, load, decide, write, all in one transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from quantlab.engine.commands import Command, Event, Outcome
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.rules.surroundings import LinkedAccount
 

@@ -1,10 +1,10 @@
 """The inbox: commands accepted durably, once per idempotency key."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quantlab.engine.commands import Event
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 
 

@@ -1,11 +1,11 @@
 """Judging many accounts at once, and watching them: compiled where that is installed."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from quantlab.engine.context import Market
 from quantlab.engine.watch import Watch
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab_app.ports.accounts import Rulebook
 

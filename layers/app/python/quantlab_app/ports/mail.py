@@ -1,8 +1,9 @@
 """Mail that leaves the platform."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from quantlab.kernel.records import dataclass
 from quantlab_app.ports.errors import Fault
 
 

@@ -4,9 +4,9 @@ Quotes are global data: these ports take no tenant.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from quantlab.kernel.records import dataclass
 from quantlab.market.bars import Bar
 from quantlab.market.quote import FeedClock, Quote
 

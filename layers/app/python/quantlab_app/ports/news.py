@@ -1,8 +1,8 @@
 """The calendar of releases of a tenant."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from quantlab.kernel.records import dataclass
 from quantlab.rules.surroundings import NewsCalendar
 from quantlab.tenancy.scope import Scope
 

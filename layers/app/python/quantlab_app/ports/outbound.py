@@ -1,11 +1,12 @@
 """Webhooks to tenants' systems: endpoints, the queue and log of deliveries, and what sends them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
 from quantlab.engine.commands import Event
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab.webhooks.outbound import Answer, Health, Verdict
 

@@ -1,10 +1,10 @@
 """What was recorded of an account, read as it stood at one moment, to be decided again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quantlab.engine.commands import Command, Event, Fill, Violation
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account

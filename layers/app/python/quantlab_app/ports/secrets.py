@@ -3,9 +3,10 @@
 Files serve a single host; a cloud secret store and key service fit the same two ports.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
+from quantlab.kernel.records import dataclass
 from quantlab_app.ports.errors import Fault
 
 SigningPurpose = Literal["jwt", "audit"]

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from quantlab.kernel.records import dataclass
 
 _WRITTEN: Final = re.compile(r"(0|[1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 EXPECTED: Final = "INDEX/COUNT with 0 <= INDEX < COUNT <= 9999, such as 0/3"

@@ -1,9 +1,9 @@
 """Rate limits of signals, and the count of attempts nobody can be held to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.config import RateLimits
 
 

@@ -1,10 +1,10 @@
 """What open sockets need: what they listen to, the log behind it and the bus that wakes them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.sessions import TicketHolder
 

@@ -4,13 +4,13 @@ Nothing here decides: what a quote that may not be used would say is left unknow
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from quantlab.engine.context import Market, equity_of
 from quantlab.engine.margin import Margin, margin_of
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.arith import MICRO, muldiv
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.fills import open_gain_micro
 from quantlab.ledger.state import Position
 from quantlab.market.instrument import Instrument

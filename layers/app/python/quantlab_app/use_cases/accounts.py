@@ -1,13 +1,13 @@
 """Opening accounts, and switching them off, on and to other rules through their one writer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from quantlab.engine.commands import CLOSE, DISABLE, ENABLE, MOVE_CONFIG
 from quantlab.engine.opening import Start, fresh_account, opened_payload
 from quantlab.kernel.ids import derive_id
+from quantlab.kernel.records import dataclass
 from quantlab.rules.profile import parse_profile
 from quantlab.tenancy.config import TenantConfig
 from quantlab.tenancy.scope import Scope

@@ -5,7 +5,6 @@ Each step is one transaction with the command that records it in the account's s
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from quantlab.engine.payouts import Gate
 from quantlab.kernel.canonical import Json, canonical_json
 from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_app.ports.approvals import Approval, ApprovalKind, Decision, NewApproval
 from quantlab_app.ports.container import Ports

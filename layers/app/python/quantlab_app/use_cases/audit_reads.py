@@ -1,9 +1,9 @@
 """Pages of the audit log, within what the actor may see."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from quantlab.audit.chain import Entry
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.audit import AuditQuery
 from quantlab_app.ports.container import Ports

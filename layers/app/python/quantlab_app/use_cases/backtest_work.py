@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.records import dataclass
 from quantlab.market.quote import Quote
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_app.ports.backtests import (

@@ -1,7 +1,6 @@
 """Ticks that should never have been: marked, recomputed without, and corrected when two approve."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from quantlab.engine.bad_ticks import BadTicks, Undone
@@ -12,6 +11,7 @@ from quantlab.engine.bad_ticks_document import (
 )
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.ids import derive_id
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair

@@ -3,10 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.bots import Bot, NewBot
 from quantlab_app.ports.container import Ports

@@ -1,9 +1,9 @@
 """What became of signals: deliveries with their timelines, totals, dead letters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from quantlab.engine.commands import Event
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound

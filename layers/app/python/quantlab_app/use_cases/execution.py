@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -18,6 +17,7 @@ from quantlab.engine.opening import Start
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import check
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
 from quantlab.rules.day import last_reset_ns

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
+from quantlab.kernel.records import dataclass
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.metrics import Probe

@@ -1,8 +1,9 @@
 """One-time codes as a second factor: enrol, confirm, give up."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Conflict

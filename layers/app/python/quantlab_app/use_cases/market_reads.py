@@ -1,8 +1,8 @@
 """What anyone of a tenant may see of the market: the latest quote and the bars of a symbol."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from quantlab.kernel.records import dataclass
 from quantlab.market.bars import MINUTE_NS, Bar
 from quantlab.market.catalog import Catalog
 from quantlab.market.gate import is_stale

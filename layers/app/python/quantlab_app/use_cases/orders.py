@@ -1,11 +1,11 @@
 """Orders of people: checked like signals, executed by the account's one writer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from quantlab.engine.commands import TRADE
 from quantlab.engine.lifecycle import OPEN_STATES
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab.webhooks.body import parse_signal
 from quantlab.webhooks.fields import Problem

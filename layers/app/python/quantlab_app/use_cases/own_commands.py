@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from quantlab.kernel.canonical import Json, canonical_json
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import system_scope
 from quantlab_app.ports.clock import Clock, Ids
 from quantlab_app.ports.inbox import Inbox, NewCommand

@@ -1,7 +1,6 @@
 """Reading what was recorded of an account, whole, for a replay of it."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from quantlab.engine.bad_ticks import BadTicks, Undone, without
@@ -28,6 +27,7 @@ from quantlab.engine.trace import (
     violation_row,
 )
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.kernel.records import replace
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.conversion import conversion_pair

@@ -1,13 +1,13 @@
 """What the clock does to accounts: checkpoints of the rules and the end of trading days."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from quantlab.engine import commands
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.records import replace
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.judging import Moment
 from quantlab_app.use_cases.approvals import expire

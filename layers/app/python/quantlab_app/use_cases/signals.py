@@ -6,13 +6,13 @@ with a record, when the bot proved who it is; refused and only counted, when it 
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from quantlab.engine.commands import REFUSE_SIGNAL, TRADE
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Actor, Scope
 from quantlab.webhooks.body import (

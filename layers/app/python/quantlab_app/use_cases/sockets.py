@@ -5,10 +5,11 @@ It must not know how a message travels: API Gateway and the self-hosted hub both
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
+from quantlab.kernel.records import dataclass, replace
 from quantlab.tenancy.permissions import Permission
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass
 from quantlab.qls.compiler import compile_source
 from quantlab.qls.diagnostics import Diagnostic
 from quantlab.qls.explain import duration_text, explain

@@ -1,11 +1,11 @@
 """How a live run ends: its row, the commands that cancel what it has asked for, the audit log."""
 
 import hashlib
-from dataclasses import replace
 from typing import Final
 
 from quantlab.engine.commands import TRADE
 from quantlab.kernel.canonical import Json, canonical_json
+from quantlab.kernel.records import replace
 from quantlab.live.intents import SOURCE, client_id
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports

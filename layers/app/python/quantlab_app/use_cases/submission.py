@@ -2,11 +2,11 @@
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from quantlab.kernel.canonical import canonical_json
 from quantlab.kernel.check import check
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.inbox import Delivery, NewCommand

@@ -4,11 +4,12 @@ Most profiles look at nothing outside: for them nothing is read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Final
 
 from quantlab.engine.commands import LOOK_AROUND, MOVE_CONFIG, Command, Outcome
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.kernel.records import dataclass, replace
 from quantlab.rules.limits import MINUTES_MAX, WITHIN_MS_MAX
 from quantlab.rules.surroundings import (
     NO_REACH,

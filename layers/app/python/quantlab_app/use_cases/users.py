@@ -4,10 +4,10 @@ Nobody hands out more than he may do himself.
 """
 
 import re
-from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
+from quantlab.kernel.records import replace
 from quantlab.tenancy.permissions import Role, permissions_of
 from quantlab.tenancy.scope import Scope
 from quantlab_app.ports.container import Ports

@@ -2,13 +2,14 @@
 
 import base64
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Event
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.scope import Scope
 from quantlab.webhooks.outbound import TEST_EVENT, is_pattern, selects
 from quantlab_app.ports.audit import AuditQuery

@@ -6,13 +6,13 @@ be known is said to be unknown and never passes for fine.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from quantlab.engine.context import Market, equity_of
 from quantlab.engine.other_rules import Compared
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass, replace
 from quantlab.rules import terms
 from quantlab.rules.day import is_day_over
 from quantlab.rules.evidence import gravest, gravest_action

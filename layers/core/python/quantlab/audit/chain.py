@@ -7,10 +7,10 @@ lower-case hexadecimal. The first entry of a chain has seq 1 and prevHash of 32 
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from quantlab.kernel.canonical import Json, canonical_json
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass
 
 VERSION = 1
 GENESIS = bytes(32)

@@ -1,8 +1,9 @@
 """The account a backtest is run for: its money, its rules, its instruments and their costs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account, Day, Tally
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.conversion import Conversion

@@ -5,12 +5,13 @@ were is kept of all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from quantlab.backtest.native.keeping import NS, SITE, VALUES
+from quantlab.kernel.records import dataclass
 from quantlab.qls.ir import Program
 from quantlab.qls.limits import LINES_PER_RUN_MAX, PLOT_POINTS_MAX
 from quantlab.qls.lines import line_of

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +22,7 @@ from quantlab.backtest.native.keeping import QUOTES_AT_ONCE, log_words, take_row
 from quantlab.backtest.outputs import NO_OUTPUTS, OutputLog, Outputs
 from quantlab.backtest.rows import Rows
 from quantlab.backtest.span import Span
+from quantlab.kernel.records import dataclass
 from quantlab.qls.ir import Program
 from quantlab.qls.limits import ROWS_PER_RUN_MAX
 from quantlab.qls.native import abi

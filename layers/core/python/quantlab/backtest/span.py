@@ -1,6 +1,6 @@
 """How much time a run covers."""
 
-from dataclasses import dataclass
+from quantlab.kernel.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

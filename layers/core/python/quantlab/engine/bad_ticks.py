@@ -8,7 +8,6 @@ differences of several ranges add up to that of all of them. Nothing is changed 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from quantlab.engine.batch import run_again
 from quantlab.engine.commands import CORRECT, Fill, Outcome, Violation
@@ -16,6 +15,7 @@ from quantlab.engine.context import Market, equity_of, symbols_of
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.replay import Recording, outcomes, rules_for
 from quantlab.engine.tape import Tape
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
 

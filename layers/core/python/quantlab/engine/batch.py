@@ -8,7 +8,7 @@ rules are checked every five minutes, and execute decides. Time is that of the t
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from quantlab.engine import commands
@@ -23,6 +23,7 @@ from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand
 from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog
 from quantlab.market.halts import Halt, halted_at

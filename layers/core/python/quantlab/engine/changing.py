@@ -1,6 +1,5 @@
 """Working orders changed or cancelled by whoever may trade the account."""
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -29,6 +28,7 @@ from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.sizing import on_tick, quantity_steps
 from quantlab.engine.working import attempt, child_stop
 from quantlab.kernel.decimals import format_units, to_units
+from quantlab.kernel.records import replace
 from quantlab.ledger.orders import Order
 from quantlab.market.instrument import Instrument
 

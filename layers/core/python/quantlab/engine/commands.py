@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from quantlab.kernel.records import dataclass
 
 if TYPE_CHECKING:  # whoever only puts a command into the inbox knows no ledger
     from quantlab.engine.life_records import LifeRecords

@@ -1,7 +1,7 @@
 """What a decision may look at, and the values of positions in the account's currency."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any
 
 from quantlab.engine.opening import Course
@@ -10,6 +10,7 @@ from quantlab.kernel.arith import muldiv
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.fills import SAME_CURRENCY, Rate, equity_minor, open_gain_micro
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms

@@ -3,7 +3,6 @@
 Nothing that happened is rewritten: what is wrong is compensated by an entry of its own.
 """
 
-from dataclasses import replace
 from typing import Any, Final
 
 from quantlab.engine.approved import approved, book, carried_out, refuse
@@ -13,6 +12,7 @@ from quantlab.engine.rejections import Reason, Rejection
 from quantlab.engine.snapshots import take_snapshot
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import parse_minor
+from quantlab.kernel.records import replace
 from quantlab.ledger.state import Account
 from quantlab.rules.terms import BASIS_END_OF_DAY, Profile
 from quantlab.rules.verdicts import judge_equity

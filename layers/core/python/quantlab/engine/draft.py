@@ -1,6 +1,5 @@
 """The account while a command is carried out: events are numbered as they happen."""
 
-from dataclasses import replace
 from typing import Any
 
 from quantlab.engine.commands import Command, Event, Outcome
@@ -9,6 +8,7 @@ from quantlab.engine.life_records import LifeRecords
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.ids import derive_id
+from quantlab.kernel.records import replace
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.ledger.tally import take_steps, taken_steps

@@ -4,10 +4,10 @@
 them as they are and a compiler may take them as well. docs/fills.md has the formulas.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass
 from quantlab.market.fill_model import (
     ANY_SIZE,
     DISPLAYED,

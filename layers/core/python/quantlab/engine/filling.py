@@ -1,7 +1,5 @@
 """Orders meet a quote: market orders at once, working ones when it is their turn."""
 
-from dataclasses import replace
-
 from quantlab.engine import lifecycle
 from quantlab.engine.draft import Draft
 from quantlab.engine.order_terms import FOK, IOC, MARKET
@@ -9,6 +7,7 @@ from quantlab.engine.orders import accept_order, cancel_order, follow_fill, put_
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.sizing import Intent
 from quantlab.engine.trading import Planned, book_fill, plan_fill
+from quantlab.kernel.records import replace
 from quantlab.ledger.orders import Order, Terms
 
 NOT_FILLED = "not_filled"

@@ -6,13 +6,14 @@ missing at that moment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any
 
 from quantlab.engine.around import read_surroundings, write_surroundings
 from quantlab.engine.context import Market, read_market, write_quotes
 from quantlab.engine.tape import Tape
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass, replace
 from quantlab.market.catalog import Catalog
 from quantlab.market.quote import Quote
 from quantlab.rules.surroundings import NOTHING_KNOWN, Surroundings

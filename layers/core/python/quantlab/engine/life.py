@@ -4,7 +4,6 @@ An account is one attempt at one phase. What comes after it is a new account, op
 transaction, so that nothing of an attempt is ever rewritten.
 """
 
-from dataclasses import replace
 from typing import Any, Final, get_args
 
 from quantlab.engine.approved import approved, book, carried_out, executed, refuse
@@ -18,6 +17,7 @@ from quantlab.engine.snapshots import take_snapshot
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import InvariantBroken, check
 from quantlab.kernel.decimals import parse_minor
+from quantlab.kernel.records import replace
 from quantlab.ledger import tally
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import read_trading_terms

@@ -1,9 +1,10 @@
 """What the life of an account leaves behind beside orders and fills; all of it is written once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.state import Account
 

@@ -3,10 +3,10 @@
 docs/orders.md holds the same table, written by `table_text`.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from quantlab.engine.rejections import Reason, Rejection
+from quantlab.kernel.records import dataclass
 
 NEW: Final = "new"
 PENDING_PARENT: Final = "pending_parent"

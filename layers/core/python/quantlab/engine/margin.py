@@ -5,7 +5,6 @@ same ones. docs/margin.md has the formulas, their sources and worked examples.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from quantlab.engine import lifecycle
@@ -14,6 +13,7 @@ from quantlab.engine.draft import Draft
 from quantlab.engine.order_terms import FOK, IOC, LIMITED, trigger_of
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import MICRO, muldiv
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.fills import Netted
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account, Position

@@ -1,12 +1,13 @@
 """How an account begins: what it starts as, and what is recorded of that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account, Tally
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms, read_trading_terms
 from quantlab.market.fill_model import FillModel, parse_fill_models

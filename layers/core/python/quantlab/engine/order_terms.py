@@ -1,6 +1,5 @@
 """What an order's terms mean against a quote: armed or live, its trigger, its limit, its trail."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 from quantlab.engine import lifecycle
@@ -15,6 +14,7 @@ from quantlab.engine.pricing import (
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import replace
 from quantlab.ledger.orders import Order, Terms
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote

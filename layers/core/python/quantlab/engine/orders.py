@@ -1,7 +1,6 @@
 """Orders of an account taking their steps, each with its event, and what linked ones do then."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from typing import Any
 
 from quantlab.engine import lifecycle
@@ -12,6 +11,7 @@ from quantlab.engine.trading import side_name
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import InvariantBroken
 from quantlab.kernel.decimals import format_units
+from quantlab.kernel.records import replace
 from quantlab.ledger.orders import Order
 from quantlab.ledger.tally import count_order
 

@@ -8,7 +8,6 @@ belong to neither. Nothing is changed by it.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from quantlab.engine.bad_ticks import BadTicks
@@ -22,6 +21,7 @@ from quantlab.engine.tape import Tape
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.state import Account
 from quantlab.market.quote import Quote
 from quantlab.tenancy.config import AccountType

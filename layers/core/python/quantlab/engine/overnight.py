@@ -5,7 +5,6 @@ swap, whoever is the first to come after it.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from quantlab.engine.context import Market, write_quotes
 from quantlab.engine.draft import Draft
@@ -14,6 +13,7 @@ from quantlab.engine.rejections import Rejection
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import replace
 from quantlab.ledger.fills import Rate, book_entry
 from quantlab.ledger.state import Account, Position
 from quantlab.ledger.swap import night_value, nights_of, swap_micro

@@ -1,9 +1,9 @@
 """Payouts: what may be taken out now, by which gates, and who gets which part of it."""
 
-from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.state import Account, ClosedDay, Day
 from quantlab.ledger.tally import pay_out
 from quantlab.rules import terms

@@ -1,7 +1,6 @@
 """From what a signal asks to accepted orders: one, linked ones, or an entry with its exits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -43,6 +42,7 @@ from quantlab.engine.trading import Planned, plan_fill, side_name, ticket_payloa
 from quantlab.engine.working import attempt
 from quantlab.kernel.decimals import format_units, to_units
 from quantlab.kernel.instants import format_rfc3339, parse_rfc3339
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.orders import Order, Terms
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import BUY, Quote

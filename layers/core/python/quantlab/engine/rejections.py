@@ -1,7 +1,8 @@
 """The expected refusals of a command, in order of precedence: the first that holds is given."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from quantlab.kernel.records import dataclass
 
 
 class Reason(StrEnum):

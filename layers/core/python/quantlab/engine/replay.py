@@ -6,7 +6,7 @@ opening on. Nothing of the record is taken over but commands, inputs and ticks.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any
 
 from quantlab.engine.commands import MOVE_CONFIG, Command, Outcome
@@ -26,6 +26,7 @@ from quantlab.engine.trace import (
 )
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import InvariantBroken
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.state import Account
 from quantlab.market.catalog import Catalog

@@ -1,7 +1,6 @@
 """From what a signal asks to an order in integers, or the reason why not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +9,7 @@ from quantlab.engine.fill_models import expected_price
 from quantlab.engine.rejections import Reason, Rejection
 from quantlab.kernel.arith import MICRO, muldiv
 from quantlab.kernel.decimals import to_units, to_units_floor
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.fees import Fees, risk_steps
 from quantlab.ledger.state import Account, Position
 from quantlab.market.fill_model import FillModel

@@ -5,11 +5,12 @@ Every integer is written as text: JSON numbers end at 2^53.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from quantlab.engine.commands import Event, Fill, Outcome, Violation
 from quantlab.kernel.canonical import Json, canonical_json
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.fills import LedgerEntry
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account

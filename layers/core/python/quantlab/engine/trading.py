@@ -1,7 +1,5 @@
 """What one fill does: size and price at a quote, netting, money, and the events of all three."""
 
-from dataclasses import dataclass, replace
-
 from quantlab.engine import ENGINE_VERSION, lifecycle
 from quantlab.engine.commands import Fill
 from quantlab.engine.context import Market
@@ -15,6 +13,7 @@ from quantlab.kernel.canonical import Json
 from quantlab.kernel.check import check
 from quantlab.kernel.decimals import format_units
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.fees import charged_fee_micro, raw_fee_micro
 from quantlab.ledger.fills import (
     LedgerEntry,

@@ -6,7 +6,6 @@ again until its state moves or RETRY_NS have passed.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from quantlab.engine import commands
 from quantlab.engine.agenda import RELOOK_NS, Agenda
@@ -31,6 +30,7 @@ from quantlab.engine.watched import (
     seen_peak,
 )
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import replace
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog

@@ -1,7 +1,5 @@
 """What a quote or the time means for working orders: the commands they call for."""
 
-from dataclasses import replace
-
 from quantlab.engine import commands, lifecycle
 from quantlab.engine.context import Market, write_quotes
 from quantlab.engine.fill_models import shows_size
@@ -17,6 +15,7 @@ from quantlab.engine.order_terms import (
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.watched import RETRY_NS, Demand, Watched, demand_once
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import replace
 from quantlab.ledger.orders import Order
 from quantlab.ledger.state import Account
 from quantlab.market.conversion import conversion_pair

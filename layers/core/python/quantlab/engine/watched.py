@@ -1,11 +1,12 @@
 """What is kept of an account under watch, and the commands that are demanded for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from quantlab.engine import commands
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.fill_model import FillModel

@@ -4,10 +4,10 @@ The functions on integers know no object, so that live trading and a compiled ba
 same ones. docs/margin.md has the formulas.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 from quantlab.kernel.arith import MICRO, muldiv
+from quantlab.kernel.records import dataclass
 from quantlab.market.costs import Commission
 from quantlab.market.instrument import Instrument
 

@@ -1,9 +1,8 @@
 """What a fill does to a netting position and to the balance, exactly."""
 
-from dataclasses import dataclass
-
 from quantlab.kernel.arith import book, muldiv
 from quantlab.kernel.check import check
+from quantlab.kernel.records import dataclass
 from quantlab.ledger import scalars
 from quantlab.ledger.scalars import closing_ticks, equity_of_open, open_gain
 from quantlab.ledger.state import Account, Position

@@ -3,7 +3,7 @@
 It must not know how an order gets from one state to the next; that is the engine's.
 """
 
-from dataclasses import dataclass, replace
+from quantlab.kernel.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The account as the one writer sees it between two commands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.orders import Order
 
 

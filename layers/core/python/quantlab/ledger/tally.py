@@ -1,8 +1,7 @@
 """What a fill, a new day and a payout do to what is counted between commands."""
 
-from dataclasses import replace
-
 from quantlab.kernel.check import check
+from quantlab.kernel.records import replace
 from quantlab.ledger.fills import Netted
 from quantlab.ledger.scalars import nano_of
 from quantlab.ledger.state import Account, Tally

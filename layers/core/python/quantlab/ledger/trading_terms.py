@@ -5,12 +5,13 @@ instrument; the narrowest name counts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeVar
 
 from quantlab.kernel.decimals import to_units
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.fees import Fees, fees_of
 from quantlab.market.costs import Commission, SwapTerms, read_commission, read_swap
 from quantlab.market.document import CatalogError, Node

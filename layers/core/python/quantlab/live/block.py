@@ -6,7 +6,6 @@ works, no level is reached. All of it comes in as events instead.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from quantlab.backtest.account import BacktestAccount, free_profile
 from quantlab.backtest.block import DAY_NS, new_block
 from quantlab.backtest.kernels.legs import leg_at, net_legs
 from quantlab.backtest.span import Span
+from quantlab.kernel.records import replace
 from quantlab.ledger.trading_terms import STANDARD
 from quantlab.live.events import AccountSeen, Held, Resting
 from quantlab.live.terms import LiveTerms

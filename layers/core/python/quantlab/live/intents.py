@@ -8,12 +8,12 @@ as a backtest rounds them; a size that is off its step is left as it is, and is 
 
 import math
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass
 from quantlab.live.terms import LiveTerms
 from quantlab.market.instrument import Instrument
 from quantlab.qls import ir

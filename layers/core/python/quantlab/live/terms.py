@@ -5,10 +5,11 @@ catalogue and the rules have become since.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from decimal import Decimal
 from typing import Any, Final
 
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.state import EMPTY_TALLY, Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog

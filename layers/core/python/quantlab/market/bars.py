@@ -1,9 +1,8 @@
 """One-minute bars of accepted quotes: bid open, high, low, close and the closing ask."""
 
-from dataclasses import dataclass
-
 from quantlab.kernel.check import check
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.kernel.records import dataclass
 from quantlab.market.quote import Quote
 
 MINUTE_NS = 60 * SECOND_NS

@@ -5,13 +5,14 @@ It must not know files; whoever loads the document passes it in.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any
 
 from quantlab.kernel.arith import MICRO
 from quantlab.kernel.canonical import canonical_json
 from quantlab.kernel.decimals import to_units
+from quantlab.kernel.records import dataclass
 from quantlab.market.costs import Commission, read_commission, read_swap
 from quantlab.market.document import CatalogError, Node
 from quantlab.market.fill_model import FillModel, parse_fill_model, top_of_book

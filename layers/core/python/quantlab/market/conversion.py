@@ -1,10 +1,10 @@
 """Amounts from one currency to another, as an exact fraction of a quote."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 from quantlab.kernel.arith import LIMIT
 from quantlab.kernel.check import InvariantBroken, check
+from quantlab.kernel.records import dataclass
 from quantlab.market.catalog import Catalog
 from quantlab.market.instrument import Instrument
 from quantlab.market.quote import Quote

@@ -3,11 +3,11 @@
 It must not know accounts; ledger.fees and ledger.swap say what one fill and one night cost.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from quantlab.kernel.arith import MICRO
 from quantlab.kernel.decimals import to_units
+from quantlab.kernel.records import dataclass
 from quantlab.market.document import CatalogError, Node
 
 PPM_STEP = Decimal("0.01")

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from quantlab.kernel.decimals import parse_decimal
+from quantlab.kernel.records import dataclass
 
 
 class CatalogError(ValueError):

@@ -5,10 +5,11 @@ It must not know orders; `engine.fill_models` computes fills from these numbers.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from quantlab.kernel.canonical import canonical_json
+from quantlab.kernel.records import dataclass
 from quantlab.market.document import Node
 from quantlab.market.instrument import Instrument
 

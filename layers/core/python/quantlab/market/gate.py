@@ -3,9 +3,9 @@
 It must not know where quotes come from or who uses them.
 """
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from quantlab.kernel.records import dataclass, replace
 from quantlab.market.instrument import GateLimits
 from quantlab.market.quote import Quote
 

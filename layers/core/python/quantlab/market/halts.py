@@ -1,7 +1,8 @@
 """Halts: spans of time in which a tenant lets nothing of an instrument trade."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from quantlab.kernel.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

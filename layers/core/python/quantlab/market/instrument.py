@@ -1,12 +1,12 @@
 """What can be traded: the units of its price, size and money."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from hashlib import sha256
 
 from quantlab.kernel.arith import LIMIT, MICRO
+from quantlab.kernel.records import dataclass
 from quantlab.market.costs import SwapTerms
 
 

@@ -1,6 +1,6 @@
 """Quotes as integers, and the feed's clock they are aged on."""
 
-from dataclasses import dataclass
+from quantlab.kernel.records import dataclass
 
 BUY = 1
 SELL = -1

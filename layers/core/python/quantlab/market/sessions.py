@@ -6,10 +6,10 @@ for, and there no market is open.
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from quantlab.kernel.instants import SECOND_NS
+from quantlab.kernel.records import dataclass
 from quantlab.market.document import CatalogError, Node
 
 DAY_NS = 86_400 * SECOND_NS

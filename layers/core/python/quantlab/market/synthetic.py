@@ -5,9 +5,9 @@ It must not know the wall clock; the walk says when each tick is due on its own 
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from quantlab.kernel.arith import muldiv
+from quantlab.kernel.records import dataclass, replace
 from quantlab.market.quote import PPM, Quote
 
 _MASK = (1 << 64) - 1

@@ -1,9 +1,10 @@
 """Which name of a source means what: every name it begins, and where each is used."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from quantlab.kernel.records import dataclass
 from quantlab.qls import tree
 
 

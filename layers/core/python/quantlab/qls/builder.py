@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from quantlab.kernel.records import dataclass
 from quantlab.qls import ir, limits
 from quantlab.qls.diagnostics import LimitReached
 from quantlab.qls.ir import Ins

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from quantlab.kernel.records import dataclass
 from quantlab.qls import declarations, ir, limits, statements, tree
 from quantlab.qls.builder import Code, Image, finished, straight_cost, worst_cost
 from quantlab.qls.context import Context, Event, Scope

@@ -1,9 +1,10 @@
 """Where lowering stands: the scopes of names, the handler, and how to lower what lies within."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from quantlab.kernel.records import dataclass
 from quantlab.qls import limits, tree
 from quantlab.qls.builder import Code, History, Image
 from quantlab.qls.diagnostics import Findings, LimitReached

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from quantlab.kernel.records import dataclass
 from quantlab.qls.limits import DIAGNOSTICS_MAX
 
 CONTROLS: Final = (

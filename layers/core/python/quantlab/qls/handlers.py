@@ -1,9 +1,9 @@
 """Handlers: the events they are for, and those that keep the market's past."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from quantlab.kernel.records import dataclass
 from quantlab.qls import tree
 from quantlab.qls.assigned import assigned_in
 from quantlab.qls.builder import Code, Image

@@ -4,9 +4,10 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple, Protocol
 
+from quantlab.kernel.records import dataclass
 from quantlab.qls import ir, limits
 from quantlab.qls.ir import Handler, Ins, Program
 from quantlab.qls.semantics import NA, PURE, Trap

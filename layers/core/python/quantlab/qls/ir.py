@@ -65,8 +65,9 @@ of that event are dropped.
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
+
+from quantlab.kernel.records import dataclass
 
 CANONICAL_NAN_BITS: Final = 0x7FF8000000000000
 

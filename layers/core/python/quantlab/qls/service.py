@@ -4,10 +4,10 @@ Offsets count characters from 0.
 """
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from quantlab.kernel.records import dataclass
 from quantlab.qls import tree
 from quantlab.qls.bindings import Bound, bindings
 from quantlab.qls.compiler import compile_source

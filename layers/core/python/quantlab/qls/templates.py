@@ -5,9 +5,9 @@ an instruction, a twentieth of lowering it again. The cache holds what follows f
 alone, so a program does not depend on what was compiled before it.
 """
 
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from quantlab.kernel.records import dataclass, replace
 from quantlab.qls import ir, limits, tree
 from quantlab.qls.builder import Code, History, Image
 from quantlab.qls.context import Context, Scope

@@ -4,11 +4,11 @@ An order that only makes a position smaller passes every rule but the one on new
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from quantlab.kernel.arith import MICRO
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.ledger.tally import lots_nano
 from quantlab.market.instrument import Instrument

@@ -4,9 +4,8 @@ Corners: a total of zero or less has no share, so nothing is exceeded and no gat
 open day counts where the rule says so; the total is the net of the days, or of the profitable ones.
 """
 
-from dataclasses import dataclass
-
 from quantlab.kernel.arith import MICRO
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.rules import terms
 from quantlab.rules.results import booked_results

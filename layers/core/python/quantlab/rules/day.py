@@ -1,7 +1,6 @@
 """Rolling an account's trading day: close the open one, begin the one that holds now."""
 
-from dataclasses import replace
-
+from quantlab.kernel.records import replace
 from quantlab.ledger.state import Account, ClosedDay, Day
 from quantlab.ledger.tally import begin_day
 from quantlab.rules import terms

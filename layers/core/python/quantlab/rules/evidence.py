@@ -1,11 +1,11 @@
 """Verdicts and rule states: what was decided, from which figures, by which arithmetic."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.decimals import format_minor
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.rules import terms
 

@@ -4,10 +4,9 @@ A floor is the smallest (lt) or largest (le) whole minor unit on the same side a
 quotient, so comparing integers decides as comparing fractions would. It must not act.
 """
 
-from dataclasses import dataclass
-
 from quantlab.kernel.arith import MICRO
 from quantlab.kernel.check import check
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.rules import scalars, terms
 from quantlab.rules.wording import money, percent

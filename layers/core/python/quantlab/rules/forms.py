@@ -4,11 +4,11 @@ It must not know which rule it reads.
 """
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 
 from quantlab.kernel.arith import MICRO
 from quantlab.kernel.decimals import to_units
+from quantlab.kernel.records import dataclass
 from quantlab.rules.calendar import CLOCK, is_zone, minute_of_day
 from quantlab.rules.limits import (
     AMOUNT_MINOR_MAX,

@@ -1,10 +1,10 @@
 """What a profile asks for before a phase is passed: gates that must be open, targets to be met."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from quantlab.kernel.canonical import Json
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.rules import terms
 from quantlab.rules.consistency import best_day_share, share_detail

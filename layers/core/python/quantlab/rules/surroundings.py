@@ -4,11 +4,11 @@ What is None is unknown, and a rule that needs it refuses.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from quantlab.kernel.canonical import Json
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.records import dataclass, replace
 from quantlab.market.instrument import Instrument
 from quantlab.rules.forms import SYMBOL
 from quantlab.rules.limits import NEWS_MAX, SYMBOLS_MAX

@@ -3,8 +3,9 @@
 It must not read documents or judge accounts.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from quantlab.kernel.records import dataclass
 
 HARD = "hard"
 SOFT = "soft"

@@ -6,12 +6,13 @@ says the same for ever, whatever our code or the profile files become.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from quantlab.kernel.canonical import canonical_json
 from quantlab.kernel.check import check
 from quantlab.kernel.decimals import format_minor, parse_minor
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.programs import (
     Phase,
     parse_phase,

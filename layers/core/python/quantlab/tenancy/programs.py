@@ -5,13 +5,13 @@ one is named TYPE/PHASE. An account is one attempt at one phase, so its type say
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from quantlab.kernel.arith import MICRO
 from quantlab.kernel.check import check
 from quantlab.kernel.decimals import format_minor, parse_decimal, parse_minor, to_units
+from quantlab.kernel.records import dataclass
 
 Document = Mapping[str, Any]
 

@@ -3,9 +3,9 @@
 It must not know how the actor proved who it is.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.permissions import Permission, Role, allowed, owns_only
 
 ActorKind = Literal["user", "api_key", "bot", "system"]

@@ -8,12 +8,12 @@ import ipaddress
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quantlab.kernel.canonical import SAFE_INTEGER
 from quantlab.kernel.decimals import format_minor, parse_minor
+from quantlab.kernel.records import dataclass
 from quantlab.tenancy.program_problems import BALANCE_MINOR_MAX, program_problems
 
 DEPTH_MAX = 24

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from quantlab.kernel.instants import parse_rfc3339
+from quantlab.kernel.records import dataclass, replace
 from quantlab.webhooks.fields import FieldReader, Problem
 from quantlab.webhooks.order_fields import PRICES, TERMS, TRAILS, read_order
 

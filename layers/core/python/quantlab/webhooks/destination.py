@@ -5,10 +5,11 @@ here.
 """
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
+
+from quantlab.kernel.records import dataclass
 
 URL_CHARS_MAX: Final = 2048
 

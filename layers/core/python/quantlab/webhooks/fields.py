@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from quantlab.kernel.decimals import parse_decimal
 from quantlab.kernel.instants import format_rfc3339, parse_rfc3339
+from quantlab.kernel.records import dataclass
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 

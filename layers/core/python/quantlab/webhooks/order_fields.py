@@ -1,10 +1,10 @@
 """What an order asks beyond side and size, as fields: its type, prices, time in force and links."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from quantlab.kernel.records import dataclass
 from quantlab.webhooks.fields import FieldReader
 
 PRICES: Final = ("price", "triggerPrice")

@@ -6,13 +6,13 @@ before (https://docs.svix.com/retries); what a status means is Standard Webhooks
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from quantlab.audit.chain import TENANT_STREAM
 from quantlab.kernel.canonical import Json, canonical_json
 from quantlab.kernel.ids import derive_id
 from quantlab.kernel.instants import SECOND_NS, format_rfc3339
+from quantlab.kernel.records import dataclass, replace
 
 RETRIES_S: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
 ATTEMPTS_MAX: Final = 1 + len(RETRIES_S)

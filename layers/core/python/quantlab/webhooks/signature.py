@@ -9,7 +9,8 @@ import binascii
 import hmac
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from quantlab.kernel.records import dataclass
 
 MAX_SIGNATURES = 8
 _UNIX = re.compile(r"\d{1,12}\Z")

@@ -9,7 +9,6 @@ judged at the close: the rate is never flattered by what a day's order was not.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from quantlab.backtest.results.draws import below
 from quantlab.backtest.results.montecarlo import Distribution, distribution
 from quantlab.backtest.results.run import Columns, Flags, NoResult, Run, Words
+from quantlab.kernel.records import dataclass
 from quantlab.rules import scalars
 
 Z_95: Final = 1.959963984540054

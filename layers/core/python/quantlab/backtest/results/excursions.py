@@ -4,13 +4,12 @@ Between two fills of a symbol its position is what it is, so its open result is 
 the closing price is; to that comes what the trade has booked so far.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from quantlab.backtest.results.legs import Legs
 from quantlab.backtest.results.money import in_minor
 from quantlab.backtest.results.run import Columns, PricePath, Run, Words
+from quantlab.kernel.records import dataclass
 
 _NONE = np.iinfo(np.int64)
 

@@ -1,10 +1,10 @@
 """Whether a run has reached what its profile asks for, and when: judged by the rules of live."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from quantlab.backtest import layout as at
+from quantlab.kernel.records import dataclass, replace
 from quantlab.ledger.fills import Netted
 from quantlab.ledger.state import Account, ClosedDay, Day, Position
 from quantlab.ledger.tally import count_fill

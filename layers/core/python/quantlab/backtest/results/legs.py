@@ -1,10 +1,9 @@
 """Fills as legs: a fill that reverses a position is one leg that closes and one that opens."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from quantlab.backtest.results.run import Columns, Fills, Flags, Words
+from quantlab.kernel.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ of one another and of the account's size.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from quantlab.backtest.results.draws import below, raw
 from quantlab.backtest.results.run import NoResult, Words, words
+from quantlab.kernel.records import dataclass
 
 CELLS: Final = 1 << 21
 PERCENTILES: Final = (5, 25, 50, 75, 95)

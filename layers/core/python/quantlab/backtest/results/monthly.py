@@ -1,9 +1,9 @@
 """Returns by month and year, from the closes of trading days."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 from quantlab.backtest.results.run import Run, day_date
+from quantlab.kernel.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

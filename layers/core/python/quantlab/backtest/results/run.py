@@ -4,7 +4,7 @@ Prices are ticks, sizes steps, amounts minor units, instants nanoseconds since 1
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from decimal import Decimal
 from typing import Final
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantlab.backtest.outputs import NO_OUTPUTS, Outputs
+from quantlab.kernel.records import dataclass
 
 Words = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]

@@ -1,6 +1,6 @@
 """A run's results as one JSON document: keys in one order, money as decimal text."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from quantlab.backtest.results.writing import (
     trade_rows,
 )
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

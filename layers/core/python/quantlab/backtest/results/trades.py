@@ -6,7 +6,6 @@ position ends one trade and begins the next; its fee and slippage are shared by 
 closes rounded down.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from quantlab.backtest.results.excursions import Excursions, excursions
 from quantlab.backtest.results.legs import Legs, legs_of
 from quantlab.backtest.results.money import in_minor
 from quantlab.backtest.results.run import Columns, Flags, Run, Words
+from quantlab.kernel.records import dataclass
 
 UNKNOWN: Final = -(1 << 63)
 _FLOAT_SAFE: Final = float(1 << 62)

@@ -6,7 +6,6 @@ the last word.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from quantlab.engine.native.tables import Rates
 from quantlab.engine.rejections import Rejection
 from quantlab.kernel.arith import LIMIT
 from quantlab.kernel.check import check
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.state import Account
 from quantlab.market.instrument import symbol_key
 from quantlab.rules.breaks import must_be_flat

@@ -1,13 +1,13 @@
 """The loops compiled by numba, or as they are for a comparison."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numba
 import numpy as np
 
 from quantlab.engine.native import kernels as loops
+from quantlab.kernel.records import dataclass
 from quantlab.ledger.scalars import POSITIONS_MAX
 
 

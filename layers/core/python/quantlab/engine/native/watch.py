@@ -1,7 +1,6 @@
 """Watch with its hot pass compiled: only holders that a quote may concern are judged in Python."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from heapq import nsmallest
 from typing import Final
 
@@ -10,6 +9,7 @@ from quantlab.engine.native.compile import Kernels
 from quantlab.engine.native.holders import Holders
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand, Watched
+from quantlab.kernel.records import replace
 from quantlab.ledger.state import Account
 from quantlab.ledger.trading_terms import STANDARD, TradingTerms
 from quantlab.market.catalog import Catalog

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from quantlab.backtest.results.money import in_minor
 from quantlab.backtest.results.run import Curve, Fills, Run, Words
 from quantlab.backtest.results.trades import Trades, round_trips
+from quantlab.kernel.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
 from quantlab.backtest.results.metrics.figures import Figures
+from quantlab.kernel.records import dataclass
 
 Value = int | float | Fraction | None
 

@@ -1,7 +1,6 @@
 """Charts over time as inline SVG, coloured by the classes of the page."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from typing import Final
@@ -10,6 +9,7 @@ import numpy as np
 
 from quantlab.backtest.results.run import DAY_NS, Doubles, Words
 from quantlab.kernel.instants import format_rfc3339
+from quantlab.kernel.records import dataclass
 
 WIDTH: Final = 1120
 LEFT, RIGHT, TOP, BOTTOM = 92, 12, 10, 24
