@@ -37,7 +37,8 @@ def _refuse_unsafe(values: Iterable[object]) -> None:
         elif isinstance(value, (list, tuple)):
             _refuse_unsafe(value)
         else:
-            raise ValueError(f"expected JSON without floats, was {type(value).__name__}")
+            kind = type(value).__name__
+            raise ValueError(f"expected JSON without floats, was {kind}")  # noqa: TRY004 - data
 
 
 def _refuse_unsafe_keys(keys: Iterable[object]) -> None:

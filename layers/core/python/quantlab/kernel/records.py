@@ -29,6 +29,7 @@ else:
 
         Raises:
             TypeError: there is no field of that name.
+
         """
         kind = record.__class__
         if kind not in _shapes:
