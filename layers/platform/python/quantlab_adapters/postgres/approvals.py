@@ -7,6 +7,7 @@ import orjson
 
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.database import Connection, Database
+from quantlab_adapters.postgres.inbox import insert_commands
 from quantlab_app.ports.approvals import Approval, Decision, NewApproval
 from quantlab_app.ports.inbox import NewCommand
 
@@ -39,12 +40,6 @@ update approval set state = 'expired', ended_ns = %(now)s
 where tenant_id = %(tenant)s and state = 'pending' and expires_ns <= %(now)s
 returning approval_id::text
 """
-_ACCEPT = """
-select accept_commands(array[%(tenant)s], array[%(account)s::uuid], array[%(kind)s],
-  array[%(source)s], array[%(key)s::bytea], array[%(digest)s::bytea], array[%(signal)s::uuid],
-  array[%(name)s], array[%(payload)s::json], array[%(received)s::bigint], array[null::text],
-  array[null::text])
-"""
 
 
 class PostgresApprovals:
@@ -72,7 +67,7 @@ class PostgresApprovals:
             )
             if cursor.rowcount != 1:
                 return None
-            await _accept(connection, scope.tenant_id, command)
+            await insert_commands(connection, [(scope.tenant_id, command)])
             return await _find(connection, scope.tenant_id, new.approval_id)
 
     async def find(self, scope: Scope, approval_id: str) -> Approval | None:
@@ -134,7 +129,7 @@ class PostgresApprovals:
             )
             if cursor.rowcount != 1:
                 return False
-            await _accept(connection, scope.tenant_id, command)
+            await insert_commands(connection, [(scope.tenant_id, command)])
             return True
 
     async def expire(
@@ -146,7 +141,7 @@ class PostgresApprovals:
             for row in await cursor.fetchall():
                 approval = await _find(connection, tenant_id, row["approval_id"])
                 if approval is not None:
-                    await _accept(connection, tenant_id, record(approval))
+                    await insert_commands(connection, [(tenant_id, record(approval))])
                     ended.append(approval)
             return ended
 
@@ -168,25 +163,6 @@ async def _find(connection: Connection, tenant_id: str, approval_id: str) -> App
     )
     row = await cursor.fetchone()
     return None if row is None else Approval(**row)
-
-
-async def _accept(connection: Connection, tenant_id: str, command: NewCommand) -> None:
-    """Queue a command in this transaction; it notifies the executor when that commits."""
-    await connection.execute(
-        _ACCEPT,
-        {
-            "tenant": tenant_id,
-            "account": command.account_id,
-            "kind": command.source_kind,
-            "source": command.source_id,
-            "key": command.idempotency_key,
-            "digest": command.body_digest,
-            "signal": command.signal_id,
-            "name": command.name,
-            "payload": _json(command.payload),
-            "received": command.received_ns,
-        },
-    )
 
 
 def _json(value: Any) -> str:

@@ -10,15 +10,7 @@ from psycopg.rows import tuple_row
 from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
-from quantlab_adapters.postgres.columns import (
-    Column,
-    byteas,
-    columns,
-    int8s,
-    jsons,
-    texts,
-    uuids,
-)
+from quantlab_adapters.postgres.columns import uuids
 from quantlab_adapters.postgres.database import (
     SET_TENANT,
     Connection,
@@ -26,6 +18,7 @@ from quantlab_adapters.postgres.database import (
     is_lost,
     translated,
 )
+from quantlab_adapters.postgres.rows import Rows, RowTypes, row_types
 from quantlab_app.ports.audit import Appended, AuditQuery, Head, Link, Unpublished
 
 # What is taken is handed on to the outbound webhooks (topic 3) where the tenant has an endpoint.
@@ -54,28 +47,23 @@ where tenant_id = current_tenant() and stream_id = any($1::uuid[]) order by stre
 """
 _EVENTS = """
 select e.stream_id::text, e.seq, e.event_type, e.occurred_ns, e.payload
-from unnest($1::uuid[], $2::bigint[], $3::bigint[]) s(stream_id, after_seq, to_seq)
+from unnest($1::span_row[]) s
 cross join lateral (
   select * from event e where e.tenant_id = current_tenant() and e.stream_id = s.stream_id
-    and e.seq > s.after_seq and e.seq <= s.to_seq
+    and e.seq >= s.from_seq and e.seq <= s.to_seq
   offset 0) e
 order by e.stream_id, e.seq
 """
 _APPEND = """
 with moved as (
   update audit_head h set seq = x.seq, hash = x.hash
-  from unnest($1::uuid[], $2::bigint[], $3::bytea[]) x(stream_id, seq, hash)
+  from unnest($1::head_row[]) x
   where h.tenant_id = current_tenant() and h.stream_id = x.stream_id
 )
 insert into audit_log (tenant_id, stream_id, seq, event_type, occurred_ns, salt, payload,
   payload_digest, prev_hash, hash)
-select current_tenant(), x.*
-from unnest($4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::bytea[], $9::json[],
-  $10::bytea[], $11::bytea[], $12::bytea[]) x
+select current_tenant(), x.* from unnest($2::entry_row[]) x
 """
-_HEAD_SHAPE = (uuids, int8s, byteas)
-_ENTRY_SHAPE = (uuids, int8s, texts, int8s, byteas, jsons, byteas, byteas, byteas)
-_SPAN_SHAPE = (uuids, int8s, int8s)
 _ENTRY = """tenant_id, stream_id::text, seq, event_type, occurred_ns, salt, payload,
   payload_digest, prev_hash, hash"""
 _PAGE = f"""
@@ -216,8 +204,9 @@ async def _append(connection: Connection, tenant_id: str, limit: int, link: Link
         await cursor().execute(_NEW_HEADS, (GENESIS, streams))
         locked = await cursor().execute(_HEADS, (streams,))
     heads = {row[0]: Head(row[0], row[1], bytes(row[2])) for row in await locked.fetchall()}
-    spans = [(stream_id, heads[stream_id].seq, to_seq) for stream_id, to_seq in ends.items()]
-    found = await cursor().execute(_EVENTS, columns(_SPAN_SHAPE, spans))
+    types = await row_types(connection)
+    spans = [(stream_id, heads[stream_id].seq + 1, to_seq) for stream_id, to_seq in ends.items()]
+    found = await cursor().execute(_EVENTS, (types["span_row"].rows(spans),))
     pending: dict[str, list[Event]] = {}
     for row in await found.fetchall():
         pending.setdefault(row[0], []).append(Event(*row[1:]))
@@ -228,12 +217,12 @@ async def _append(connection: Connection, tenant_id: str, limit: int, link: Link
     ]
     async with connection.pipeline():
         if entries:
-            await cursor().execute(_APPEND, _appended(entries))
+            await cursor().execute(_APPEND, _appended(types, entries))
         await connection.execute("commit")
     return Appended(len(entries), rows[0][2])
 
 
-def _appended(entries: Sequence[Entry]) -> list[Column]:
+def _appended(types: RowTypes, entries: Sequence[Entry]) -> tuple[Rows, Rows]:
     last = {entry.stream_id: entry for entry in entries}
     heads = [(e.stream_id, e.seq, e.hash) for e in last.values()]
     rows = [
@@ -250,7 +239,7 @@ def _appended(entries: Sequence[Entry]) -> list[Column]:
         )
         for e in entries
     ]
-    return columns(_HEAD_SHAPE, heads) + columns(_ENTRY_SHAPE, rows)
+    return types["head_row"].rows(heads), types["entry_row"].rows(rows)
 
 
 def _entry(row: Row) -> Entry:
@@ -290,8 +279,9 @@ class PostgresOutbox:
             rows = await cursor.fetchall()
             if not rows:
                 return (), ()
-            spans = [(stream, first - 1, last) for _, stream, first, last in rows]
-            await cursor.execute(_EVENTS, columns(_SPAN_SHAPE, spans))
+            types = await row_types(connection)
+            spans = [(stream, first, last) for _, stream, first, last in rows]
+            await cursor.execute(_EVENTS, (types["span_row"].rows(spans),))
             events: dict[str, list[Event]] = {}
             for row in await cursor.fetchall():
                 events.setdefault(row[0], []).append(Event(*row[1:]))

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, LiteralString
 
-import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.rows import tuple_row
 
@@ -14,18 +13,18 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Command, Event, Outcome
 from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab_adapters.postgres import execution_writes as writes
-from quantlab_adapters.postgres.columns import Column, uuids
+from quantlab_adapters.postgres.columns import Column, texts, uuids
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
-from quantlab_adapters.postgres.halts import PRESENT
 from quantlab_adapters.postgres.links import read_linked
 from quantlab_adapters.postgres.order_rows import order_of
+from quantlab_adapters.postgres.rows import row_types
 from quantlab_adapters.together import Faults, Together
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
 
 _SET_TENANT = "select set_config('app.tenant', $1, true)"
-_CLAIM = "select notes, accounts, commands from claim_batch($1, $2)"
-_CLAIM_THESE = "select notes, accounts, commands from claim_batch($1, $2, $3)"
+_CLAIM = "select * from claim_batches($1, $2)"
+_CLAIM_THESE = "select * from claim_batches($1, $2, $3)"
 _NOTES = """
 select inbox_id, signal_id::text, null, source_kind, source_id, command, payload, received_ns,
   reason
@@ -217,7 +216,9 @@ class PostgresExecution:
         return [None] * len(tenant_ids)
 
     async def _connected(self) -> Connection:
-        return await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
+        connection = await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
+        await row_types(connection)  # here, where it holds up no pipeline
+        return connection
 
 
 def _spans(commands: Sequence[Command], events: Sequence[Event]) -> list[list[int | None]]:
@@ -247,32 +248,25 @@ async def _claim(
     named: tuple[Column, ...] = ()
     if account_ids is not None:
         tenant_ids, statement, named = sorted(tenant_ids), _CLAIM_THESE, (uuids(account_ids),)
-    cursors: dict[str, tuple[AsyncRawCursor[Any], AsyncRawCursor[Any]]] = {
-        tenant_id: (AsyncRawCursor(connection), AsyncRawCursor(connection))
-        for tenant_id in tenant_ids
-    }
+    claiming: AsyncRawCursor[Any] = AsyncRawCursor(connection)
     async with connection.pipeline():
         await connection.execute("begin")
-        for tenant_id, (claiming, halting) in cursors.items():
-            await claiming.execute(statement, (tenant_id, limit, *named))
-            await halting.execute(PRESENT)
-    return {
-        tenant_id: _claimed(tenant_id, await claiming.fetchone(), await halting.fetchall())
-        for tenant_id, (claiming, halting) in cursors.items()
-    }
+        await claiming.execute(statement, (texts(tenant_ids), limit, *named))
+    return {row[0]: _claimed(*row) for row in await claiming.fetchall()}
 
 
 def _claimed(
-    tenant_id: str, row: tuple[Any, ...] | None, halts: Sequence[tuple[str, str]]
+    tenant_id: str,
+    notes: bool,
+    accounts: Sequence[list[Any]] | None,
+    commands: Sequence[list[Any]] | None,
+    halts: Sequence[tuple[str, str]] | None,
 ) -> tuple[Batch | None, bool]:
-    if row is None:
-        raise psycopg.InterfaceError("claim_batch returned nothing")
-    notes, accounts, commands = row
     if not commands:
         return None, notes
-    loaded = {values[0]: _account(tenant_id, values) for values in accounts}
-    batch = Batch(tenant_id, loaded, tuple(Command(*values) for values in commands), dict(halts))
-    return batch, notes
+    loaded = {values[0]: _account(tenant_id, values) for values in accounts or ()}
+    decided = tuple(Command(*values) for values in commands)
+    return Batch(tenant_id, loaded, decided, dict(halts or ())), notes
 
 
 def _account(tenant_id: str, row: list[Any]) -> Account:

@@ -9,11 +9,8 @@ from quantlab.engine import ENGINE_VERSION
 from quantlab.engine.commands import Event, Outcome
 from quantlab.ledger.state import Account, write_tally
 from quantlab_adapters.postgres.columns import (
-    Column,
     bools,
-    byteas,
     columns,
-    int2s,
     int8s,
     jsons,
     numbered,
@@ -24,6 +21,7 @@ from quantlab_adapters.postgres.database import Connection
 from quantlab_adapters.postgres.held import held_records
 from quantlab_adapters.postgres.life_writes import write_lives
 from quantlab_adapters.postgres.order_rows import order_row
+from quantlab_adapters.postgres.rows import Rows, RowTypes, row_types
 from quantlab_app.ports.execution import Batch
 
 _DAYS = """
@@ -37,24 +35,26 @@ insert into violation (tenant_id, account_id, event_seq, rule, action, verdict, 
 select current_tenant(), x.*
 from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::json[], %s::bigint[]) x
 """
-_WORKING = """
-insert into working_order as w (tenant_id, account_id, order_id, signal_id, client_id, source_kind,
-  symbol, side, order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status,
-  reason, event_seq, created_ns, terms)
-select current_tenant(), x.* from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[],
-  %s::text[], %s::smallint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-  %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::json[]) x
+_ORDER = """tenant_id, account_id, order_id, signal_id, client_id, source_kind, symbol, side,
+  order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason,
+  event_seq, created_ns, terms"""
+_WORKING = f"""
+insert into working_order ({_ORDER})
+select current_tenant(), x.account_id, x.order_id, x.signal_id, x.client_id, x.source_kind,
+  x.symbol, x.side, x.order_type, x.size_steps, x.filled_steps, x.stop_loss_ticks,
+  x.take_profit_ticks, x.status, x.reason, x.event_seq, x.created_ns, x.terms
+from unnest($1::order_row[]) x
 on conflict (tenant_id, account_id, order_id) do update set size_steps = excluded.size_steps,
   filled_steps = excluded.filled_steps, status = excluded.status, reason = excluded.reason,
   event_seq = excluded.event_seq, terms = excluded.terms
-"""
+"""  # noqa: S608 - constants only
 _NOT_WORKING = """
 delete from working_order w using unnest(%s::uuid[], %s::uuid[]) x(account_id, order_id)
 where w.tenant_id = current_tenant() and w.account_id = x.account_id and w.order_id = x.order_id
 """
 # What nearly every batch writes is one statement: each has a price of its own in the driver, in the
 # protocol and in the server. All parts see the state from before it and touch rows of their own.
-_OUTCOMES = """
+_OUTCOMES = f"""
 with accounts as (
   update account a set status = x.status, status_reason = x.status_reason,
     config_version = x.config_version, balance_minor = x.balance_minor,
@@ -65,102 +65,60 @@ with accounts as (
     day_start_equity_minor = x.day_start_equity_minor, day_realised_minor = x.day_realised_minor,
     day_traded = x.day_traded, raised = string_to_array(x.raised, ','),
     tally = x.tally, held = x.held
-  from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::boolean[], %s::text[], %s::json[], %s::bytea[])
-    x(account_id, status, status_reason, config_version, balance_minor, carry_micro,
-      high_water_minor, event_seq, day_date, day_started_ns, day_next_reset_ns,
-      day_start_balance_minor, day_start_equity_minor, day_realised_minor, day_traded, raised,
-      tally, held)
+  from unnest(%s::account_row[]) x
   where a.tenant_id = current_tenant() and a.account_id = x.account_id
   returning a.account_id
 ), positions as (
-  insert into position select current_tenant(), x.* from unnest(
-    %s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::text[]) x
+  insert into position select current_tenant(), x.* from unnest(%s::position_row[]) x
   on conflict (tenant_id, account_id, symbol, ticket) do update
     set size_steps = excluded.size_steps, cost = excluded.cost,
     stop_loss_ticks = excluded.stop_loss_ticks,
     take_profit_ticks = excluded.take_profit_ticks, opened_at_ns = excluded.opened_at_ns,
     opened_seq = excluded.opened_seq
 ), closed_positions as (
-  delete from position p using unnest(%s::uuid[], %s::text[], %s::text[])
-    x(account_id, symbol, ticket)
+  delete from position p using unnest(%s::closed_position_row[]) x
   where p.tenant_id = current_tenant() and p.account_id = x.account_id and p.symbol = x.symbol
     and p.ticket = x.ticket
 ), placed as (
-  insert into orders (tenant_id, account_id, order_id, signal_id, client_id, source_kind, symbol,
-    side, order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason,
-    event_seq, created_ns, terms, ended_ns)
-  select current_tenant(), x.* from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[],
-    %s::text[], %s::text[], %s::smallint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::json[], %s::bigint[]) x
+  insert into orders ({_ORDER}, ended_ns)
+  select current_tenant(), x.* from unnest(%s::order_row[]) x
 ), filled as (
   insert into fill (tenant_id, account_id, event_seq, fill_id, order_id, symbol, side, size_steps,
     price_ticks, slippage_ticks, bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den,
     realised_minor, commission_minor, config_version, engine_version, filled_ns, bid_size_steps,
     ask_size_steps, fill_model, fill_seed, ticket)
-  select current_tenant(), x.* from unnest(%s::uuid[], %s::bigint[], %s::uuid[], %s::uuid[],
-    %s::text[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
-    %s::bigint[], %s::text[]) x
+  select current_tenant(), x.* from unnest(%s::fill_row[]) x
 ), booked as (
   insert into ledger_entry (tenant_id, account_id, event_seq, kind, amount_minor, carry_micro,
     balance_minor, at_ns)
-  select current_tenant(), x.* from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::bigint[]) x
+  select current_tenant(), x.* from unnest(%s::ledger_row[]) x
 ), done as (
   update inbox i set state = 1, outcome = x.outcome, reason = x.reason, result = x.result,
     done_ns = x.done_ns, from_seq = x.from_seq, to_seq = x.to_seq, inputs = x.inputs,
     decision = (select nextval('decision_seq'))
-  from unnest(%s::bigint[], %s::text[], %s::text[], %s::json[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::json[]) x(inbox_id, outcome, reason, result, done_ns, from_seq, to_seq,
-    inputs)
+  from unnest(%s::done_row[]) x
   where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 ), published as (
-  delete from outbox o
-  using unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_seq)
+  delete from outbox o using unnest(%s::span_row[]) x
   where o.tenant_id = current_tenant() and o.topic = 2 and o.stream_id = x.stream_id
     and o.from_seq >= x.from_seq and o.to_seq <= x.to_seq
-)"""
+)"""  # noqa: S608 - constants only
 _APPENDED = """ appended as (
   insert into event (tenant_id, stream_id, seq, event_type, occurred_ns, payload)
-  select current_tenant(), x.* from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bigint[],
-    %s::json[]) x
+  select current_tenant(), x.* from unnest(%s::event_row[]) x
 )
 insert into outbox (tenant_id, topic, stream_id, from_seq, to_seq)
 select current_tenant(), t.topic, x.stream_id, x.from_seq, x.to_seq
-from unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_seq),
-  (values (1::smallint), (2::smallint)) t(topic)
+from unnest(%s::span_row[]) x, (values (1::smallint), (2::smallint)) t(topic)
 """
 # What is written without its accounts would be another tenant's: then nothing is.
 _WHOLE = " where expect_rows((select count(*) from accounts), cardinality($1))"
 _ALL = numbered(f"{_OUTCOMES},{_APPENDED}{_WHOLE}")
 _EVENTS = numbered(f"with {_APPENDED}")
 
-_ACCOUNT_SHAPE = (
-    uuids, texts, texts, texts, int8s, int8s, int8s, int8s, texts, int8s, int8s, int8s, int8s,
-    int8s, bools, texts, jsons, byteas,
-)  # fmt: skip
 _DAY_SHAPE = (uuids, texts, int8s, bools, int8s)
-_POSITION_SHAPE = (uuids, texts, int8s, int8s, int8s, int8s, int8s, int8s, texts)
-_CLOSED_SHAPE = (uuids, texts, texts)
-_WORKING_SHAPE = (
-    uuids, uuids, uuids, texts, texts, texts, int2s, texts, int8s, int8s, int8s, int8s, texts,
-    texts, int8s, int8s, jsons,
-)  # fmt: skip
 _NOT_WORKING_SHAPE = (uuids, uuids)
-_ORDER_SHAPE = (*_WORKING_SHAPE, int8s)
-_FILL_SHAPE = (
-    uuids, int8s, uuids, uuids, texts, int2s, int8s, int8s, int8s, int8s, int8s, int8s, int8s,
-    int8s, int8s, int8s, int8s, texts, texts, int8s, int8s, int8s, texts, int8s, texts,
-)  # fmt: skip
-_LEDGER_SHAPE = (uuids, int8s, texts, int8s, int8s, int8s, int8s)
 _VIOLATION_SHAPE = (uuids, int8s, texts, texts, jsons, int8s)
-_DONE_SHAPE = (int8s, texts, texts, jsons, int8s, int8s, int8s, jsons)
-_EVENT_SHAPE = (uuids, int8s, texts, int8s, jsons)
-_SPAN_SHAPE = (uuids, int8s, int8s)
 
 Streams = Sequence[tuple[str, Sequence[Event]]]
 Span = tuple[str, int, int]
@@ -184,24 +142,27 @@ async def write_outcomes(
     last = {outcome.account.account_id: outcome.account for outcome in outcomes}
     accounts = list(last.values())
     moved, gone = _position_rows(batch, accounts)
-    await _write_working(connection, batch, accounts)
+    types = await row_types(connection)
+    await _write_working(connection, types, batch, accounts)
     await AsyncRawCursor(connection).execute(
         _ALL,
         (
-            *columns(_ACCOUNT_SHAPE, [_account_row(account) for account in accounts]),
-            *columns(_POSITION_SHAPE, moved),
-            *columns(_CLOSED_SHAPE, gone),
-            *columns(_ORDER_SHAPE, _order_rows(outcomes)),
-            *columns(_FILL_SHAPE, _fill_rows(outcomes)),
-            *columns(_LEDGER_SHAPE, _ledger_rows(outcomes)),
-            *columns(_DONE_SHAPE, [_done_row(outcome) for outcome in outcomes]),
-            *columns(_SPAN_SHAPE, sent),
-            *_events([(o.account.account_id, o.events) for o in outcomes if o.events]),
+            types["account_row"].rows([_account_row(account) for account in accounts]),
+            types["position_row"].rows(moved),
+            types["closed_position_row"].rows(gone),
+            types["order_row"].rows(_order_rows(outcomes)),
+            types["fill_row"].rows(_fill_rows(outcomes)),
+            types["ledger_row"].rows(_ledger_rows(outcomes)),
+            types["done_row"].rows([_done_row(outcome) for outcome in outcomes]),
+            types["span_row"].rows(sent),
+            *_events(types, [(o.account.account_id, o.events) for o in outcomes if o.events]),
         ),
     )
 
 
-async def _write_working(connection: Connection, batch: Batch, accounts: Sequence[Account]) -> None:
+async def _write_working(
+    connection: Connection, types: RowTypes, batch: Batch, accounts: Sequence[Account]
+) -> None:
     """Write the working orders that changed and drop those that ended; most batches have none."""
     changed: list[tuple[Any, ...]] = []
     ended: list[tuple[str, str]] = []
@@ -214,7 +175,8 @@ async def _write_working(connection: Connection, batch: Batch, accounts: Sequenc
         ]
         ended += [(account.account_id, id_) for id_ in before if id_ not in account.working]
     if changed:
-        await connection.execute(_WORKING, columns(_WORKING_SHAPE, changed))
+        rows = types["order_row"].rows([(*row, None) for row in changed])
+        await AsyncRawCursor(connection).execute(_WORKING.encode(), (rows,))
     if ended:
         await connection.execute(_NOT_WORKING, columns(_NOT_WORKING_SHAPE, ended))
 
@@ -222,10 +184,11 @@ async def _write_working(connection: Connection, batch: Batch, accounts: Sequenc
 async def write_events(connection: Connection, streams: Streams) -> None:
     """Append events and the outbox rows that name them."""
     if any(events for _, events in streams):
-        await AsyncRawCursor(connection).execute(_EVENTS, _events(streams))
+        types = await row_types(connection)
+        await AsyncRawCursor(connection).execute(_EVENTS, _events(types, streams))
 
 
-def _events(streams: Streams) -> list[Column]:
+def _events(types: RowTypes, streams: Streams) -> tuple[Rows, Rows]:
     rows = [
         (stream_id, e.seq, e.event_type, e.occurred_ns, e.payload)
         for stream_id, events in streams
@@ -236,7 +199,7 @@ def _events(streams: Streams) -> list[Column]:
         first, _ = ranges.get(stream_id, (events[0].seq, 0))
         ranges[stream_id] = (first, events[-1].seq)
     spans = [(stream_id, *span) for stream_id, span in ranges.items()]
-    return columns(_EVENT_SHAPE, rows) + columns(_SPAN_SHAPE, spans)
+    return types["event_row"].rows(rows), types["span_row"].rows(spans)
 
 
 def _position_rows(

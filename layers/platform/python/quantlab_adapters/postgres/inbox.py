@@ -7,32 +7,20 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncRawCursor
+from psycopg.rows import tuple_row
 
 from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
-from quantlab_adapters.postgres.columns import (
-    byteas,
-    columns,
-    int8s,
-    jsons,
-    texts,
-    uuids,
-)
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
+from quantlab_adapters.postgres.rows import row_types
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.inbox import Accepted, Delivery, NewCommand
 
 GROUP_MAX = 200
 ANSWER_S: Final = 5
 
-ACCEPT = """
-select accept_commands($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)::text as signal_id
-"""
-COMMAND_SHAPE = (
-    texts,
-    uuids, texts, texts, byteas, byteas, uuids, texts, jsons, int8s, texts, texts,
-)  # fmt: skip
+_ACCEPT = "select accept_commands($1::command_row[])::text as signal_id"
 _FIND = """
 update inbox set duplicates = duplicates
   + (body_digest = %(digest)s and signal_id is distinct from %(own)s::uuid)::int
@@ -184,11 +172,8 @@ class PostgresInbox:
         waiting = [(tenant, one) for tenant, one, future in group if not future.done()]
         if not waiting:
             return set()
-        arrays = columns(COMMAND_SHAPE, command_rows(waiting))
         try:
-            cursor = AsyncRawCursor(connection)
-            await cursor.execute(ACCEPT, arrays)
-            return {row["signal_id"] for row in await cursor.fetchall()}
+            return await insert_commands(connection, waiting)
         except BaseException:
             self._connection = None
             await connection.close()
@@ -302,9 +287,12 @@ class PostgresInbox:
             return 0 if row is None else int(row["gone"])
 
 
-def command_rows(commands: Iterable[tuple[str, NewCommand]]) -> list[tuple[Any, ...]]:
-    """Return the rows of `ACCEPT` for commands of tenants."""
-    return [
+async def insert_commands(
+    connection: Connection, commands: Iterable[tuple[str, NewCommand]]
+) -> set[str]:
+    """Insert commands of tenants whose keys are free; return the signals of those."""
+    types = await row_types(connection)
+    rows = [
         (
             tenant_id,
             command.account_id,
@@ -321,6 +309,9 @@ def command_rows(commands: Iterable[tuple[str, NewCommand]]) -> list[tuple[Any, 
         )
         for tenant_id, command in commands
     ]
+    cursor = AsyncRawCursor(connection, row_factory=tuple_row)
+    await cursor.execute(_ACCEPT, (types["command_row"].rows(rows),))
+    return {row[0] for row in await cursor.fetchall()}
 
 
 def _delivery(row: dict[str, Any]) -> Delivery:

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from psycopg import AsyncRawCursor
 from psycopg.types.json import Json
 
 from quantlab.tenancy.scope import Scope
-from quantlab_adapters.postgres.columns import columns
 from quantlab_adapters.postgres.database import Connection, Database
-from quantlab_adapters.postgres.inbox import ACCEPT, COMMAND_SHAPE, command_rows
+from quantlab_adapters.postgres.inbox import insert_commands
 from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.ports.live_strategies import (
     Line,
@@ -201,7 +199,7 @@ class PostgresStrategyRuns:
             if step.snapshot is not None:
                 await _keep_snapshot(connection, values, step.snapshot)
             if step.commands:
-                await _accept(connection, tenant_id, step.commands)
+                await insert_commands(connection, ((tenant_id, one) for one in step.commands))
             return True
 
     async def ask_to_stop(
@@ -228,7 +226,7 @@ class PostgresStrategyRuns:
         async with self._database.tenant(tenant_id) as connection:
             ended = (await connection.execute(_END, values)).rowcount == 1
             if ended and commands:
-                await _accept(connection, tenant_id, commands)
+                await insert_commands(connection, ((tenant_id, one) for one in commands))
             return ended
 
     async def _runs(self, tenant_id: str, condition: str, **values: Any) -> list[StrategyRun]:
@@ -258,9 +256,3 @@ def _line_arrays(lines: Sequence[Line]) -> dict[str, list[Any]]:
         "kinds": [one.kind for one in lines],
         "texts": [one.text for one in lines],
     }
-
-
-async def _accept(connection: Connection, tenant_id: str, commands: Sequence[NewCommand]) -> None:
-    """Put commands into the inbox within the transaction they come of."""
-    arrays = columns(COMMAND_SHAPE, command_rows((tenant_id, one) for one in commands))
-    await AsyncRawCursor(connection).execute(ACCEPT, arrays)

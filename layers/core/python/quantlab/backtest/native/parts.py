@@ -16,6 +16,7 @@ MODULES: Final = (
     *(f"backtest.kernels.{name}" for name in _KERNELS),
     *_SCALARS,
     *("backtest.kernels.calls", "backtest.words", "backtest.layout", "engine.fill_models"),
-    *("backtest.native.names", "engine.margin", "ledger.swap", "backtest.native.engine"),
+    *("backtest.native.names", "engine.margin", "ledger.swap", "kernel.records"),
+    "backtest.native.engine",
 )
 """Modules of `quantlab`, those of `sources` and the one that compiles them."""
