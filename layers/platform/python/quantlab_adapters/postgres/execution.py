@@ -13,7 +13,7 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Command, Event, Outcome
 from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab_adapters.postgres import execution_writes as writes
-from quantlab_adapters.postgres.columns import Column, texts, uuids
+from quantlab_adapters.postgres.columns import Column, int8s, texts, uuids
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
 from quantlab_adapters.postgres.links import read_linked
 from quantlab_adapters.postgres.order_rows import order_of
@@ -38,14 +38,18 @@ from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
 where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 """
 _DROP_SENT = """
-delete from outbox o
-using unnest(%s::uuid[], %s::bigint[], %s::bigint[]) x(stream_id, from_seq, to_seq)
+delete from outbox where tenant_id = current_tenant() and topic = 2 and outbox_id = any($1)
+"""
+# Of an account that took over from another one nobody knows the row of its first event.
+_DROP_SPANS = """
+delete from outbox o using unnest($1::span_row[]) x
 where o.tenant_id = current_tenant() and o.topic = 2 and o.stream_id = x.stream_id
   and o.from_seq >= x.from_seq and o.to_seq <= x.to_seq
 """
 _LOCK_TENANT = "select event_seq from tenant where tenant_id = current_tenant() for update"
 DROP_AFTER_S = 1.0
 
+Span = tuple[str, int, int]
 Claims = dict[str, tuple[Batch | None, bool]]
 
 
@@ -56,7 +60,9 @@ class PostgresExecution:
         self._database = database
         self._drop_after_s = drop_after_s
         self._idle: list[Connection] = []
-        self._sent: dict[str, list[writes.Span]] = {}
+        self._written: dict[str, writes.Outbox] = {}
+        self._sent: dict[str, list[int]] = {}
+        self._sent_spans: dict[str, list[Span]] = {}
         self._dropping: dict[str, asyncio.Task[None]] = {}
         self._drops: Together[str] = Together(self._drop)
 
@@ -127,13 +133,18 @@ class PostgresExecution:
         batches: Sequence[Batch],
         outcomes: Mapping[str, Sequence[Outcome]],
     ) -> None:
+        cursors = {}
         async with connection.pipeline():
             for batch in batches:
                 tenant_id = batch.tenant_id
                 await AsyncRawCursor(connection).execute(_SET_TENANT, (tenant_id,))
                 sent = self._sent.pop(tenant_id, [])
-                await writes.write_outcomes(connection, batch, outcomes[tenant_id], sent)
+                cursors[tenant_id] = await writes.write_outcomes(
+                    connection, batch, outcomes[tenant_id], sent
+                )
             await connection.execute("commit")
+        for tenant_id, cursor in cursors.items():
+            self._written[tenant_id] = await writes.read_outbox(cursor)
 
     async def run_notes(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
         async with self._database.tenant(tenant_id) as connection:
@@ -145,13 +156,14 @@ class PostgresExecution:
             commands = tuple(Command(*row[:8]) for row in rows)
             reasons = tuple(row[8] for row in rows)
             events = record(Notes(tenant_id, locked[0], commands, reasons))
-            await writes.write_events(connection, [(TENANT_STREAM, events)])
+            written = await writes.write_events(connection, [(TENANT_STREAM, events)])
             await connection.execute(
                 "update tenant set event_seq = %s where tenant_id = %s",
                 (events[-1].seq, tenant_id),
             )
             await connection.execute(_NOTED, _spans(commands, events))
-            return events
+        self._written[tenant_id] = written
+        return events
 
     async def bury(self, tenant_id: str, inbox_id: int, reason: str, attempts_max: int) -> bool:
         async with self._database.tenant(tenant_id) as connection:
@@ -177,12 +189,18 @@ class PostgresExecution:
             cursor = await connection.execute("select t from pending_tenants() t")
             return [row["t"] for row in await cursor.fetchall()]
 
-    async def published(self, tenant_id: str, spans: Sequence[tuple[str, int, int]]) -> None:
+    async def published(self, tenant_id: str, spans: Sequence[Span]) -> None:
         """Remember what was sent; the tenant's next transaction drops its outbox rows.
 
         Where none follows within a second, they are dropped before the sweep would send again.
         """
-        self._sent.setdefault(tenant_id, []).extend(spans)
+        written = self._written.pop(tenant_id, {})
+        for span in spans:
+            row = written.get(span[:2])
+            if row is not None:
+                self._sent.setdefault(tenant_id, []).append(row)
+            else:
+                self._sent_spans.setdefault(tenant_id, []).append(span)
         if self._drop_after_s == 0:
             await self._drops.do(tenant_id)
         elif tenant_id not in self._dropping:
@@ -195,19 +213,23 @@ class PostgresExecution:
 
     async def _drop(self, tenant_ids: Sequence[str]) -> Faults:
         """Drop what was sent, in one round trip; what a crash brings back is sent once more."""
-        sent = {one: spans for one in tenant_ids if (spans := self._sent.pop(one, []))}
-        if not sent:
+        sent = {one: self._sent.pop(one, []) for one in tenant_ids}
+        spans = {one: self._sent_spans.pop(one, []) for one in tenant_ids}
+        if not any((*sent.values(), *spans.values())):
             return [None] * len(tenant_ids)
         with contextlib.suppress(StoreUnavailable), translated():
             connection = self._idle.pop() if self._idle else await self._connected()
             try:
+                types = await row_types(connection)
                 async with connection.pipeline():
                     await connection.execute("begin")
                     await connection.execute("set local synchronous_commit = off")
-                    for tenant_id, spans in sent.items():
+                    for tenant_id, rows in sent.items():
                         await AsyncRawCursor(connection).execute(_SET_TENANT, (tenant_id,))
-                        columns = [list(column) for column in zip(*spans, strict=True)]
-                        await connection.execute(_DROP_SENT, columns)
+                        await AsyncRawCursor(connection).execute(_DROP_SENT, (int8s(rows),))
+                        if spans[tenant_id]:
+                            unknown = (types["span_row"].rows(spans[tenant_id]),)
+                            await AsyncRawCursor(connection).execute(_DROP_SPANS, unknown)
                     await connection.execute("commit")
             except BaseException:
                 await connection.close()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg import AsyncRawCursor
+from psycopg.rows import tuple_row
 
 from quantlab.engine import ENGINE_VERSION
 from quantlab.engine.commands import Event, Outcome
@@ -99,9 +100,8 @@ with accounts as (
   from unnest(%s::done_row[]) x
   where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 ), published as (
-  delete from outbox o using unnest(%s::span_row[]) x
-  where o.tenant_id = current_tenant() and o.topic = 2 and o.stream_id = x.stream_id
-    and o.from_seq >= x.from_seq and o.to_seq <= x.to_seq
+  delete from outbox where tenant_id = current_tenant() and topic = 2
+    and outbox_id = any(%s::bigint[])
 )"""  # noqa: S608 - constants only
 _APPENDED = """ appended as (
   insert into event (tenant_id, stream_id, seq, event_type, occurred_ns, payload)
@@ -113,26 +113,30 @@ from unnest(%s::span_row[]) x, (values (1::smallint), (2::smallint)) t(topic)
 """
 # What is written without its accounts would be another tenant's: then nothing is.
 _WHOLE = " where expect_rows((select count(*) from accounts), cardinality($1))"
-_ALL = numbered(f"{_OUTCOMES},{_APPENDED}{_WHOLE}")
-_EVENTS = numbered(f"with {_APPENDED}")
+_NAMED = " returning topic, stream_id::text, from_seq, outbox_id"
+_ALL = numbered(f"{_OUTCOMES},{_APPENDED}{_WHOLE}{_NAMED}")
+_EVENTS = numbered(f"with {_APPENDED}{_NAMED}")
 
 _DAY_SHAPE = (uuids, texts, int8s, bools, int8s)
 _NOT_WORKING_SHAPE = (uuids, uuids)
 _VIOLATION_SHAPE = (uuids, int8s, texts, texts, jsons, int8s)
 
+PUBLISH = 2
 Streams = Sequence[tuple[str, Sequence[Event]]]
-Span = tuple[str, int, int]
+# The row of the outbox that asks to publish some events, by their stream and their first number.
+Outbox = dict[tuple[str, int], int]
 
 
 async def write_outcomes(
     connection: Connection,
     batch: Batch,
     outcomes: Sequence[Outcome],
-    sent: Sequence[Span],
-) -> None:
+    sent: Sequence[int],
+) -> AsyncRawCursor[Any]:
     """Write every table the outcomes touch and forget what was sent; the caller commits.
 
-    sent names the spans of events that have reached the sockets.
+    sent names the rows of the outbox whose events have reached the sockets. What `read_outbox`
+    makes of the cursor names the new ones.
     """
     if days := _day_rows(outcomes):
         await connection.execute(_DAYS, columns(_DAY_SHAPE, days))
@@ -144,7 +148,8 @@ async def write_outcomes(
     moved, gone = _position_rows(batch, accounts)
     types = await row_types(connection)
     await _write_working(connection, types, batch, accounts)
-    await AsyncRawCursor(connection).execute(
+    cursor: AsyncRawCursor[Any] = AsyncRawCursor(connection)
+    return await cursor.execute(
         _ALL,
         (
             types["account_row"].rows([_account_row(account) for account in accounts]),
@@ -154,7 +159,7 @@ async def write_outcomes(
             types["fill_row"].rows(_fill_rows(outcomes)),
             types["ledger_row"].rows(_ledger_rows(outcomes)),
             types["done_row"].rows([_done_row(outcome) for outcome in outcomes]),
-            types["span_row"].rows(sent),
+            int8s(sent),
             *_events(types, [(o.account.account_id, o.events) for o in outcomes if o.events]),
         ),
     )
@@ -181,11 +186,22 @@ async def _write_working(
         await connection.execute(_NOT_WORKING, columns(_NOT_WORKING_SHAPE, ended))
 
 
-async def write_events(connection: Connection, streams: Streams) -> None:
-    """Append events and the outbox rows that name them."""
-    if any(events for _, events in streams):
-        types = await row_types(connection)
-        await AsyncRawCursor(connection).execute(_EVENTS, _events(types, streams))
+async def write_events(connection: Connection, streams: Streams) -> Outbox:
+    """Append events, and the rows of the outbox that name them."""
+    if not any(events for _, events in streams):
+        return {}
+    cursor = AsyncRawCursor(connection, row_factory=tuple_row)
+    types = await row_types(connection)
+    return await read_outbox(await cursor.execute(_EVENTS, _events(types, streams)))
+
+
+async def read_outbox(cursor: AsyncRawCursor[Any]) -> Outbox:
+    """Read which rows of the outbox a statement has written for the sockets."""
+    return {
+        (stream_id, from_seq): outbox_id
+        for topic, stream_id, from_seq, outbox_id in await cursor.fetchall()
+        if topic == PUBLISH
+    }
 
 
 def _events(types: RowTypes, streams: Streams) -> tuple[Rows, Rows]:
