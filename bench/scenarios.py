@@ -127,6 +127,8 @@ def _load(world: World, symbols: list[str], rate: float, seconds: float) -> dict
         "symbols": symbols,
         "tenants": [{key: one[key] for key in ("apiKey", "accounts")} for one in world.tenants],
         "bots": world.bots,
+        # As the reference sends its events: several in a frame.
+        "batched": True,
     }
     done = subprocess.run(
         (sys.executable, "-m", "bench.pipeline"),

@@ -30,6 +30,8 @@ def new_app() -> FastAPI:
     app = FastAPI(
         title=TITLE, version=VERSION, openapi_url=None, docs_url=None, redoc_url=None,
         separate_input_output_schemas=False,
+        # The edge counts and logs; whether FastAPI should too is looked up at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )  # fmt: skip
     app.add_exception_handler(RequestValidationError, _refuse)
     return app
