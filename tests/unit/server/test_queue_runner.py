@@ -43,6 +43,7 @@ class Scene:
         self.sweeps = 0
         self.sweep_fault: Exception | None = None
         self.runner = QueueRunner("orders", self.drain, self.waiting, lanes, 10, sweep_every_s)
+        self.runner.tenants_a_turn = 1
         self.task = asyncio.create_task(self.runner.run(self.wakes, self.stop))
 
     async def waiting(self) -> Sequence[str]:
@@ -202,45 +203,53 @@ async def test_a_queue_that_is_not_woken_lives_from_its_sweeps() -> None:
     assert (drained, wakes.attached) == (["alpha", "alpha"], 0)
 
 
-@pytest.mark.parametrize(
-    ("rows", "turns"), [(1, [["a"], ["b"], ["c"], ["d"]]), (20, [["a", "b", "c", "d"]])]
-)
-async def test_large_turns_leave_one_lane_that_takes_all_who_wait(
-    rows: int, turns: list[list[str]]
-) -> None:
-    running = most = 0
-    seen: list[list[str]] = []
-    gate = asyncio.Event()
-    gate.set()
+class SharedTurns:
+    """A runner of three lanes and four tenants a turn, whose turns last until they are let go."""
 
-    async def drain(tenant_ids: Sequence[str]) -> int:
-        nonlocal running, most
-        seen.append(list(tenant_ids))
-        running += 1
-        most = max(most, running)
-        await gate.wait()
-        await asyncio.sleep(0)
-        running -= 1
-        return rows
+    def __init__(self) -> None:
+        self.begun: list[list[str]] = []
+        self.gate = asyncio.Event()
+        self.runner = QueueRunner("orders", self.drain, self.nobody, lanes=3, full_turn=1000)
+        self.runner.tenants_a_turn = 4
 
-    async def nobody() -> Sequence[str]:
+    async def drain(self, tenant_ids: Sequence[str]) -> int:
+        self.begun.append(list(tenant_ids))
+        await self.gate.wait()
+        return 1
+
+    async def nobody(self) -> Sequence[str]:
         return ()
 
-    runner = QueueRunner("orders", drain, nobody, lanes=3, full_turn=1000)
-    for _ in range(10):
-        runner.wake("acme")
+    async def wake(self, names: str) -> None:
+        for name in names:
+            self.runner.wake(name)
         await asyncio.sleep(0.001)
-    gate.clear()
-    runner.wake("acme")
-    await asyncio.sleep(0.001)
-    seen.clear()
-    most = 0
-    for tenant_id in ("a", "b", "c", "d"):
-        runner.wake(tenant_id)
-    gate.set()
+
+
+async def test_a_turn_takes_all_who_came_while_the_one_before_was_under_way() -> None:
+    turns = SharedTurns()
+    await turns.wake("a")
+    await turns.wake("bac")
+    assert turns.begun == [["a"]]
+    turns.gate.set()
     await asyncio.sleep(0.01)
-    assert (sorted(seen), running) == (turns, 0)
-    assert most == (1 if rows > 1 else 3)
+    assert turns.begun == [["a"], ["b", "a", "c"]]
+
+
+async def test_another_lane_takes_a_turn_that_is_whole() -> None:
+    turns = SharedTurns()
+    await turns.wake("a")
+    await turns.wake("bcdefghijklmnop")
+    assert turns.begun == [["a"], ["b", "c", "d", "e"], ["f", "g", "h", "i"]]
+
+
+async def test_a_slow_turn_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = SharedTurns()
+    await turns.wake("a")
+    await turns.wake("ab")
+    monkeypatch.setattr("quantlab_server.queue_runner.SLOW_S", 0.0)
+    await turns.wake("b")
+    assert turns.begun == [["a"], ["b"]]
 
 
 async def test_it_ends_where_a_cancellation_is_lost() -> None:

@@ -16,26 +16,31 @@ from quantlab_app.ports.errors import Fault
 
 SWEEP_EVERY_S: Final = 0.5
 LISTEN_AGAIN_S: Final = 0.5
-CROWDED: Final = 1.5
 TENANTS_A_TURN: Final = 16
-MEMORY: Final = 0.1
+SLOW_S: Final = 0.5
 Drain = Callable[[Sequence[str]], Awaitable[int]]
 Waiting = Callable[[], Awaitable[Sequence[str]]]
 
 _log = structlog.get_logger("quantlab.queue")
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    tenant_ids: list[str]
+    began_s: float
+
+
 @dataclass(slots=True)
 class QueueRunner:
     """Keep at most one drain of a tenant running, and at most `lanes` in all.
 
-    A drain is one turn of a tenant. When it settled full_turn rows there are perhaps more, and its
-    tenant goes to the end of the line again, so that a busy tenant does not starve the others; what
-    comes after a smaller turn has a wake of its own. When turns settle CROWDED rows and more on
-    average, one lane takes all who wait in one turn (tenants_a_turn at most, and where that is one,
-    never): what comes meanwhile makes the next turn larger, and a row costs least in a large one.
-    waiting names the tenants a sweep finds; a queue that is not woken lives from its sweeps alone.
-    Under load it may sweep less often (busy_sweep_every_s): its turns are larger then.
+    A turn takes all who wait, tenants_a_turn at most. While one is under way no other begins: what
+    comes meanwhile makes the next one larger, and a row costs least in a large one. Another lane
+    takes a turn only where a whole one waits, or the one under way takes longer than SLOW_S. When
+    a turn settled full_turn rows there are perhaps more, and its tenants go to the end of the line
+    again, so that a busy tenant does not starve the others; what comes after a smaller turn has a
+    wake of its own. waiting names the tenants a sweep finds; a queue that is not woken lives from
+    its sweeps alone. Under load it may sweep less often (busy_sweep_every_s): its turns are larger then.
     """
 
     queue: str
@@ -47,9 +52,8 @@ class QueueRunner:
     busy_sweep_every_s: float | None = None
     woken: bool = True
     tenants_a_turn: int = TENANTS_A_TURN
-    _rows_a_turn: float = 0.0
     _line: dict[str, None] = field(default_factory=dict)
-    _turns: dict[asyncio.Task[int], list[str]] = field(default_factory=dict)
+    _turns: dict[asyncio.Task[int], _Turn] = field(default_factory=dict)
     _broken: asyncio.Future[None] | None = None
     _stopping: bool = False
 
@@ -81,17 +85,22 @@ class QueueRunner:
         self._fill()
 
     def _fill(self) -> None:
-        crowded = self._rows_a_turn >= CROWDED and self.tenants_a_turn > 1
-        lanes, tenants = (1, self.tenants_a_turn) if crowded else (self.lanes, 1)
-        running = {tenant_id for turn in self._turns.values() for tenant_id in turn}
+        running = {tenant_id for turn in self._turns.values() for tenant_id in turn.tenant_ids}
         ready = [tenant_id for tenant_id in self._line if tenant_id not in running]
-        while ready and len(self._turns) < lanes:
-            turn, ready = ready[:tenants], ready[tenants:]
-            for tenant_id in turn:
+        now_s = asyncio.get_running_loop().time()
+        while ready and self._may_begin(len(ready), now_s):
+            tenant_ids, ready = ready[: self.tenants_a_turn], ready[self.tenants_a_turn :]
+            for tenant_id in tenant_ids:
                 del self._line[tenant_id]
-            task = asyncio.create_task(self._drain(turn))
-            self._turns[task] = turn
+            task = asyncio.create_task(self._drain(tenant_ids))
+            self._turns[task] = _Turn(tenant_ids, now_s)
             task.add_done_callback(self._drained)
+
+    def _may_begin(self, ready: int, now_s: float) -> bool:
+        if len(self._turns) >= self.lanes:
+            return False
+        soon = any(now_s - turn.began_s < SLOW_S for turn in self._turns.values())
+        return ready >= self.tenants_a_turn or not soon
 
     async def _drain(self, tenant_ids: list[str]) -> int:
         try:
@@ -104,12 +113,11 @@ class QueueRunner:
             return 0
 
     def _drained(self, task: asyncio.Task[int]) -> None:
-        tenant_ids = self._turns.pop(task)
+        tenant_ids = self._turns.pop(task).tenant_ids
         if task.cancelled():
             return
         bug = task.exception()
         if bug is None:
-            self._rows_a_turn += MEMORY * (task.result() - self._rows_a_turn)
             if task.result() >= self.full_turn and not self._stopping:
                 self._line.update(dict.fromkeys(tenant_ids))
             self._fill()
