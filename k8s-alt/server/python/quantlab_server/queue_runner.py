@@ -40,7 +40,8 @@ class QueueRunner:
     a turn settled full_turn rows there are perhaps more, and its tenants go to the end of the line
     again, so that a busy tenant does not starve the others; what comes after a smaller turn has a
     wake of its own. waiting names the tenants a sweep finds; a queue that is not woken lives from
-    its sweeps alone. Under load it may sweep less often (busy_sweep_every_s): its turns are larger then.
+    its sweeps alone. Under load it may sweep less often (busy_sweep_every_s): its turns are larger
+    then.
     """
 
     queue: str
