@@ -97,9 +97,11 @@ def _reference(plan: Plan, folder: Path, scratch: Path) -> dict[str, Any]:
         for number in range(plan.repetitions):
             _say(f"reference: {plan.steady_rate:.0f}/s for {plan.steady_s:.0f} s, run {number + 1}")
             steady.append(running.at(plan.steady_rate, plan.steady_s))
+        _say(f"reference: {plan.sustained_rate:.0f}/s for {plan.sustained_s:.0f} s")
+        sustained = running.at(plan.sustained_rate, plan.sustained_s)
         _say("reference: the highest rate")
         highest, tried = running.find(plan.upper, plan.confirm_s)
-    return {"steady": steady, "highest": highest, "tried": tried}
+    return {"steady": steady, "sustained": sustained, "highest": highest, "tried": tried}
 
 
 def _say(text: str) -> None:

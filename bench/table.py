@@ -6,6 +6,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from bench.scenarios import P99_MS_MAX
+
 Figures = list[dict[str, Any]]
 LATENCY_RATIO_MAX: Final = 1.5
 RATE_RATIO_MIN: Final = 0.65
@@ -60,14 +62,25 @@ def verdicts(report: dict[str, Any]) -> dict[str, bool]:
             holds = holds or mine[1] <= LATENCY_RATIO_MAX * theirs[1]
         found[f"{NAMES[kind]} {name} at {ours['steady'][0]['rate']:.0f}/s"] = holds
     sustained = ours["sustained"]
-    slowest = max(sustained["accept_ms"]["p99"] or 1e9, sustained["event_ms"]["p99"] or 1e9)
-    found[f"sustained {sustained['rate']:.0f}/s, p99 below 100 ms"] = slowest < 100
+    if reference and _slowest_ms(reference["sustained"]) >= P99_MS_MAX:
+        # More than this machine can do: what is reached counts.
+        found[f"rate reached of {sustained['rate']:.0f}/s against the reference"] = (
+            sustained["rate_reached"] >= RATE_RATIO_MIN * reference["sustained"]["rate_reached"]
+        )
+    else:
+        found[f"sustained {sustained['rate']:.0f}/s, p99 below 100 ms"] = (
+            _slowest_ms(sustained) < P99_MS_MAX
+        )
     if reference and reference["highest"]:
         found["highest rate against the reference"] = (
             ours["highest"] >= RATE_RATIO_MIN * reference["highest"]
         )
     found["nothing lost, no gap, sums are balances, chains verify"] = not report["faults"]
     return found
+
+
+def _slowest_ms(run: dict[str, Any]) -> float:
+    return float(max(run[kind]["p99"] or 1e9 for kind in NAMES))
 
 
 def show(report: dict[str, Any], console: Console) -> None:
@@ -114,10 +127,15 @@ def _figures(report: dict[str, Any]) -> Table:
             table.add_row(label, _spread_text(mine), _spread_text(theirs), ratio)
     sustained = ours["sustained"]
     label = f"{sustained['rate']:.0f}/s for {sustained['seconds']:.0f} s"
-    table.add_row(f"{label}: reached, per s", f"{sustained['rate_reached']:.0f}", "", "")
+    theirs = reference["sustained"] if reference else None
+    reached = [f"{one['rate_reached']:.0f}" if one else "" for one in (sustained, theirs)]
+    ratio = f"{sustained['rate_reached'] / theirs['rate_reached']:.2f}" if theirs else ""
+    table.add_row(f"{label}: reached, per s", *reached, ratio)
     for kind in NAMES:
-        text = f"{sustained[kind]['p50']} / {sustained[kind]['p99']}"
-        table.add_row(f"{label}: {NAMES[kind]} p50 / p99, ms", text, "", "")
+        texts = [
+            f"{one[kind]['p50']} / {one[kind]['p99']}" if one else "" for one in (sustained, theirs)
+        ]
+        table.add_row(f"{label}: {NAMES[kind]} p50 / p99, ms", *texts, "")
     table.add_row(
         "audit caught up after, s", f"{sustained['after']['audit_catch_up_s']:.2f}", "", ""
     )
