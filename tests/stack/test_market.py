@@ -105,10 +105,11 @@ class Running:
         await self.client.aclose()
 
     async def kill(self) -> None:
-        """End it between two steps, as a crash would."""
+        """End it between two steps, as a crash would; asyncio may lose a cancellation."""
         assert self.task is not None
-        self.task.cancel()
-        await asyncio.wait([self.task])
+        while not self.task.done():
+            self.task.cancel()
+            await asyncio.wait([self.task], timeout=1)
         self.stop.set()
 
     async def until_logged(self, database: Database, count: int) -> None:
