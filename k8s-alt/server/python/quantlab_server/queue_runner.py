@@ -100,8 +100,8 @@ class QueueRunner:
     def _may_begin(self, ready: int, now_s: float) -> bool:
         if len(self._turns) >= self.lanes:
             return False
-        soon = any(now_s - turn.began_s < SLOW_S for turn in self._turns.values())
-        return ready >= self.tenants_a_turn or not soon
+        ends_soon = any(now_s - turn.began_s < SLOW_S for turn in self._turns.values())
+        return ready >= self.tenants_a_turn or not ends_soon
 
     async def _drain(self, tenant_ids: list[str]) -> int:
         try:

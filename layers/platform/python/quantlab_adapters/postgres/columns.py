@@ -16,7 +16,6 @@ from psycopg.pq import Format
 _HEADER: Final = struct.Struct("!iiIii").pack
 _SIZE: Final = struct.Struct("!i").pack
 _INT8: Final = struct.Struct("!iq").pack
-_INT2: Final = struct.Struct("!ih").pack
 _NULL: Final = _SIZE(-1)
 _UUID_SIZE: Final = _SIZE(16)
 _TRUE, _FALSE = _SIZE(1) + b"\x01", _SIZE(1) + b"\x00"
@@ -45,11 +44,6 @@ class Int8Column(Column):
     array_oid, element_oid = 1016, 20
 
 
-class Int2Column(Column):
-    __slots__ = ()
-    array_oid, element_oid = 1005, 21
-
-
 class BoolColumn(Column):
     __slots__ = ()
     array_oid, element_oid = 1000, 16
@@ -65,11 +59,6 @@ class UuidColumn(Column):
     array_oid, element_oid = 2951, 2950
 
 
-class BytesColumn(Column):
-    __slots__ = ()
-    array_oid, element_oid = 1001, 17
-
-
 class JsonColumn(Column):
     __slots__ = ()
     array_oid, element_oid = 199, 114
@@ -78,11 +67,6 @@ class JsonColumn(Column):
 def int8s(values: Iterable[int | None]) -> Column:
     """Encode a column of bigint."""
     return Int8Column([_NULL if v is None else _INT8(8, v) for v in values])
-
-
-def int2s(values: Iterable[int | None]) -> Column:
-    """Encode a column of smallint."""
-    return Int2Column([_NULL if v is None else _INT2(2, v) for v in values])
 
 
 def bools(values: Iterable[bool | None]) -> Column:
@@ -100,11 +84,6 @@ def uuids(values: Iterable[str | None]) -> Column:
     return UuidColumn(
         [_NULL if v is None else _UUID_SIZE + bytes.fromhex(v.replace("-", "")) for v in values]
     )
-
-
-def byteas(values: Iterable[bytes | None]) -> Column:
-    """Encode a column of bytea."""
-    return BytesColumn([_sized(v) for v in values])
 
 
 def jsons(values: Iterable[Any]) -> Column:
@@ -142,6 +121,6 @@ def _register(kind: type[Column]) -> None:
 
 
 for _kind in (
-    Int8Column, Int2Column, BoolColumn, TextColumn, UuidColumn, BytesColumn, JsonColumn,
+    Int8Column, BoolColumn, TextColumn, UuidColumn, JsonColumn,
 ):  # fmt: skip
     _register(_kind)
