@@ -87,7 +87,7 @@ def _read(kept: KeptCode, key: str) -> EngineFiles | None:
 def _compiled(kept: KeptCode, key: str, say: Callable[[str], None]) -> EngineFiles:
     from quantlab.backtest.native.engine import compile_engine
 
-    say("compiling the backtest engine for this CPU, once (about a minute) ...")
+    say("compiling the backtest engine for this CPU, once (about half a minute) ...")
     started = time.perf_counter()
     code = compile_engine()
     kept.put(f"{key}-cold", code.cold)

@@ -18,6 +18,7 @@ from numba.core import config as numba_config
 from quantlab.backtest import words
 from quantlab.backtest.kernels import book, calls, clock, desk, fills, loop, quotes, run, worth
 from quantlab.backtest.kernels import margin as margins
+from quantlab.backtest.native.linking import linked_once
 from quantlab.backtest.native.names import (
     ACT,
     ASK_EQUITY,
@@ -53,7 +54,12 @@ intrinsic: Any = extending.intrinsic
 overload: Any = extending.overload
 register_jitable: Any = extending.register_jitable
 _levels: Any = numba_config
-_OPTIONS: Final = {"error_model": "numpy", "nogil": True, "boundscheck": False}
+_OPTIONS: Final = {
+    "error_model": "numpy",
+    "nogil": True,
+    "boundscheck": False,
+    "no_cfunc_wrapper": True,
+}
 _INLINED: Final = {**_OPTIONS, "forceinline": True}
 
 # No kernel raises. Where numba thinks one may, as for a division by zero, the process stops.
@@ -80,7 +86,7 @@ class EngineCode(NamedTuple):
 
 
 def compile_engine() -> EngineCode:
-    """Compile the kernels; it takes some ten seconds of a core."""
+    """Compile the kernels; it takes half a minute of a core."""
     # The whole is optimised once at the end; numba would do it again in every function.
     numba_.config.OPT = _levels._OptLevel(0)  # noqa: SLF001 - there is no other way to say it
     _register()
@@ -90,8 +96,9 @@ def compile_engine() -> EngineCode:
         # numba resolves what it compiles; nothing is called before it is joined for good.
         llvm.add_symbol(name, 1)
     machine = target_machine()
-    cold = _module(_cold(), COLD, machine)
-    hot = _module(_hot(), RUN, machine)
+    cold, hot = linked_once(
+        lambda: (_module(_cold(), COLD, machine), _module(_hot(), RUN, machine))
+    )
     return EngineCode(machine.emit_object(cold), hot.as_bitcode())
 
 

@@ -17,6 +17,6 @@ MODULES: Final = (
     *_SCALARS,
     *("backtest.kernels.calls", "backtest.words", "backtest.layout", "engine.fill_models"),
     *("backtest.native.names", "engine.margin", "ledger.swap", "kernel.records"),
-    "backtest.native.engine",
+    *("backtest.native.linking", "backtest.native.engine"),
 )
 """Modules of `quantlab`, those of `sources` and the one that compiles them."""
