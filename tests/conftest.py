@@ -1,9 +1,12 @@
 """Fixtures every kind of test may use, and which tests share a process where there are several."""
 
+import functools
 import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 
+import botocore.loaders
+import httpx._transports.default
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -15,6 +18,12 @@ from tests.support.receiver import Receiver, receiving
 # How long an example takes says something of the machine only.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+# A process makes its clients once; here hundreds would read certificates and services anew.
+for module, maker in (
+    (httpx._transports.default, "create_ssl_context"),
+    (botocore.loaders, "create_loader"),
+):
+    setattr(module, maker, functools.cache(getattr(module, maker)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from tests.support.in_memory import memory_folder
 from tests.support.stack import FreshDatabase, Stack
 
 from quantlab_db.migrate import current, migrate, newest
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def state() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="quantlab-state-") as name:
+    with tempfile.TemporaryDirectory(prefix="quantlab-state-", dir=memory_folder()) as name:
         yield Path(name) / "state"
 
 

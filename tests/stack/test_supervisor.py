@@ -16,6 +16,7 @@ from threading import Thread
 
 import psycopg
 import pytest
+from tests.support.in_memory import memory_folder
 
 from quantlab_db.setup import answers
 from quantlab_server.addresses import free_port, port_is_free
@@ -80,14 +81,14 @@ class Group:
 
 @pytest.fixture
 def state() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="quantlab-group-") as name:
+    with tempfile.TemporaryDirectory(prefix="quantlab-group-", dir=memory_folder()) as name:
         yield Path(name) / "state"
 
 
 @pytest.fixture(scope="module")
 def first_run() -> Iterator[Path]:
     """A state folder whose group has run once: making a database takes longer than most tests."""
-    with tempfile.TemporaryDirectory(prefix="quantlab-group-") as name:
+    with tempfile.TemporaryDirectory(prefix="quantlab-group-", dir=memory_folder()) as name:
         group = Group(Path(name) / "state", free_port())
         group.wait_for("group is up")
         group.process.terminate()

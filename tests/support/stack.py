@@ -12,6 +12,7 @@ from quantlab_db.setup import copy_database, drop_database
 from quantlab_server.logs import Output
 from quantlab_server.private_files import private_folder
 from quantlab_server.stores import EmbeddedStores
+from tests.support.in_memory import memory_folder
 
 TEMPLATE = "quantlab_template"
 _numbers = count(1)
@@ -40,7 +41,7 @@ class FreshDatabase:
 @contextmanager
 def running_stack() -> Iterator[Stack]:
     """Start both stores in a temporary folder, without fsync, and stop them at the end."""
-    with tempfile.TemporaryDirectory(prefix="quantlab-tests-") as name:
+    with tempfile.TemporaryDirectory(prefix="quantlab-tests-", dir=memory_folder()) as name:
         state = private_folder(Path(name) / "state")
         stores = EmbeddedStores(state, Output(state / "logs"), durable=False)
         urls = stores.start()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
+
+import orjson
 
 from quantlab.market.catalog import Catalog, parse_catalog
 from quantlab.market.sessions import parse_calendar
@@ -75,9 +76,9 @@ class StorePorts(AccountPorts, NativePorts):
         path = self.catalogue_file()
         try:
             found = sorted(path.parent.glob("calendars/*.json"))
-            calendars = [parse_calendar(json.loads(file.read_text("utf-8"))) for file in found]
+            calendars = [parse_calendar(orjson.loads(file.read_bytes())) for file in found]
             by_name = {calendar.name: calendar for calendar in calendars}
-            return parse_catalog(json.loads(path.read_text("utf-8")), by_name)
+            return parse_catalog(orjson.loads(path.read_bytes()), by_name)
         except OSError as error:
             raise Misconfigured(f"expected the instrument catalogue at {path}: {error}") from error
 

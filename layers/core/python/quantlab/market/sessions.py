@@ -6,6 +6,8 @@ for, and there no market is open.
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import chain
+from operator import ge, gt
 from typing import Any, NamedTuple
 
 from quantlab.kernel.instants import SECOND_NS
@@ -76,19 +78,29 @@ def parse_calendar(document: Mapping[str, Any]) -> Calendar:
     name, source = node.text("calendar", r"[a-z0-9_]{1,40}"), node.text("source")
     if document.get("always") is True:
         return Calendar(name, source, always=True)
-    opens: list[int] = []
-    closes: list[int] = []
+    pairs = _list(document.get("sessions"))
+    _hold_to_sessions(pairs)
+    if not pairs:
+        raise CatalogError("/sessions", "a list of sessions", repr(document.get("sessions")))
+    opens_ns, closes_ns = (tuple([pair[side] * SECOND_NS for pair in pairs]) for side in (0, 1))
+    return Calendar(name, source, opens_ns, closes_ns)
+
+
+def _hold_to_sessions(pairs: list[Any]) -> None:
+    """Refuse what are no sessions in order; the good ones, thousands, are looked at together."""
+    if set(map(type, pairs)) == {list} and set(map(len, pairs)) == {2}:
+        seconds = [0, *chain.from_iterable(pairs)]
+        opens, closes, ends_before = seconds[1::2], seconds[2::2], seconds[:-1:2]
+        if set(map(type, seconds)) == {int} and not (
+            any(map(ge, opens, closes)) or any(map(gt, ends_before, opens))
+        ):
+            return
     last = 0
-    for index, pair in enumerate(_list(document.get("sessions"))):
+    for index, pair in enumerate(pairs):
         if not _is_session(pair, last):
             expected = f"[open, close] in seconds since 1970, at or after {last}"
             raise CatalogError(f"/sessions/{index}", expected, repr(pair))
-        opens.append(pair[0] * SECOND_NS)
-        closes.append(pair[1] * SECOND_NS)
         last = pair[1]
-    if not opens:
-        raise CatalogError("/sessions", "a list of sessions", repr(document.get("sessions")))
-    return Calendar(name, source, tuple(opens), tuple(closes))
 
 
 def _list(value: Any) -> list[Any]:
