@@ -16,6 +16,7 @@ from quantlab_adapters.selfhost.clock import SystemClock, SystemIds
 from quantlab_app.ports.errors import Misconfigured
 from quantlab_app.ports.inbox import Accepted, NewCommand
 from quantlab_manifest import QueueWake, load_all
+from tests.support.set_clock import SetClock
 
 
 def _queue(clients: Clients, name: str) -> str:
@@ -95,16 +96,6 @@ async def test_wakes_with_fresh_ids_are_not_swallowed(clients: Clients) -> None:
     assert [await anext(heard) for _ in range(3)] == ["alpha"] * 3
     with pytest.raises(Misconfigured, match="expected a queue of publish"):
         await wakes.wake("orders", "alpha")
-
-
-@dataclasses.dataclass
-class SetClock:
-    """A clock that stands where it was set."""
-
-    at_ns: int = 0
-
-    def now_ns(self) -> int:
-        return self.at_ns
 
 
 async def test_wakes_of_a_gathering_queue_are_one_message_a_moment(clients: Clients) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.support.http_backtests import (
 )
 from tests.support.recorded_ticks import as_columns, record
 from tests.support.resources import Site, problem, site
+from tests.support.set_clock import SetClock
 from tests.support.stack import FreshDatabase
 from tests.support.world import ALPHA, BETA
 
@@ -191,6 +193,9 @@ async def test_a_killed_worker_is_replaced_and_the_hash_is_the_same(
         worker.send_signal(signal.SIGKILL)
         await worker.wait()
     assert (await read(served, trader, made["backtestId"]))["status"] == "running"
+    ports = served.world.ports
+    when_the_lease_is_over = ports.clock.now_ns() + backtest_work.LEASE_NS
+    served.world.ports = replace(ports, clock=SetClock(when_the_lease_is_over))
     async with working(served):
         shown = await until(served, trader, made["backtestId"], "done")
     found = await served.world.ports.backtests.find(served.world.scope(ALPHA), made["backtestId"])

@@ -221,8 +221,8 @@ async def test_the_rest_of_a_disabled_account_is_closed_at_the_first_good_quote(
     account_id = await scene.open()
     await scene.world.quote("EURUSD", "1.10000", "1.10010", age_s=3600)
     scope = scene.world.scope(ALPHA)
-    await change_status(scene.ports, scope, account_id, status="disabled", reason="by hand")
-    await scene.world.settle(ALPHA)
+    asked = change_status(scene.ports, scope, account_id, status="disabled", reason="by hand")
+    await scene.world.carry_out(asked, ALPHA)
     assert (await scene.find(account_id)).positions != {}
     async with scene.watching():
         assert await scene.commands() == []

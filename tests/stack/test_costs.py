@@ -12,6 +12,7 @@ from tests.support.invariant_books import booked_events, check_books
 from tests.support.invariant_events import check_events
 from tests.support.invariant_findings import Findings
 from tests.support.invariant_orders import check_orders, read_fills, read_orders
+from tests.support.set_clock import SetClock
 from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, World, world
 
@@ -42,16 +43,6 @@ TERMS: dict[str, Any] = {
     },
     "margin": {"leverage": {"fx": "30"}, "stopOutPercent": "50"},
 }
-
-
-class SetClock:
-    """A clock that a test moves."""
-
-    def __init__(self, now_ns: int) -> None:
-        self.at_ns = now_ns
-
-    def now_ns(self) -> int:
-        return self.at_ns
 
 
 def levered(document: dict[str, Any]) -> None:

@@ -40,8 +40,7 @@ async def provide(small: World, day: dict[str, str]) -> None:
 async def to(small: World, account_id: str, day: dict[str, str]) -> Account:
     """Move an account to rules with other day terms; return it then."""
     await provide(small, day)
-    await move_config(small.ports, small.scope(ALPHA), account_id)
-    await small.settle(ALPHA)
+    await small.carry_out(move_config(small.ports, small.scope(ALPHA), account_id), ALPHA)
     return await small.find(ALPHA, account_id)
 
 

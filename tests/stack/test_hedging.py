@@ -124,7 +124,7 @@ async def trade_legs(live: LivePath) -> list[str]:
     made, rng, most = live.world, random.Random(11), 0
     instrument = made.ports.catalog.instruments["EURUSD"]
     quotes = recorded_ticks("EURUSD", instrument, TICKS)
-    live.clock.value_ns = quotes[0].ts_ns
+    live.clock.at_ns = quotes[0].ts_ns
     accounts = [await made.account(ALPHA, kind) for kind in ("demo-100k", "swing-25k")]
     bots = [await made.bot(ALPHA, account_id) for account_id in accounts]
     for number, tick in enumerate(quotes):

@@ -77,7 +77,7 @@ async def trade_over(
     made = live.world
     instrument = made.ports.catalog.instruments[symbol]
     quotes = recorded_ticks(symbol, instrument, ticks)
-    live.clock.value_ns = quotes[0].ts_ns
+    live.clock.at_ns = quotes[0].ts_ns
     accounts = [await made.account(ALPHA, kind) for kind in kinds]
     bots = [await made.bot(ALPHA, account_id) for account_id in accounts]
     rng = random.Random(seed)
@@ -227,7 +227,7 @@ async def test_what_retention_forgets_of_the_inbox_can_still_be_replayed(
                 account_id = (await trade_over(live, "BTCUSD", seed=5, ticks=60, often=0.2))[0]
                 before = await read_recording(made.ports, made.scope(ALPHA), account_id)
                 kinds = ("watch", "schedule", "bot")
-                later_ns = live.clock.value_ns + 1
+                later_ns = live.clock.at_ns + 1
                 gone = await made.ports.inbox.forget_before(ALPHA, later_ns, kinds)
             assert gone >= len(before.decided) > 3
             after = await read_recording(made.ports, made.scope(ALPHA), account_id)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import orjson
 import pytest
 from functions.queue.order_execute import handler as order_execute
+from tests.support.set_clock import SetClock
 from tests.support.world import ALPHA, BETA, World
 
 from quantlab.audit.chain import TENANT_STREAM
@@ -20,16 +21,6 @@ from quantlab_server.queue_runner import QueueRunner
 
 pytestmark = pytest.mark.stack
 BUY = {"symbol": "EURUSD", "action": "buy", "quantity": "1"}
-
-
-class SetClock:
-    """A clock that a test moves."""
-
-    def __init__(self, now_ns: int) -> None:
-        self.at_ns = now_ns
-
-    def now_ns(self) -> int:
-        return self.at_ns
 
 
 class LostBus:

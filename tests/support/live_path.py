@@ -29,6 +29,7 @@ from quantlab_app.use_cases import account_watch
 from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC, execute_pending
 from quantlab_app.use_cases.schedules import checkpoint_rules, roll_days
 from tests.support.market_data import DATA, REQUIRED, spread_file, ticks_file
+from tests.support.set_clock import SetClock
 from tests.support.world import ALPHA, PPM, Bot, World
 
 SECOND = 10**9
@@ -39,14 +40,6 @@ FILES = {
     "BTCUSD": "btcusdt_binance_quotes.parquet",
 }
 ES_MINUTES = "es_minute_20131006_20131011_quotes.csv.gz"
-
-
-class ManualClock:
-    def __init__(self, now_ns: int) -> None:
-        self.value_ns = now_ns
-
-    def now_ns(self) -> int:
-        return self.value_ns
 
 
 def recorded_ticks(symbol: str, instrument: Instrument, count: int) -> list[Quote]:
@@ -148,7 +141,7 @@ class _StepWatch(account_watch.AccountWatch):
 @dataclass
 class LivePath:
     world: World
-    clock: ManualClock
+    clock: SetClock
     bus: _CountingBus
     watch: _StepWatch
     checkpoint_ns: int = 0
@@ -157,7 +150,7 @@ class LivePath:
     async def tick(self, quote: Quote) -> None:
         """Feed one tick and carry out all that follows from it and from its time."""
         ports = self.world.ports
-        self.clock.value_ns = quote.ts_ns
+        self.clock.at_ns = quote.ts_ns
         self.ticks.append(quote)
         await ports.tick_log.append([quote])
         clock = FeedClock(quote.ts_ns, quote.ts_ns, PPM)
@@ -195,7 +188,7 @@ async def live_path(
     """Run a watch in lock step with the ticks; pulses of the wall clock have no say."""
     for name in ("PULSE_S", "RECONCILE_S"):
         monkeypatch.setattr(account_watch, name, 3600.0)
-    clock, bus = ManualClock(start_ns), _CountingBus(world.ports.event_bus)
+    clock, bus = SetClock(start_ns), _CountingBus(world.ports.event_bus)
     # A checkpoint of whole tenants asks no account it can clear; a batch run asks each one.
     world.ports = replace(world.ports, clock=clock, event_bus=bus, checkpoints=None)
     loaded = asyncio.Event()

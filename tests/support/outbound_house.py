@@ -18,24 +18,12 @@ from quantlab_app.use_cases.webhook_endpoints import (
     list_deliveries,
 )
 from tests.support.receiver import Received
+from tests.support.set_clock import SetClock
 from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, BETA, World, world
 
 BUY = {"symbol": "EURUSD", "action": "buy", "quantity": "1"}
 DAY_S = 86_400
-
-
-class SetClock:
-    """The machine's clock, moved by hand."""
-
-    def __init__(self, start_ns: int) -> None:
-        self.at_ns = start_ns
-
-    def now_ns(self) -> int:
-        return self.at_ns
-
-    def ahead(self, seconds: float) -> None:
-        self.at_ns += int(seconds * SECOND_NS)
 
 
 @dataclass

@@ -160,6 +160,14 @@ class World:
             while await execute_pending(self.ports, [tenant_id]):
                 pass
 
+    async def carry_out(self, asked: Awaitable[Any], *tenants: str) -> None:
+        """Carry out what waits until what asks for it, and waits for that, is answered."""
+        asking = asyncio.ensure_future(asked)
+        while not asking.done():
+            await self.settle(*tenants)
+            await asyncio.sleep(0.01)
+        await asking
+
     async def find(self, tenant_id: str, account_id: str) -> Account:
         found = await self.ports.accounts.find(self.scope(tenant_id), account_id)
         assert found is not None

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.support.receiver import Receiver, babble, drip, hang_up, status, stay_silent
+from tests.support.set_clock import SetClock
 
 from quantlab.kernel.instants import SECOND_NS
 from quantlab_adapters.internet.webhook_sender import SHOWN_BYTES, HttpxWebhookSender
@@ -20,14 +21,9 @@ from quantlab_adapters.internet.webhook_sender import SHOWN_BYTES, HttpxWebhookS
 NOW_S = 1_800_000_000
 
 
-class SetClock:
-    def now_ns(self) -> int:
-        return NOW_S * SECOND_NS
-
-
 @pytest.fixture
 async def sender() -> AsyncIterator[HttpxWebhookSender]:
-    made = HttpxWebhookSender(SetClock(), loopback=True, timeout_s=0.5)
+    made = HttpxWebhookSender(SetClock(NOW_S * SECOND_NS), loopback=True, timeout_s=0.5)
     yield made
     await made.close()
 
@@ -38,7 +34,7 @@ def leading(*addresses: str) -> HttpxWebhookSender:
     async def resolve(host: str, port: int) -> Sequence[str]:
         return addresses
 
-    return HttpxWebhookSender(SetClock(), loopback=False, resolve=resolve)
+    return HttpxWebhookSender(SetClock(NOW_S * SECOND_NS), loopback=False, resolve=resolve)
 
 
 async def test_what_is_posted(receiver: Receiver, sender: HttpxWebhookSender) -> None:
@@ -127,7 +123,7 @@ async def test_a_name_that_leads_inside_is_refused(address: str) -> None:
 
 
 async def test_numbers_in_disguise_lead_nowhere(receiver: Receiver) -> None:
-    guarded = HttpxWebhookSender(SetClock(), loopback=False)
+    guarded = HttpxWebhookSender(SetClock(NOW_S * SECOND_NS), loopback=False)
     for host in ("2130706433", "0x7f000001", "127.1", "localhost", "127.0.0.1", "[::1]", "0"):
         answer = await guarded.send(f"https://{host}:{receiver.port}/", {}, b"{}")
         assert answer.status is None
@@ -145,7 +141,7 @@ async def test_what_was_judged_is_what_is_connected_to(receiver: Receiver) -> No
         asked.append(host)
         return ["127.0.0.1"] if len(asked) == 1 else ["169.254.169.254"]
 
-    sender = HttpxWebhookSender(SetClock(), loopback=True, resolve=rebinding)
+    sender = HttpxWebhookSender(SetClock(NOW_S * SECOND_NS), loopback=True, resolve=rebinding)
     url = f"http://rebind.example.com:{receiver.port}/"
     assert (await sender.send(url, {}, b"{}")).taken
     assert receiver.received[0].headers["host"] == f"rebind.example.com:{receiver.port}"
@@ -161,7 +157,7 @@ async def test_the_next_address_is_tried_when_one_does_not_let_us_connect(
     async def two(host: str, port: int) -> Sequence[str]:
         return ["127.0.0.99", "127.0.0.1"]
 
-    sender = HttpxWebhookSender(SetClock(), loopback=True, resolve=two)
+    sender = HttpxWebhookSender(SetClock(NOW_S * SECOND_NS), loopback=True, resolve=two)
     url = f"http://two.example.com:{receiver.port}/"
     assert (await sender.send(url, {}, b"{}")).taken
     await sender.close()
@@ -172,7 +168,7 @@ async def test_the_environment_names_no_proxy(
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    sender = HttpxWebhookSender(SetClock(), loopback=True)
+    sender = HttpxWebhookSender(SetClock(NOW_S * SECOND_NS), loopback=True)
     assert (await sender.send(receiver.url, {}, b"{}")).taken
     await sender.close()
 
@@ -220,7 +216,7 @@ async def test_the_certificate_must_be_the_hosts_though_the_address_is_pinned(
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
-    strict = HttpxWebhookSender(SetClock(), loopback=True, resolve=here)
+    strict = HttpxWebhookSender(SetClock(NOW_S * SECOND_NS), loopback=True, resolve=here)
     unknown = await strict.send(f"https://right.example.com:{port}/", {}, b"{}")
     assert "CERTIFICATE_VERIFY_FAILED" in str(unknown.error)
     strict._tls.load_verify_locations(tmp_path / "cert.pem")

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.support.market_data import DATA, REQUIRED, ticks_file
+from tests.support.set_clock import SetClock
 
 from quantlab.market.catalog import parse_catalog
 from quantlab.market.gate import GateState, Verdict, judge
@@ -27,14 +28,6 @@ CATALOG = parse_catalog(
 )
 START = 1_700_000_000_000_000_000
 EURUSD_FILE = "eurusd_oanda_20140501_20140509_quotes.csv.gz"
-
-
-class ManualClock:
-    def __init__(self, now_ns: int = START) -> None:
-        self.value_ns = now_ns
-
-    def now_ns(self) -> int:
-        return self.value_ns
 
 
 def csv_file(folder: Path, rows: str, name: str = "eurusd_test.csv") -> Path:
@@ -263,13 +256,13 @@ def test_a_feed_line_is_split_into_its_sources() -> None:
 def test_a_wrong_feed_line_is_explained(tmp_path: Path, line: str, said: str) -> None:
     path = csv_file(tmp_path, "1000,1.1,1.2\n")
     with pytest.raises(Misconfigured) as caught:
-        build_source(line.format(file=path), CATALOG, ManualClock(), seed=1)
+        build_source(line.format(file=path), CATALOG, SetClock(START), seed=1)
     assert said in str(caught.value)
 
 
 async def test_synthetic_plays_what_no_file_replays(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "1000,1.1,1.2\n9000,1.1,1.2\n")
-    source = build_source(f"replay:{path}:speed=0,synthetic", CATALOG, ManualClock(), seed=1)
+    source = build_source(f"replay:{path}:speed=0,synthetic", CATALOG, SetClock(START), seed=1)
     await source.open(START, {})
     quotes: list[Quote] = []
     while len(quotes) < 500:
@@ -285,17 +278,17 @@ async def test_a_feed_that_keeps_hours_quotes_only_while_its_markets_are_open() 
         json.loads((Path(__file__).parents[3] / "agent/configs/instruments.json").read_text()),
         calendars,
     )
-    source = build_source("synthetic:hours=1:speed=0", catalog, ManualClock(), seed=1)
+    source = build_source("synthetic:hours=1:speed=0", catalog, SetClock(START), seed=1)
     assert source.keeps_hours
     await source.open(START, {})
     assert {q.symbol for q in await source.next_batch(1) or ()} == {"BTCUSD", "ETHUSD"}
-    assert not build_source("synthetic", catalog, ManualClock(), seed=1).keeps_hours
+    assert not build_source("synthetic", catalog, SetClock(START), seed=1).keeps_hours
     with pytest.raises(Misconfigured, match="expected hours=0 or hours=1, got hours=2"):
-        build_source("synthetic:hours=2", catalog, ManualClock(), seed=1)
+        build_source("synthetic:hours=2", catalog, SetClock(START), seed=1)
 
 
 async def test_synthetic_goes_on_from_the_last_logged_price() -> None:
-    source = build_source("synthetic", CATALOG, ManualClock(), seed=1)
+    source = build_source("synthetic", CATALOG, SetClock(START), seed=1)
     await source.open(START, {"EURUSD": Quote("EURUSD", 150_000, 150_010, START - 1, 9)})
     first = {q.symbol: q for q in await source.next_batch(1) or ()}
     assert abs(first["EURUSD"].bid_ticks - 150_000) < 20
@@ -303,16 +296,16 @@ async def test_synthetic_goes_on_from_the_last_logged_price() -> None:
 
 async def test_only_due_ticks_are_handed_out(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "1000,1.1,1.2\n2000,1.1,1.2\n12000,1.1,1.2\n")
-    clock = ManualClock()
+    clock = SetClock(START)
     source = build_source(f"replay:{path}:speed=10", CATALOG, clock, seed=1)
     assert source.speed_ppm == 10_000_000
     await source.open(START, {})
     assert len(await source.next_batch(0) or ()) == 1
     assert await source.next_batch(0) == []
-    clock.value_ns += 100_000_000
+    clock.at_ns += 100_000_000
     assert source.now_ns() == START + 1_000_000_000
     assert len(await source.next_batch(0) or ()) == 1
-    clock.value_ns += 10**12
+    clock.at_ns += 10**12
     assert len(await source.next_batch(0) or ()) == 1
     assert await source.next_batch(0) is None
     assert source.now_ns() == START + 1_000_000_000 + 10**13
@@ -335,10 +328,10 @@ async def test_a_waiting_feed_wakes_when_the_next_tick_is_due(tmp_path: Path) ->
 
 
 async def test_a_backlog_comes_in_bounded_batches() -> None:
-    clock = ManualClock()
+    clock = SetClock(START)
     source = build_source("synthetic", CATALOG, clock, seed=1)
     await source.open(START, {})
-    clock.value_ns += 60_000_000_000
+    clock.at_ns += 60_000_000_000
     sizes = [len(await source.next_batch(0) or ()) for _ in range(3)]
     assert sizes[0] == BATCH_MAX
     assert 0 < sizes[1] <= BATCH_MAX
@@ -347,7 +340,7 @@ async def test_a_backlog_comes_in_bounded_batches() -> None:
 async def test_a_feed_without_ticks_is_refused(tmp_path: Path) -> None:
     stream = ReplayStream(csv_file(tmp_path, ""), CATALOG.find, loop=True)
     with pytest.raises(Misconfigured, match="at least one tick"):
-        await PacedSource([stream], 1_000_000, ManualClock()).open(START, {})
+        await PacedSource([stream], 1_000_000, SetClock(START)).open(START, {})
 
 
 async def test_archived_ticks_come_back_and_their_file_is_read_only(tmp_path: Path) -> None:
