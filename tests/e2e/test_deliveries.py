@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.parametrize("running", ["aws-local"], indirect=True, scope="package"),
 ]
+ABSENCE_S = 2
 
 
 async def test_wakes_of_nothing_and_of_nobody_do_no_harm(running: Platform) -> None:
@@ -25,7 +26,7 @@ async def test_wakes_of_nothing_and_of_nobody_do_no_harm(running: Platform) -> N
     door = BackDoor(running)
     queues, url = door.client("sqs"), door.queue_url("orders")
     before = door.waiting("orders", dead_letters=True)
-    with impatient(door):
+    with impatient(door, ABSENCE_S):
         for number, body in enumerate(("no JSON", "{}", '{"tenantId":"nobody","accountId":null}')):
             queues.send_message(
                 QueueUrl=url, MessageBody=body, MessageGroupId=f"wrong-{number}",

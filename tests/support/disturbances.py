@@ -44,7 +44,7 @@ def disturbances(made: Platform, bots: list[LoadBot]) -> Iterator[None]:
 
 
 @contextmanager
-def impatient(door: BackDoor) -> Iterator[None]:
+def impatient(door: BackDoor, absence_s: int = VISIBLE_AGAIN_S) -> Iterator[None]:
     """Give the executor little time and its messages a short absence; undo it afterwards."""
     functions, queues = door.client("lambda"), door.client("sqs")
     name, url = door.function_name("queue/order_execute"), door.queue_url("orders")
@@ -56,7 +56,7 @@ def impatient(door: BackDoor) -> Iterator[None]:
         functions.update_function_configuration(FunctionName=name, Timeout=seconds)
         queues.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": absence})
 
-    set_to(TIMEOUT_S, str(VISIBLE_AGAIN_S))
+    set_to(TIMEOUT_S, str(absence_s))
     try:
         yield
     finally:
