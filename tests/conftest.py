@@ -9,6 +9,7 @@ import botocore.loaders
 import httpx._transports.default
 import pytest
 import redis
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support import stack as stacks
@@ -24,6 +25,14 @@ for module, maker in (
     (botocore.loaders, "create_loader"),
 ):
     setattr(module, maker, functools.cache(getattr(module, maker)))
+
+# What goes wrong on purpose is logged hundreds of times, and in colours takes a tenth of a second.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,8 @@
 """The compiled watch demands what the plain one demands, quote by quote."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -40,8 +42,10 @@ from quantlab.ledger.state import Position, Tally
 from quantlab.market.quote import Quote
 from quantlab.market.sessions import Calendar
 from quantlab.rules.terms import Profile, Rule
+from quantlab_edge.native import kernels_folder
 
-COMPILED = compiled(None)
+# As the platforms of other tests keep them; each is compiled at its first call.
+COMPILED = compiled(str(kernels_folder(Path(os.environ["QUANTLAB_NATIVE_FOLDER"]))))
 DAY_NS = 86_400 * SECOND
 KERNELS = pytest.mark.parametrize("kernels", [COMPILED, INTERPRETED], ids=["compiled", "plain"])
 

@@ -204,5 +204,5 @@ def test_errors_behind_many_warnings_are_said() -> None:
 def test_thousands_of_like_names_are_not_all_compared() -> None:
     rng = random.Random(1)
     known = ["n" + "".join(rng.choice("ab") for _ in range(60)) for _ in range(20_000)]
-    for name in known[:200]:
+    for name in known[:20]:
         assert did_you_mean(name[:-9] + "zzzzzzzzz", known) == ""

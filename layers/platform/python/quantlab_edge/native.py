@@ -42,16 +42,10 @@ def is_installed() -> bool:
 
 def compiled_kernels(folder: Path) -> Kernels:
     """Compile the loops, or read what was compiled of exactly this source below the folder."""
-    from importlib import metadata
-
-    from quantlab.engine.native import kernels as loops
     from quantlab.engine.native.compile import compiled
 
     started = time.perf_counter()
-    source = hashlib.sha256(metadata.version("numba").encode())
-    for module in (*SCALARS, loops):
-        source.update(Path(str(module.__file__)).read_bytes())
-    kept = folder / source.hexdigest()[:16]
+    kept = kernels_folder(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(folder):
         known = kept.is_dir()
@@ -63,6 +57,18 @@ def compiled_kernels(folder: Path) -> Kernels:
         found.warm()
     _log.info("compiled", seconds=round(time.perf_counter() - started, 2), read=known)
     return found
+
+
+def kernels_folder(folder: Path) -> Path:
+    """Return where below the folder the loops of exactly this source are kept."""
+    from importlib import metadata
+
+    from quantlab.engine.native import kernels as loops
+
+    source = hashlib.sha256(metadata.version("numba").encode())
+    for module in (*SCALARS, loops):
+        source.update(Path(str(module.__file__)).read_bytes())
+    return folder / source.hexdigest()[:16]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import field
+from heapq import nsmallest
 from typing import Any, Final
 
 from quantlab.kernel.records import dataclass
@@ -138,7 +139,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     limit = min(max(1, len(name) // 3), _EDITS_MAX)
     best, nearest = limit + 1, ""
     close = [other for other in known if abs(len(other) - len(name)) <= limit]
-    for other in sorted(close)[:_COMPARED_MAX]:
+    for other in nsmallest(_COMPARED_MAX, close):
         far = _distance(name.lower(), other.lower(), best)
         if far < best:
             best, nearest = far, other
