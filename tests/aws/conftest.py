@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import redis
-from moto.server import ThreadedMotoServer
 
 from quantlab_adapters.aws.clients import Clients
 from tests.support.lambdas import Twins, twins
@@ -51,6 +50,8 @@ def vector() -> Callable[[str], Any]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Services of AWS that answer over HTTP, as moto plays them."""
+    from moto.server import ThreadedMotoServer  # a second, which most processes never need
+
     running = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()

@@ -1,11 +1,13 @@
 """What goes into the assets of our own code: the layers, and each function's few files."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from quantlab_cdk.bytecode import compile_tree, matching_python
 from quantlab_cdk.places import BUILD, FUNCTIONS, LAYERS, OPENAPI, settle
@@ -39,6 +41,9 @@ CONFIGS_DOCSTRING: Final = (
     '"""The instrument catalogue, the rule profiles and the tenant schema."""\n'
 )
 FORMAT: Final = 1
+# A tenth larger than the best zlib can do, in a sixth of the time.
+PACKED_QUICKLY: Final = 1
+READABLE: Final = 0o100644
 
 
 class TooLargeError(Exception):
@@ -55,6 +60,15 @@ class Asset:
     @property
     def unpacked_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def packed(self) -> Path:
+        """Return the archive of the folder, made once: the CDK would make it at each deployment."""
+        archive = self.folder.with_name(f"{self.folder.name}.zip")
+        if not archive.exists():
+            made = archive.with_suffix(f".{os.getpid()}")
+            _pack(self.folder, made)
+            made.replace(archive)
+        return archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +165,15 @@ def _asset(name: str, files: Mapping[str, bytes], python: str) -> Asset:
         digest.update(f"\0{path}\0{len(content)}\0".encode() + content)
     version = python.replace(".", "")  # what follows a dot would be taken for a file's kind
     return Asset(BUILD / f"{name}-py{version}-{digest.hexdigest()[:20]}", digest.hexdigest())
+
+
+def _pack(folder: Path, archive: Path) -> None:
+    with ZipFile(archive, "w") as packed:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                member = ZipInfo(str(path.relative_to(folder)))  # of 1980, whenever it is made
+                member.external_attr = READABLE << 16
+                packed.writestr(member, path.read_bytes(), ZIP_DEFLATED, PACKED_QUICKLY)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

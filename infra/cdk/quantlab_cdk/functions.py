@@ -110,7 +110,7 @@ class Functions(Construct):
 
 def _uploaded(asset: Asset) -> LambdaCode:
     return LambdaCode.from_asset(
-        str(asset.folder), asset_hash=asset.digest, asset_hash_type=AssetHashType.CUSTOM
+        str(asset.packed()), asset_hash=asset.digest, asset_hash_type=AssetHashType.CUSTOM
     )
 
 

@@ -37,6 +37,7 @@ KEEP: Final = frozenset(
         "pyotp",
         "python-multipart",
         "redis",
+        "sniffio",
         "structlog",
         "tzdata",
     }
