@@ -57,7 +57,7 @@ test: .venv/.dev ## Run the tests but those of make check; where npm is, also ag
 	@command -v npm >/dev/null || echo "npm is missing: tests that deploy to a local cloud are skipped"
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target engine \
 	  $$(command -v npm >/dev/null && echo aws-environments)
-	$(BIN)/pytest --numprocesses=3 --dist=loadgroup --no-loadscope-reorder --durations=10 \
+	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 \
 	  --ignore=tests/architecture $(TESTS)
 
 soak: .venv/.dev ## Run the long tests: sequences of orders, strategies, backtests, then SIGNALS signals with kills

@@ -35,7 +35,8 @@ async def test_the_pasted_curl_trades_at_the_quote_of_the_moment(running: Platfo
     await settled(running)
     _flatten(running, tenant, account_id)
     await settled(running)
-    async with connect(await _socket_url(running, tenant), close_timeout=1) as socket:
+    url = await _socket_url(running, tenant)
+    async with connect(url, open_timeout=ANSWER_S, close_timeout=1) as socket:
         await _subscribe(socket, f"account:{account_id}")
         seq_before = _quote_seq(running)
         said = _paste(running.demo["curl"])
