@@ -1,11 +1,15 @@
 """One turn carries out the commands of several tenants; one's bad command holds up nobody."""
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from tests.support.world import ALPHA, BETA, Bot, World
 
 from quantlab.engine.commands import Outcome
+from quantlab_adapters.postgres import execution as adapter
+from quantlab_adapters.postgres.database import Database
 from quantlab_app.ports.execution import Batch, BatchFailed, ReadLinked
 from quantlab_app.ports.inbox import NewCommand
 from quantlab_app.use_cases import execution
@@ -105,3 +109,26 @@ async def test_what_would_be_written_under_another_tenant_is_not_written(small: 
     with pytest.raises(BatchFailed, match="expected 1 rows, found 0"):
         await small.ports.execution.run([ALPHA], 10, decide)
     assert await execute_pending(small.ports, TENANTS) == 1
+
+
+async def test_a_lane_cancelled_while_it_connects_leaves_no_connection(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = (await _bots(small))[ALPHA]
+    await _sent(small, bot, "one")
+    lanes: Any = small.ports.execution
+    await lanes.close()
+    connect, opened = Database.connect, []
+
+    async def remembered(database: Database, **options: Any) -> Any:
+        opened.append(await connect(database, **options))
+        return opened[-1]
+
+    async def cancelled(_: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Database, "connect", remembered)
+    monkeypatch.setattr(adapter, "row_types", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await execute_pending(small.ports, [ALPHA])
+    assert [one.closed for one in opened] == [True]

@@ -239,7 +239,11 @@ class PostgresExecution:
 
     async def _connected(self) -> Connection:
         connection = await self._database.connect(row_factory=tuple_row, prepare_threshold=0)
-        await row_types(connection)  # here, where it holds up no pipeline
+        try:
+            await row_types(connection)  # here, where it holds up no pipeline
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
 
