@@ -53,12 +53,10 @@ synth: .venv/.dev .venv/.cdk ## Write the templates of both stages to cdk.out; c
 engine: .venv/.dev ## Compile the backtest engine once, before tests wait for it
 	QUANTLAB_NATIVE_FOLDER=.pytest_cache/d/native $(BIN)/python -m quantlab_server backtest engine
 
-test: .venv/.dev ## Run the tests but those of make check; where npm is, also against a local cloud
+test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
 	@command -v npm >/dev/null || echo "npm is missing: tests that deploy to a local cloud are skipped"
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target engine \
-	  $$(command -v npm >/dev/null && echo aws-environments)
-	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 \
-	  --ignore=tests/architecture $(TESTS)
+	@$(MAKE) --no-print-directory --jobs=2 engine $$(command -v npm >/dev/null && echo aws-environments)
+	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 
 soak: .venv/.dev ## Run the long tests: sequences of orders, strategies, backtests, then SIGNALS signals with kills
 	QUANTLAB_ORDER_SEQUENCES=10000 $(BIN)/pytest --timeout=0 tests/properties/test_orders.py tests/properties/test_costly_orders.py tests/properties/test_hedging.py

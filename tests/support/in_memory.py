@@ -1,7 +1,6 @@
 """Where stores of tests lie that no power cut has to find again: in memory, where there is room.
 
-A database is a thousand files: making and dropping one for every module costs a disk more than
-most of the tests on it.
+A database is a thousand files, and every module makes and drops one of its own.
 """
 
 import shutil

@@ -73,7 +73,7 @@ def kernels_folder(folder: Path) -> Path:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait while another process compiles: it takes half a minute of a core, then all may read."""
+    """Wait while another process compiles: it takes seconds of a core, then all may read."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

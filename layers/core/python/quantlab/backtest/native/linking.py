@@ -2,7 +2,7 @@
 
 Numba links every function with all that it calls, optimises that and emits it, so that each can
 run by itself. None of the engine's hundreds does: two wholes are wanted of them, as text. Where
-each is only lowered, compiling takes a third of the time.
+each is only lowered, compiling takes half the time.
 """
 
 # ruff: noqa: SLF001 - numba has no other place for this
