@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from quantlab.kernel.instants import format_rfc3339
 from quantlab_app.ports.sockets import BACKTESTS
 from quantlab_app.use_cases.backtest_work import work_until
-from quantlab_edge.hub_room import end_all
+from quantlab_app.use_cases.waiting import end_all
 from quantlab_server.cli.main import app
 from tests.support.recorded_ticks import START_NS, STEP_NS, walk
 from tests.support.resources import Person, Site

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from quantlab_app.ports.errors import StoreUnavailable
+from quantlab_app.use_cases.waiting import end_all
 from quantlab_edge.hub_push import PushHub
-from quantlab_edge.hub_room import end_all
 from quantlab_edge.lambdas_observe import Call
 from quantlab_edge.lambdas_socket import SocketFunction
 from quantlab_edge.socket import CONNECT, DEFAULT, DISCONNECT, route_of

@@ -13,6 +13,7 @@ import structlog
 
 from quantlab_app.ports.audit import Wakes
 from quantlab_app.ports.errors import Fault
+from quantlab_app.use_cases.waiting import end_all
 
 SWEEP_EVERY_S: Final = 0.5
 LISTEN_AGAIN_S: Final = 0.5
@@ -74,9 +75,7 @@ class QueueRunner:
                 future.result()
         finally:
             self._stopping = True
-            for task in helpers:
-                task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await end_all(helpers)
             self._line.clear()
             await asyncio.gather(*self._turns, return_exceptions=True)
 

@@ -16,6 +16,7 @@ import uvloop
 
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Fault
+from quantlab_app.use_cases.waiting import end_all
 from quantlab_edge import observe
 from quantlab_edge.composition import REQUEST_PATIENCE_S
 from quantlab_edge.settings import Settings
@@ -260,7 +261,6 @@ async def _live(role: str, make: Make, body: Body) -> None:
         await body(ports, stop)
     finally:
         if board is not None:
-            board.cancel()
-            await asyncio.wait({board})
+            await end_all((board,))
         await ports.close()
     _log.info("stopped", role=role)

@@ -17,9 +17,10 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.sockets import Channel, ChannelKind, OpenConnection, Progress
 from quantlab_app.use_cases import sockets
+from quantlab_app.use_cases.waiting import end_all
 from quantlab_edge.hub_fanout import Fanout
 from quantlab_edge.hub_gateway import RETRY_S_MAX, RETRY_S_MIN, GatewayConnection
-from quantlab_edge.hub_room import Room, end_all
+from quantlab_edge.hub_room import Room
 from quantlab_edge.socket import CLOSE_OVERLOADED, Control, read_control
 
 NOTE_EVERY_S: Final = 1.0

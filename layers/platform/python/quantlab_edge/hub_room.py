@@ -4,7 +4,7 @@ It must not know what a client may listen to; the socket functions say that.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from typing import Any, Final
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.use_cases import identity, sockets
+from quantlab_app.use_cases.waiting import end_all
 from quantlab_edge import observe
 from quantlab_edge.hub_connection import Connection
 from quantlab_edge.hub_fanout import Fanout
@@ -20,7 +21,6 @@ from quantlab_edge.socket import CLOSE_NORMAL, CLOSE_OVERLOADED, CLOSE_UNAUTHORI
 WATCH_S: Final = 1.0
 SESSION_CHECK_S: Final = 4.0
 CHECKS_UNANSWERED_MAX: Final = 3
-CANCEL_AGAIN_S: Final = 0.2
 
 _log = structlog.get_logger(__name__)
 
@@ -116,13 +116,3 @@ class Room:
         connection.checks_unanswered = 0
         if not stands:
             connection.close(CLOSE_UNAUTHORIZED, "session ended")
-
-
-async def end_all(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks until all have ended: wait_for of Python 3.11 may lose a cancellation."""
-    ending = pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
-    await asyncio.gather(*ending, return_exceptions=True)

@@ -91,7 +91,8 @@ class Sandbox:
 async def _clear(loop: asyncio.AbstractEventLoop, ports: Ports | None) -> None:
     if ports is not None:
         try:
-            await asyncio.wait_for(ports.close(), CLEARING_S)
+            async with asyncio.timeout(CLEARING_S):
+                await ports.close()
         except Exception as error:  # noqa: BLE001 - what cannot be closed ends with the process
             _log.warning("not_closed", cause=repr(error))
     left = asyncio.all_tasks(loop) - {asyncio.current_task()}

@@ -19,6 +19,7 @@ from prometheus_client.samples import Sample
 
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.metrics import MetricsBoard
+from quantlab_app.use_cases.waiting import wait_at_most
 
 BOARD_EVERY_S: Final = 5.0
 REGISTRY: Final = CollectorRegistry()
@@ -83,10 +84,7 @@ async def board_loop(board: MetricsBoard, role: str, instance: str, stop: asynci
             await board.put(role, instance, own_text())
         except StoreUnavailable as error:
             structlog.get_logger("quantlab.observe").warning("metrics not left", cause=str(error))
-        try:
-            await asyncio.wait_for(stop.wait(), BOARD_EVERY_S)
-        except TimeoutError:
-            continue
+        await wait_at_most(stop, BOARD_EVERY_S)
 
 
 class _Merged:

@@ -21,6 +21,7 @@ from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC
 from quantlab_app.use_cases.halts import HALTS_TOPIC
 from quantlab_app.use_cases.own_commands import OwnCommand, accept_all, own_command
+from quantlab_app.use_cases.waiting import end_all, wait_at_most
 
 RECONCILE_S: Final = 10.0
 PULSE_S: Final = 1.0
@@ -99,8 +100,7 @@ class AccountWatch:
                     )
                 ]
                 await stop.wait()
-                for task in running:
-                    task.cancel()
+                await end_all(running)
         finally:
             await self._leave()
 
@@ -165,10 +165,7 @@ class AccountWatch:
             except StoreUnavailable as fault:
                 _log.warning("accounts_not_read", cause=str(fault))
                 wait_s = RETRY_S
-            try:
-                await asyncio.wait_for(self._reload_wanted.wait(), wait_s)
-            except TimeoutError:
-                continue
+            await wait_at_most(self._reload_wanted, wait_s)
 
     async def _load(self) -> None:
         if self._missed:

@@ -25,6 +25,7 @@ from quantlab_app.ports.backtests import (
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.sockets import BACKTESTS
+from quantlab_app.use_cases.waiting import end_all, wait_at_most
 
 LOOK_EVERY_S: Final = 0.5
 RENEW_EVERY_S: Final = 1.0
@@ -62,8 +63,7 @@ async def work_until(ports: Ports, stop: asyncio.Event) -> None:
         if tenant_id is not None:
             last = tenant_id
             continue
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+        await wait_at_most(stop, LOOK_EVERY_S)
 
 
 async def _turn(ports: Ports, last: str, stop: asyncio.Event) -> str | None:
@@ -132,9 +132,7 @@ async def _watched(
             await _publish(ports, scope, held, "running")
         return told
     finally:
-        stopping.cancel()
-        running.cancel()
-        await asyncio.wait({running})
+        await end_all((stopping, running))
 
 
 async def _run(ports: Ports, scope: Scope, held: _Held) -> Ending:

@@ -16,6 +16,7 @@ from quantlab.market.quote import FeedClock, Quote
 from quantlab_app.ports.clock import Clock
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.market import Bars, FeedBatch, QuoteRefusals, QuoteSink, TickLog, TickSource
+from quantlab_app.use_cases.waiting import wait_at_most
 
 WAIT_S = 0.5
 RETRY_S = 0.25
@@ -88,7 +89,7 @@ async def run_market_feed(ports: FeedPorts, catalog: Catalog, stop: asyncio.Even
             quotes = await ports.source.next_batch(WAIT_S)
             await feed_batch(ports, catalog, state, quotes or (), stop)
             if quotes is None:
-                await _pause(stop, WAIT_S)
+                await wait_at_most(stop, WAIT_S)
         await _note(ports, state)
     finally:
         await ports.log.close()
@@ -247,11 +248,4 @@ async def _patiently(action: Callable[[], Awaitable[None]], stop: asyncio.Event)
         except StoreUnavailable:
             if stop.is_set():
                 raise
-            await _pause(stop, RETRY_S)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
+            await wait_at_most(stop, RETRY_S)

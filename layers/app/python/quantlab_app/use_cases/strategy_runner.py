@@ -18,6 +18,7 @@ from quantlab_app.ports.live_strategies import TOPIC, StrategyRun
 from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC
 from quantlab_app.use_cases.strategy_ending import end_run
 from quantlab_app.use_cases.strategy_feeding import ACTOR, LiveStrategy
+from quantlab_app.use_cases.waiting import end_all
 
 RECONCILE_S: Final = 10.0
 PULSE_S: Final = 1.0
@@ -56,7 +57,7 @@ class StrategyRunner:
                 )  # fmt: skip
                 looking.cancel()
         finally:
-            await _ended(listening, stopping, *self._ears, *self._tasks.values())
+            await end_all((listening, stopping, *self._ears, *self._tasks.values()))
 
     def _on_wish(self, _topic: str, _message: bytes) -> None:
         self._look.set()
@@ -71,7 +72,7 @@ class StrategyRunner:
             _log.warning("runs_not_read", cause=str(fault))
             return
         for run_id in set(self._tasks) - set(wanted):
-            await _ended(self._tasks[run_id])
+            await end_all((self._tasks[run_id],))
             self._forget(run_id)
         for run_id, (tenant_id, run) in wanted.items():
             if run_id not in self._tasks:
@@ -137,7 +138,7 @@ class StrategyRunner:
                 ),
             ]
         elif not self._tasks and self._ears:
-            await _ended(*self._ears)
+            await end_all(self._ears)
             self._ears = []
 
     async def _follow_quotes(self) -> None:
@@ -175,12 +176,3 @@ class StrategyRunner:
                 clock = await self._ports.quotes.feed_clock()
                 for live in self._runs.values():
                     live.on_pulse(clock)
-
-
-async def _ended(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task

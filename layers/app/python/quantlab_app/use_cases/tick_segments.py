@@ -13,6 +13,7 @@ from quantlab.kernel.instants import SECOND_NS
 from quantlab.market.quote import FeedClock, Quote
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.market import Quotes, TickArchive, TickLog, TickSegment, TickSegments
+from quantlab_app.use_cases.waiting import wait_at_most
 
 SEGMENT_TICKS = 50_000
 SEGMENT_AGE_NS = 600 * SECOND_NS
@@ -78,10 +79,7 @@ async def run_sealer(
                 await _seal_all(ports, clock, symbols)
         except StoreUnavailable:
             pass
-        try:
-            await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
-        except TimeoutError:
-            continue
+        await wait_at_most(stop, LOOK_EVERY_S)
 
 
 async def _seal_all(ports: SealPorts, clock: FeedClock, symbols: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.ports.outbound import DueDelivery, Endpoint, Lease, NewDelivery
 from quantlab_app.use_cases.audit import WEBHOOK_QUEUE
 from quantlab_app.use_cases.tenant_events import note
+from quantlab_app.use_cases.waiting import end_all
 
 SECRET_PURPOSE: Final = "webhook_secret"  # noqa: S105 - the name of a purpose
 SPANS_MAX: Final = 64
@@ -52,9 +53,7 @@ async def deliver(ports: Ports, tenant_id: str) -> int:
             )
             attempts += sum(lane.result() for lane in done)
     finally:
-        for lane in lanes:
-            lane.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
+        await end_all(lanes)
     if not in_time:
         await ports.wakes.wake(WEBHOOK_QUEUE, tenant_id)
     return attempts

@@ -1,0 +1,30 @@
+"""Waiting for an event but not for ever, and ending tasks for certain.
+
+asyncio.wait_for of Python 3.11 loses a cancellation that comes with what it waits for
+(github.com/python/cpython/issues/86296); clients of stores use it, so one cancellation is not sure
+to arrive.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+CANCEL_AGAIN_S: Final = 1.0
+
+
+async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    """Wait until the event is set, or that many seconds; who must know asks the event."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until all have ended, whatever they end with."""
+    ending = pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*ending, return_exceptions=True)

@@ -1,0 +1,61 @@
+"""Waiting for an event and ending tasks, where a cancellation comes at a bad moment."""
+
+import asyncio
+
+import pytest
+
+from quantlab_app.use_cases import waiting
+from quantlab_app.use_cases.waiting import end_all, wait_at_most
+
+
+async def test_waits_no_longer_than_asked() -> None:
+    event = asyncio.Event()
+    await wait_at_most(event, 0.01)
+    event.set()
+    async with asyncio.timeout(5):
+        await wait_at_most(event, 60)
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_cancellation_that_comes_with_the_event_arrives(turns: int) -> None:
+    event = asyncio.Event()
+
+    async def forever() -> None:
+        while True:
+            event.clear()
+            await wait_at_most(event, 60)
+
+    task = asyncio.create_task(forever())
+    await asyncio.sleep(0)
+    event.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task}, timeout=1)
+    assert task.cancelled()
+
+
+async def test_tasks_end_though_one_loses_its_first_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "CANCEL_AGAIN_S", 0.01)
+    lost: list[bool] = []
+
+    async def careless() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            lost.append(True)
+        await asyncio.sleep(60)
+
+    async def failing() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise RuntimeError("while ending")
+
+    tasks = [asyncio.create_task(one()) for one in (careless, failing)]
+    await asyncio.sleep(0)
+    await end_all(tasks)
+    assert lost == [True]
+    assert [task.done() for task in tasks] == [True, True]
