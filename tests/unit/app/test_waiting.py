@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from quantlab_app.use_cases import waiting
-from quantlab_app.use_cases.waiting import end_all, wait_at_most
+from quantlab_app.use_cases.waiting import end_all, run_until, wait_at_most
 
 
 async def test_waits_no_longer_than_asked() -> None:
@@ -59,3 +59,34 @@ async def test_tasks_end_though_one_loses_its_first_cancellation(
     await end_all(tasks)
     assert lost == [True]
     assert [task.done() for task in tasks] == [True, True]
+
+
+async def test_works_run_until_told_to_stop() -> None:
+    stop, ended = asyncio.Event(), []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    asyncio.get_running_loop().call_later(0.01, stop.set)
+    await run_until(stop, (work(), work()))
+    assert ended == [True, True]
+
+
+async def test_one_that_fails_ends_the_others() -> None:
+    others: list[bool] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            others.append(True)
+
+    async def failing() -> None:
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        await run_until(asyncio.Event(), (work(), failing()))
+    assert others == [True]

@@ -17,7 +17,7 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.sockets import Channel, ChannelKind, OpenConnection, Progress
 from quantlab_app.use_cases import sockets
-from quantlab_app.use_cases.waiting import end_all
+from quantlab_app.use_cases.waiting import end_all, run_until
 from quantlab_edge.hub_fanout import Fanout
 from quantlab_edge.hub_gateway import RETRY_S_MAX, RETRY_S_MIN, GatewayConnection
 from quantlab_edge.hub_room import Room
@@ -62,17 +62,10 @@ class PushHub:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop; then let another go on where this one ends."""
-        works = (*self._room.works(), self._do_errands(), self._tick())
-        tasks = [asyncio.create_task(work) for work in works]
-        stopping = asyncio.create_task(_wait_for(stop))
         try:
-            await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await run_until(stop, (*self._room.works(), self._do_errands(), self._tick()))
         finally:
-            await end_all((*tasks, stopping))
             await self._settle()
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
 
     def _on_attached(self, again: bool) -> None:
         _log.info("sockets_attached", again=again)
@@ -257,10 +250,6 @@ class PushHub:
         except StoreUnavailable as fault:
             _log.warning("sockets_not_settled", cause=str(fault))
         await end_all(task for _, task in held)
-
-
-async def _wait_for(stop: asyncio.Event) -> None:
-    await stop.wait()
 
 
 def _is_served(connection: GatewayConnection, channel: Channel, progress: Progress) -> bool:

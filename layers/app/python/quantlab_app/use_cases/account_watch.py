@@ -21,7 +21,7 @@ from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC
 from quantlab_app.use_cases.halts import HALTS_TOPIC
 from quantlab_app.use_cases.own_commands import OwnCommand, accept_all, own_command
-from quantlab_app.use_cases.waiting import end_all, wait_at_most
+from quantlab_app.use_cases.waiting import end_all, run_until, wait_at_most
 
 RECONCILE_S: Final = 10.0
 PULSE_S: Final = 1.0
@@ -84,24 +84,19 @@ class AccountWatch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until told to stop, then hand on the peaks nobody else knows."""
-        bus = self._ports.event_bus
+        quickening = asyncio.create_task(self._quicken())
+        works = (
+            self._ports.event_bus.listen(TOPICS, self._hear, self._attached),
+            self._update(),
+            self._reload(),
+            self._follow_quotes(),
+            self._pulse(),
+            self._send(),
+        )
         try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(part, name=name)
-                    for name, part in (
-                        ("accounts", bus.listen(TOPICS, self._hear, self._attached)),
-                        ("updates", self._update()),
-                        ("reload", self._reload()),
-                        ("quotes", self._follow_quotes()),
-                        ("pulse", self._pulse()),
-                        ("send", self._send()),
-                        ("quicken", self._quicken()),
-                    )
-                ]
-                await stop.wait()
-                await end_all(running)
+            await run_until(stop, works)
         finally:
+            await end_all((quickening,))
             await self._leave()
 
     async def _quicken(self) -> None:

@@ -7,7 +7,7 @@ to arrive.
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 CANCEL_AGAIN_S: Final = 1.0
@@ -18,6 +18,26 @@ async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+async def run_until(stop: asyncio.Event, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run works that do not return until told to stop or one of them fails; raise what it raised.
+
+    When this returns, all have ended.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    stopping = asyncio.create_task(_wait(stop))
+    try:
+        await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end_all((*tasks, stopping))
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
