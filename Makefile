@@ -55,7 +55,7 @@ engine: .venv/.dev ## Compile the backtest engine once, before tests wait for it
 
 test: .venv/.dev ## Run the tests; where npm is, also against a local cloud
 	@command -v npm >/dev/null || echo "npm is missing: tests that deploy to a local cloud are skipped"
-	@$(MAKE) --no-print-directory --jobs=2 engine $$(command -v npm >/dev/null && echo aws-environments)
+	@$(MAKE) --no-print-directory --jobs=3 .pytest_cache/collected engine $$(command -v npm >/dev/null && echo aws-environments)
 	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=10 $(TESTS)
 
 soak: .venv/.dev ## Run the long tests: sequences of orders, strategies, backtests, then SIGNALS signals with kills
@@ -134,6 +134,11 @@ clean: ## Remove what tools leave behind; the environment and the state stay
 .venv/.dev: pyproject.toml uv.lock $(UV)
 	@$(UV) sync --quiet --frozen
 	@touch .venv/.run .venv/.aws $@
+
+# Python compiles what tests import here, and not in each of their processes at once.
+.pytest_cache/collected: .venv/.dev
+	@$(BIN)/pytest --collect-only --quiet tests >/dev/null || echo "not all tests can be collected"
+	@touch $@
 
 aws-environments: .venv/.aws .venv/.ministack .venv/.cdk
 	@:

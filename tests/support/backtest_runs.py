@@ -1,5 +1,6 @@
 """Strategies of examples/ over quotes made here, with the compiled loop."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from quantlab.backtest.running import Finished, Run
 from quantlab.qls.compiler import compile_source
 from quantlab.qls.ir import Program
 from quantlab.rules.terms import Profile
-from quantlab_edge.backtest import EngineFiles
+from quantlab_edge.backtest import EngineFiles, KeptCode
 from tests.support.engine_cases import catalog
 
 INITIAL = 10_000_000_00
@@ -60,4 +61,5 @@ def finished(
     owner: BacktestAccount | None = None,
     **inputs: Any,
 ) -> Finished:
-    return Run(strategy, owner or account(), quotes, engine, inputs).finish()
+    code = KeptCode(Path(os.environ["QUANTLAB_NATIVE_FOLDER"]))
+    return Run(strategy, owner or account(), quotes, engine, inputs, code).finish()
