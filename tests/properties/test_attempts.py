@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.properties.test_backtest import MODELS, command, histories
 from tests.support import backtest_cases as cases
-from tests.support.backtest_cases import Asked, History
+from tests.support import live_cases
 from tests.support.engine_cases import profile
+from tests.support.histories import Asked, History
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -129,7 +130,7 @@ def promoted(history: History) -> int | None:
             yield outcome
 
     with mock.patch.object(BatchRun, "run", looked_at):
-        cases.live(history)
+        live_cases.live(history)
     return found[0] if found else None
 
 

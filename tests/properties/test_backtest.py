@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import backtest_cases as cases
-from tests.support.backtest_cases import NO_EXITS, Asked, History
+from tests.support import live_cases
 from tests.support.engine_cases import NOW, profile
+from tests.support.histories import NO_EXITS, Asked, History
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -360,11 +361,11 @@ def histories(
 )
 @given(histories())
 def test_a_backtest_decides_as_live_trading_does(history: History) -> None:
-    run, fills = cases.live(history)
+    run, fills = live_cases.live(history)
     block = cases.plain(history)
-    assert cases.fills_of(block, history) == cases.live_fills(fills)
-    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
-    assert cases.broken(block, history) == cases.live_broken(run, history)
+    assert cases.fills_of(block, history) == live_cases.live_fills(fills)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(live_cases.live_state(run))
+    assert cases.broken(block, history) == live_cases.live_broken(run, history)
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
@@ -375,11 +376,11 @@ def test_a_backtest_decides_as_live_trading_does(history: History) -> None:
 )
 @given(histories((STOPS,)))
 def test_rules_on_stops_are_judged_as_in_live_trading(history: History) -> None:
-    run, fills = cases.live(history)
+    run, fills = live_cases.live(history)
     block = cases.plain(history)
-    assert cases.fills_of(block, history) == cases.live_fills(fills)
-    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
-    assert cases.broken(block, history) == cases.live_broken(run, history)
+    assert cases.fills_of(block, history) == live_cases.live_fills(fills)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(live_cases.live_state(run))
+    assert cases.broken(block, history) == live_cases.live_broken(run, history)
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
@@ -390,8 +391,8 @@ def test_rules_on_stops_are_judged_as_in_live_trading(history: History) -> None:
 )
 @given(histories((PROFILES, CONDITIONS, STOPS), hedging=True))
 def test_legs_are_traded_as_in_live_trading(history: History) -> None:
-    run, fills = cases.live(history)
+    run, fills = live_cases.live(history)
     block = cases.plain(history)
-    assert cases.fills_of(block, history) == cases.live_fills(fills)
-    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
-    assert cases.broken(block, history) == cases.live_broken(run, history)
+    assert cases.fills_of(block, history) == live_cases.live_fills(fills)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(live_cases.live_state(run))
+    assert cases.broken(block, history) == live_cases.live_broken(run, history)

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.properties.test_backtest import MODELS, PROFILES, ticks
 from tests.support import backtest_cases as cases
-from tests.support.backtest_cases import Asked, History
+from tests.support import live_cases
+from tests.support.histories import Asked, History
 
 from quantlab.backtest import layout as at
 from quantlab.backtest.kernels import desk, outright
@@ -65,9 +66,9 @@ def agree(history: History) -> None:
         block, short = left(history)
     with mock.patch.object(desk, "outright", return_value=outright.NOT_TAKEN):
         assert short == left(history)[1]
-    run, fills = cases.live(history)
-    assert cases.fills_of(block, history) == cases.live_fills(fills)
-    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
+    run, fills = live_cases.live(history)
+    assert cases.fills_of(block, history) == live_cases.live_fills(fills)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(live_cases.live_state(run))
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")

@@ -11,6 +11,7 @@ from psycopg import errors, sql
 
 from tests.support.load_house import ALPHA, BETA
 from tests.support.running_platform import Platform
+from tests.support.street import Street
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 APP, LOOKUP, OWNER = "quantlab_app", "quantlab_lookup", "quantlab_owner"
@@ -93,7 +94,8 @@ class Catalogue:
 
 
 @pytest.fixture(scope="module")
-def catalogue(running: Platform) -> Iterator[Catalogue]:
+def catalogue(street: Street) -> Iterator[Catalogue]:
+    running = street.made
     with running.database() as owner, running.database(APP) as app:
         tables = owner.execute(
             "select c.oid, c.relname as name, c.relkind::text as kind, c.relrowsecurity as enabled,"

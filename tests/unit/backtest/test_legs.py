@@ -8,8 +8,9 @@ import pytest
 from tests.properties.test_backtest import model
 from tests.support import backtest_cases as cases
 from tests.support import backtest_runs as runs
-from tests.support.backtest_cases import Asked, History
+from tests.support import live_cases
 from tests.support.engine_cases import BALANCE, profile
+from tests.support.histories import Asked, History
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -120,9 +121,9 @@ def test_compiled_legs_are_those_of_plain_python_and_of_live_trading(engine: Eng
     legs = block[block[at.LEGS_AT] : block[at.LEGS_AT] + block[at.LEGS] * at.LEG_WORDS]
     begin = run.block[at.LEGS_AT]
     assert run.block[begin : begin + len(legs)].tolist() == legs
-    live, fills = cases.live(given)
-    assert cases.fills_of(block, given) == cases.live_fills(fills)
-    assert cases.state_of(block, given) == cases.live_state(live)
+    live, fills = live_cases.live(given)
+    assert cases.fills_of(block, given) == live_cases.live_fills(fills)
+    assert cases.state_of(block, given) == live_cases.live_state(live)
     reasons = {at.REASONS[one] for one in run.orders[:, at.E_REASON].tolist()}
     assert {"netting_only", "position_size", "flattened", "position_closed"} <= reasons
     assert run.block[at.SWAPS] != 0

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from tests.properties.test_backtest import NEWS, NEWS_AFTER_S, model
 from tests.support import backtest_cases as cases
-from tests.support.backtest_cases import Asked, History
+from tests.support import live_cases
 from tests.support.engine_cases import NOW, profile
+from tests.support.histories import Asked, History
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -47,11 +48,11 @@ def decided(
     history = History(
         profile(WIDE, *rules), quotes, asked, ("EURUSD",), {"*": model()}, news=NEWS
     )  # fmt: skip
-    run, fills = cases.live(history)
+    run, fills = live_cases.live(history)
     block = cases.plain(history)
-    assert cases.fills_of(block, history) == cases.live_fills(fills)
-    assert cases.ended(cases.state_of(block, history)) == cases.ended(cases.live_state(run))
-    assert cases.broken(block, history) == cases.live_broken(run, history)
+    assert cases.fills_of(block, history) == live_cases.live_fills(fills)
+    assert cases.ended(cases.state_of(block, history)) == cases.ended(live_cases.live_state(run))
+    assert cases.broken(block, history) == live_cases.live_broken(run, history)
     ends = block[at.ENDS_AT] + at.E_REASON
     reasons = [at.REASONS[block[ends + k * at.END_WORDS]] for k in range(block[at.ENDS])]
     return cases.state_of(block, history), [one for one in reasons if one]

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from tests.properties.test_backtest import model
 from tests.support import backtest_cases as cases
-from tests.support.backtest_cases import Asked, History
+from tests.support import live_cases
 from tests.support.engine_cases import NOW, profile
+from tests.support.histories import Asked, History
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -40,13 +41,13 @@ def history(rules: tuple[Any, ...], points: str, *ticks: Quote, hedging: bool = 
     return History(profile(*rules), ticks, asked, ("EURUSD",), {"*": model()}, trading)
 
 
-def decided(case: History) -> tuple[cases.Live, list[int]]:
+def decided(case: History) -> tuple[live_cases.Live, list[int]]:
     """Return the live account and what its fills were made at, held against the backtest."""
-    run, fills = cases.live(case)
+    run, fills = live_cases.live(case)
     block = cases.plain(case)
-    assert cases.fills_of(block, case) == cases.live_fills(fills)
-    assert cases.state_of(block, case) == cases.live_state(run)
-    assert cases.broken(block, case) == cases.live_broken(run, case)
+    assert cases.fills_of(block, case) == live_cases.live_fills(fills)
+    assert cases.state_of(block, case) == live_cases.live_state(run)
+    assert cases.broken(block, case) == live_cases.live_broken(run, case)
     return run, [fill.quote_seq for fill, _, _ in fills]
 
 

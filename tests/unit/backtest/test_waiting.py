@@ -6,8 +6,9 @@ from itertools import islice
 import pytest
 from tests.properties.test_backtest import model
 from tests.support import backtest_cases as cases
-from tests.support.backtest_cases import Asked, History
+from tests.support import live_cases
 from tests.support.engine_cases import NOW, profile
+from tests.support.histories import Asked, History
 from tests.support.rule_cases import percent
 from tests.support.rule_cases import rule as made_rule
 
@@ -49,13 +50,13 @@ def test_what_must_be_closed_takes_each_quote_once(
         profile(*rules), ticks, [Asked(0, "place", "EURUSD", 1, 850)], ("EURUSD",),
         {"*": model()}, trading,
     )  # fmt: skip
-    run, fills = cases.live(history)
+    run, fills = live_cases.live(history)
     closed = [(fill.quote_seq, fill.size_steps) for fill, _, _ in islice(fills, 1, None)]
     assert closed[:3] == [(2, 300), (3, 300), (4, 250)][: len(closed)]
     assert len(closed) >= 2
     block = cases.plain(history)
-    assert cases.fills_of(block, history) == cases.live_fills(fills)
-    assert cases.state_of(block, history) == cases.live_state(run)
+    assert cases.fills_of(block, history) == live_cases.live_fills(fills)
+    assert cases.state_of(block, history) == live_cases.live_state(run)
 
 
 def test_an_order_changed_beside_an_old_quote_waits_for_the_next_one() -> None:
@@ -70,9 +71,9 @@ def test_an_order_changed_beside_an_old_quote_waits_for_the_next_one() -> None:
     history = History(
         profile(WIDE), ticks, asked, ("EURUSD", "GBPUSD"), {"*": model()}, STANDARD
     )  # fmt: skip
-    _, fills = cases.live(history)
+    _, fills = live_cases.live(history)
     assert [fill.quote_seq for fill, _, _ in fills] == [3]
-    assert cases.fills_of(cases.plain(history), history) == cases.live_fills(fills)
+    assert cases.fills_of(cases.plain(history), history) == live_cases.live_fills(fills)
 
 
 LOCKS = made_rule(
@@ -88,12 +89,12 @@ def pound(seq: int, after_ns: int) -> Quote:
     )
 
 
-def decided(history: History) -> tuple[cases.Live, list[tuple[int, str]]]:
+def decided(history: History) -> tuple[live_cases.Live, list[tuple[int, str]]]:
     """Return the live account and its fills, held against those of the backtest."""
-    run, fills = cases.live(history)
+    run, fills = live_cases.live(history)
     block = cases.plain(history)
-    assert cases.fills_of(block, history) == cases.live_fills(fills)
-    assert cases.state_of(block, history) == cases.live_state(run)
+    assert cases.fills_of(block, history) == live_cases.live_fills(fills)
+    assert cases.state_of(block, history) == live_cases.live_state(run)
     return run, [(fill.quote_seq, fill.symbol) for fill, _, _ in fills]
 
 
