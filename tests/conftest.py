@@ -12,6 +12,7 @@ import redis
 import structlog
 from hypothesis import HealthCheck, settings
 
+import quantlab_edge.store_ports
 from tests.support import stack as stacks
 from tests.support.groups import group_of, place_of
 from tests.support.receiver import Receiver, receiving
@@ -19,10 +20,11 @@ from tests.support.receiver import Receiver, receiving
 # How long an example takes says something of the machine only.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
-# A process makes its clients once; here hundreds would read certificates and services anew.
+# A process is composed once; here hundreds would read certificates, services and calendars anew.
 for module, maker in (
     (httpx._transports.default, "create_ssl_context"),
     (botocore.loaders, "create_loader"),
+    (quantlab_edge.store_ports, "read_catalog"),
 ):
     setattr(module, maker, functools.cache(getattr(module, maker)))
 

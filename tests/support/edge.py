@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import email
 import email.policy
+import functools
 import itertools
 import re
 import time
@@ -18,6 +19,7 @@ import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from quantlab.tenancy.config import TenantConfig
 from quantlab.tenancy.permissions import Role
 from quantlab.tenancy.scope import Scope, system_scope
 from quantlab_app.ports.container import Ports
@@ -30,6 +32,7 @@ from quantlab_manifest import load
 from quantlab_server.app import create_app
 
 ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "agent" / "configs"
 NORTH, BLUE = "northwind-capital", "blue-harbor"
 PASSWORD = "correct horse battery"
 _numbers = itertools.count()
@@ -188,7 +191,7 @@ async def running_house(app_dsn: str, redis_url: str, state: Path) -> AsyncItera
             database_url=SecretStr(_through(app_dsn, cables[0])),
             redis_url=SecretStr(_through(redis_url, cables[1])),
             state=state,
-            configs=ROOT / "agent" / "configs",
+            configs=CONFIGS,
             argon2_time_cost=1,
             argon2_memory_kib=8192,
         )
@@ -197,7 +200,7 @@ async def running_house(app_dsn: str, redis_url: str, state: Path) -> AsyncItera
         clock = Clock(built.clock)
         ports = dataclasses.replace(built, clock=clock)
         for tenant_id in (NORTH, BLUE):
-            await _record(ports, settings, tenant_id)
+            await _record(ports, tenant_id)
         manifests = [load(ROOT / "functions/http" / name / "function.toml") for name in FUNCTIONS]
         app = create_app(ports, manifests)
         transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))
@@ -208,9 +211,14 @@ async def running_house(app_dsn: str, redis_url: str, state: Path) -> AsyncItera
         yield house
 
 
-async def _record(ports: Ports, settings: Settings, tenant_id: str) -> None:
-    configs = read_configs(settings.configs)
-    file = read_tenant(settings.configs / "tenants" / f"{tenant_id}.json", configs)
-    assert file.config is not None, file.problems
+async def _record(ports: Ports, tenant_id: str) -> None:
     await ports.tenants.ensure(tenant_id)
-    await ports.tenant_configs.record(system_scope(tenant_id, "tests", "tests"), file.config)
+    config = _config(tenant_id)
+    await ports.tenant_configs.record(system_scope(tenant_id, "tests", "tests"), config)
+
+
+@functools.cache
+def _config(tenant_id: str) -> TenantConfig:
+    file = read_tenant(CONFIGS / "tenants" / f"{tenant_id}.json", read_configs(CONFIGS))
+    assert file.config is not None, file.problems
+    return file.config

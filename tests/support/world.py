@@ -202,7 +202,13 @@ async def world(
 ) -> AsyncIterator[World]:
     """Connect everything and record both demo tenants' configurations."""
     settings = Settings(
-        database_url=app_dsn, redis_url=redis_url, state=state, configs=CONFIGS, feed="synthetic"
+        database_url=app_dsn,
+        redis_url=redis_url,
+        state=state,
+        configs=CONFIGS,
+        feed="synthetic",
+        argon2_time_cost=1,
+        argon2_memory_kib=8192,
     )
     ports = await build(settings, patience_s=patience_s)
     try:

@@ -15,6 +15,8 @@ from quantlab_edge.composition import part
 from quantlab_edge.native import NativePorts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from quantlab_adapters.redis.client import Client
     from quantlab_adapters.redis.signals import RedisStamps
     from quantlab_app.ports.audit import AuditLog, Outbox, Wakes
@@ -48,6 +50,17 @@ if TYPE_CHECKING:
     from quantlab_app.ports.sockets import EventBus, EventLog, Subscriptions
 
 
+def read_catalog(path: Path) -> Catalog:
+    """Read the instrument catalogue and the calendars of sessions beside it."""
+    try:
+        found = sorted(path.parent.glob("calendars/*.json"))
+        calendars = [parse_calendar(orjson.loads(file.read_bytes())) for file in found]
+        by_name = {calendar.name: calendar for calendar in calendars}
+        return parse_catalog(orjson.loads(path.read_bytes()), by_name)
+    except OSError as error:
+        raise Misconfigured(f"expected the instrument catalogue at {path}: {error}") from error
+
+
 class StorePorts(AccountPorts, NativePorts):
     """One method a port, by the name of the container."""
 
@@ -73,14 +86,7 @@ class StorePorts(AccountPorts, NativePorts):
 
     @part
     async def catalog(self) -> Catalog:
-        path = self.catalogue_file()
-        try:
-            found = sorted(path.parent.glob("calendars/*.json"))
-            calendars = [parse_calendar(orjson.loads(file.read_bytes())) for file in found]
-            by_name = {calendar.name: calendar for calendar in calendars}
-            return parse_catalog(orjson.loads(path.read_bytes()), by_name)
-        except OSError as error:
-            raise Misconfigured(f"expected the instrument catalogue at {path}: {error}") from error
+        return read_catalog(self.catalogue_file())
 
     @part
     async def bots(self) -> Bots:
