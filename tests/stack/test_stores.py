@@ -164,6 +164,16 @@ def test_passwords_stand_in_no_argument(stack: Stack) -> None:
         assert not any(secret in text for secret in secrets)
 
 
+def test_a_login_pays_for_no_rounds_where_the_server_can_leave_them(stack: Stack) -> None:
+    with psycopg.connect(stack.superuser_dsn) as connection:
+        rounds = connection.execute(
+            "select split_part(split_part(rolpassword, '$', 2), ':', 1)::int from pg_authid"
+            " where rolpassword is not null"
+        ).fetchall()
+        wanted = 1 if connection.info.server_version >= 16_00_00 else 4_096
+    assert rounds == [(wanted,)] * 3
+
+
 def test_no_role_of_ours_is_strong(stack: Stack) -> None:
     with psycopg.connect(stack.superuser_dsn) as connection:
         rows = connection.execute(
