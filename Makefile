@@ -138,7 +138,7 @@ clean: ## Remove what tools leave behind; the environment and the state stay
 # Python compiles what tests import here, and not in each of their processes at once.
 .pytest_cache/collected: .venv/.dev
 	@$(BIN)/pytest --collect-only --quiet tests >/dev/null || echo "not all tests can be collected"
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 aws-environments: .venv/.aws .venv/.ministack .venv/.cdk
 	@:

@@ -20,7 +20,7 @@ REASON_CHARS_MIN = 40
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the app as the CDK does; its own validation only warns, and cfn-lint judges the same."""
+    """Run the app as the CDK does, with validation."""
     folder = tmp_path_factory.mktemp("judged")
     context = json.loads((ROOT / "cdk.json").read_text("utf-8"))["context"]
     context |= {"sweep_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/quantlab:1"}
@@ -29,6 +29,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "CDK_CONTEXT_JSON": json.dumps(context),
         "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
     }
+    environment.pop("CDK_VALIDATION", None)
     done = subprocess.run(
         [sys.executable, "-m", "quantlab_cdk"],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,

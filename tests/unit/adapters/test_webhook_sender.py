@@ -88,7 +88,7 @@ async def test_every_way_of_failing_is_an_answer(
 async def test_only_the_first_bytes_of_an_answer_are_kept(
     receiver: Receiver, sender: HttpxWebhookSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A busy machine may hold five megabytes of our own up for two seconds.
+    # How soon an answer must come is held below.
     monkeypatch.setattr(webhook_sender, "BODY_S", 30)
     receiver.answers = [status(200, "x" * 5_000_000), status(200, "a\0b")]
     assert (await sender.send(receiver.url, {}, b"{}")).text == "x" * SHOWN_BYTES

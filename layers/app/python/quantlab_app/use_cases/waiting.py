@@ -25,8 +25,8 @@ async def run_until(stop: asyncio.Event, works: Iterable[Coroutine[Any, Any, Non
 
     When this returns, all have ended.
     """
-    tasks = [asyncio.create_task(work) for work in works]
-    stopping = asyncio.create_task(_wait(stop))
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
+    stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -34,10 +34,6 @@ async def run_until(stop: asyncio.Event, works: Iterable[Coroutine[Any, Any, Non
     for task in tasks:
         if not task.cancelled():
             task.result()
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
