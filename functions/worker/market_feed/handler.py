@@ -5,6 +5,7 @@ import asyncio
 from quantlab_app.ports.container import Ports
 from quantlab_app.use_cases.market_feed import FeedPorts, run_market_feed
 from quantlab_app.use_cases.tick_segments import SealPorts, run_sealer
+from quantlab_app.use_cases.waiting import run_all
 from quantlab_edge import observe
 
 
@@ -19,9 +20,13 @@ async def run(ports: Ports, stop: asyncio.Event) -> None:
         note_refusals=ports.note_quote_refusals,
     )
     seal = SealPorts(log=ports.tick_log, segments=ports.tick_segments, archive=ports.tick_archive)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_market_feed(feed, ports.catalog, stop))
-        tasks.create_task(run_sealer(seal, ports.quotes, tuple(ports.catalog.instruments), stop))
+    symbols = tuple(ports.catalog.instruments)
+    await run_all(
+        (
+            run_market_feed(feed, ports.catalog, stop),
+            run_sealer(seal, ports.quotes, symbols, stop),
+        )
+    )
 
 
 def _count(symbol: str, verdict: str, number: int) -> None:

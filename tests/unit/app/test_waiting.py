@@ -1,11 +1,13 @@
 """Waiting for an event and ending tasks, where a cancellation comes at a bad moment."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
 from quantlab_app.use_cases import waiting
-from quantlab_app.use_cases.waiting import end_all, run_until, wait_at_most
+from quantlab_app.use_cases.waiting import end_all, run_all, run_until, wait_at_most
 
 
 async def test_waits_no_longer_than_asked() -> None:
@@ -75,7 +77,19 @@ async def test_works_run_until_told_to_stop() -> None:
     assert ended == [True, True]
 
 
-async def test_one_that_fails_ends_the_others() -> None:
+async def test_works_run_until_all_have_returned() -> None:
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        await asyncio.sleep(0.001 * number)
+        done.append(number)
+
+    await run_all(work(number) for number in range(3))
+    assert done == [0, 1, 2]
+
+
+@pytest.mark.parametrize("run", [partial(run_until, asyncio.Event()), run_all])
+async def test_one_that_fails_ends_the_others(run: Callable[..., Awaitable[None]]) -> None:
     others: list[bool] = []
 
     async def work() -> None:
@@ -88,5 +102,5 @@ async def test_one_that_fails_ends_the_others() -> None:
         raise RuntimeError("no more")
 
     with pytest.raises(RuntimeError, match="no more"):
-        await run_until(asyncio.Event(), (work(), failing()))
+        await run((work(), failing()))
     assert others == [True]

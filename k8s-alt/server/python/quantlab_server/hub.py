@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Misconfigured
+from quantlab_app.use_cases.waiting import run_until, wait_at_most
 from quantlab_edge.hub_connection import Connection
 from quantlab_edge.hub_fanout import Fanout
 from quantlab_edge.hub_room import Room
@@ -48,6 +49,7 @@ SERVER_OPTIONS: Final[dict[str, Any]] = {
     "ws_ping_timeout": 20.0,
     "ws_per_message_deflate": False,
 }
+BEGIN_AGAIN_S: Final = 1.0
 RATE_LIMITED: Final = error_text("rate_limited", "expected fewer messages a second")
 
 SocketFunction = Callable[[Ports, SocketEvent], Awaitable[SocketReply]]
@@ -109,6 +111,9 @@ class Hub:
         self._ports = ports
         self._functions = functions
         self._room = Room(ports, Fanout(ports, self._on_attached))
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._working = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._restoring: asyncio.Task[None] | None = None
 
@@ -135,19 +140,28 @@ class Hub:
 
     def _join(self, connection: Connection) -> None:
         self._room.join(connection)
-        if not self._tasks:
-            for work in self._room.works():
-                task = asyncio.create_task(work)
-                task.add_done_callback(_report)
-                self._tasks.add(task)
+        if self._empty.is_set():
+            self._empty = asyncio.Event()
+            task = asyncio.create_task(self._work(self._empty))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _leave(self, connection: Connection) -> None:
         self._room.leave(connection)
         if not self._room.connections:
-            for task in self._tasks:
-                task.cancel()
-            self._tasks.clear()
-            self._room.fanout.rest()
+            self._empty.set()
+
+    async def _work(self, empty: asyncio.Event) -> None:
+        """Do what open sockets need until there are none, after all that was begun has ended."""
+        async with self._working:
+            while not empty.is_set():
+                try:
+                    await run_until(empty, self._room.works())
+                except Exception as error:  # noqa: BLE001 - unserved, open sockets would be silent
+                    _log.error("hub_work_broken", exc_info=error)
+                    await wait_at_most(empty, BEGIN_AGAIN_S)
+                finally:
+                    self._room.fanout.rest()
 
     def _on_attached(self, again: bool) -> None:
         if again:
@@ -186,11 +200,6 @@ class Hub:
             fanout.begin(connection, grant.channel, grant.start, grant.head_seq)
         if reply.status == 401:
             connection.close(CLOSE_UNAUTHORIZED, "token ended")
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("hub_task_broken", exc_info=error)
 
 
 async def _deny(send: Send, reply: SocketReply) -> None:

@@ -36,6 +36,18 @@ async def run_until(stop: asyncio.Event, works: Iterable[Coroutine[Any, Any, Non
             task.result()
 
 
+async def run_all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run works until each has returned or one of them fails; raise what it raised.
+
+    When this returns, all have ended.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await end_all(tasks)
+
+
 async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks until all have ended, whatever they end with."""
     ending = pending = set(tasks)
