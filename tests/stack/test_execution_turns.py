@@ -132,3 +132,27 @@ async def test_a_lane_cancelled_while_it_connects_leaves_no_connection(
     with pytest.raises(asyncio.CancelledError):
         await execute_pending(small.ports, [ALPHA])
     assert [one.closed for one in opened] == [True]
+
+
+async def test_what_connects_to_drop_what_was_sent_is_waited_for(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = (await _bots(small))[ALPHA]
+    await _sent(small, bot, "one")
+    lanes: Any = small.ports.execution
+    monkeypatch.setattr(lanes, "_drop_after_s", 0.001)
+    await execute_pending(small.ports, [ALPHA])
+    await lanes._idle.pop().close()
+    connect, begun, opened = Database.connect, asyncio.Event(), []
+
+    async def slow(database: Database, **options: Any) -> Any:
+        begun.set()
+        await asyncio.sleep(0.05)
+        opened.append(await connect(database, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(Database, "connect", slow)
+    async with asyncio.timeout(5):
+        await begun.wait()
+    await lanes.close()
+    assert [one.closed for one in opened] == [True]

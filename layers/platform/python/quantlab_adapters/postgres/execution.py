@@ -48,6 +48,7 @@ where o.tenant_id = current_tenant() and o.topic = 2 and o.stream_id = x.stream_
 """
 _LOCK_TENANT = "select event_seq from tenant where tenant_id = current_tenant() for update"
 DROP_AFTER_S = 1.0
+CLOSE_S_MAX = 2.0
 
 Span = tuple[str, int, int]
 Claims = dict[str, tuple[Batch | None, bool]]
@@ -71,6 +72,7 @@ class PostgresExecution:
         for task in self._dropping.values():
             task.cancel()
         await asyncio.gather(*self._dropping.values(), return_exceptions=True)
+        await self._drops.finish(CLOSE_S_MAX)
         while self._idle:
             await self._idle.pop().close()
 
