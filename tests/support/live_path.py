@@ -26,7 +26,8 @@ from quantlab_app.ports.container import Ports
 from quantlab_app.ports.market import FeedBatch
 from quantlab_app.ports.sockets import EventBus
 from quantlab_app.use_cases import account_watch
-from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC, execute_pending
+from quantlab_app.use_cases.execution import execute_pending
+from quantlab_app.use_cases.publishing import ACCOUNTS_TOPIC
 from quantlab_app.use_cases.schedules import checkpoint_rules, roll_days
 from tests.support.market_data import DATA, REQUIRED, spread_file, ticks_file
 from tests.support.set_clock import SetClock

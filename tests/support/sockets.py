@@ -38,7 +38,7 @@ from quantlab_app.ports.errors import NotFound
 from quantlab_app.ports.identity import IdentityPolicy
 from quantlab_app.ports.market import FeedBatch
 from quantlab_app.ports.sessions import Credential, Session, TicketHolder
-from quantlab_app.use_cases.execution import events_message
+from quantlab_app.use_cases.publishing import events_message
 from quantlab_edge import problems
 from quantlab_edge.http import credential
 from quantlab_edge.typed import new_app

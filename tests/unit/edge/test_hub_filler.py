@@ -21,7 +21,7 @@ from quantlab_app.ports.sockets import (
     Progress,
     StreamHead,
 )
-from quantlab_app.use_cases.execution import events_message
+from quantlab_app.use_cases.publishing import events_message
 from quantlab_edge.hub_connection import Connection
 from quantlab_edge.hub_fanout import Fanout
 

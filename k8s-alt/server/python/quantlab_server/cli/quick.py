@@ -1,7 +1,8 @@
-"""`quantlab backtest run`, read without typer where nothing is wrong with it.
+"""`quantlab backtest run` and `quantlab role`, read without typer where nothing is wrong with them.
 
-Typer and what it imports take longer than a run over a million quotes. Whatever is not plainly
-written here, a request for help or a mistake among it, is left to typer.
+Typer and what it imports take longer than a run over a million quotes, and a tenth of a role's
+start. Whatever is not plainly written here, a request for help or a mistake among it, is left to
+typer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,19 @@ ONCE: Final[dict[str, Callable[[str], Any]]] = {
 REPEATED: Final = ("--ticks", "--bars", "--set")
 FLAGS: Final = {"--details": True, "--no-details": False}
 _FIELDS: Final = {"--set": "set_", "--no-details": "details"}
+
+ROLES: Final = ("server", "scheduler")
+NAMED_ROLES: Final = ("queue", "worker")
+
+
+def role_of(arguments: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the kind of a role, and its name where it has one; None for what typer has to read."""
+    match arguments:
+        case ["role", kind] if kind in ROLES:
+            return (kind,)
+        case ["role", kind, name] if kind in NAMED_ROLES and not name.startswith("-"):
+            return kind, name
+    return None
 
 
 def asked_of(arguments: Sequence[str]) -> dict[str, Any] | None:

@@ -18,9 +18,9 @@ from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab.market.quote import PPM, FeedClock
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import StoreUnavailable
-from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC
 from quantlab_app.use_cases.halts import HALTS_TOPIC
 from quantlab_app.use_cases.own_commands import OwnCommand, accept_all, own_command
+from quantlab_app.use_cases.publishing import ACCOUNTS_TOPIC
 from quantlab_app.use_cases.waiting import end_all, run_until, wait_at_most
 
 RECONCILE_S: Final = 10.0

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import orjson
 import structlog
 
 from quantlab.audit.chain import TENANT_STREAM
@@ -26,12 +25,12 @@ from quantlab_app.ports.accounts import Rulebook
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import NotFound, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Notes, Ran, ReadLinked
+from quantlab_app.ports.sockets import EVENTS
+from quantlab_app.use_cases.publishing import ACCOUNTS_TOPIC, accounts_message, events_message
 from quantlab_app.use_cases.surroundings import Outside, account_of, read_outside
 
 BATCH_MAX: Final = 64
 ATTEMPTS_MAX: Final = 3
-EVENTS_TOPIC: Final = "events"
-ACCOUNTS_TOPIC: Final = "accounts"
 AUDIT_QUEUE: Final = "audit"
 
 _log = structlog.get_logger("quantlab.execution")
@@ -222,7 +221,7 @@ async def _publish(ports: Ports, tenant_id: str, outcomes: Sequence[Outcome]) ->
         streams[opened.account.account_id] = [created_event(opened, outcomes[-1].decided_ns)]
     messages = [(ACCOUNTS_TOPIC, accounts_message(last))]
     if streams:
-        messages.insert(0, (EVENTS_TOPIC, events_message(tenant_id, streams)))
+        messages.insert(0, (EVENTS, events_message(tenant_id, streams)))
     try:
         await asyncio.gather(*(ports.event_bus.publish(*message) for message in messages))
         if any(outcome.touched_status for outcome in outcomes):
@@ -240,35 +239,6 @@ def created_event(opened: Opened, decided_ns: int) -> Event:
     return Event(1, "account.created", decided_ns, dict(opened.payload))
 
 
-def events_message(tenant_id: str, streams: dict[str, list[Event]]) -> bytes:
-    """Write the message of topic `events`: the events of some streams in order of seq."""
-    return orjson.dumps(
-        {
-            "tenantId": tenant_id,
-            "streams": [
-                {
-                    "streamId": stream_id,
-                    "events": [
-                        {
-                            "seq": event.seq,
-                            "eventType": event.event_type,
-                            "occurredNs": event.occurred_ns,
-                            "payload": event.payload,
-                        }
-                        for event in events
-                    ],
-                }
-                for stream_id, events in streams.items()
-            ],
-        }
-    )
-
-
-def accounts_message(accounts: dict[str, Account]) -> bytes:
-    """Write the message of topic `accounts`: the state account_watch judges ticks against."""
-    return orjson.dumps(list(accounts.values()))
-
-
 async def _record_notes(ports: Ports, tenant_id: str) -> int:
     """Append to the tenant's own stream what concerns no account."""
     settled = 0
@@ -282,7 +252,7 @@ async def _record_notes(ports: Ports, tenant_id: str) -> int:
     if events:
         message = events_message(tenant_id, {TENANT_STREAM: list(events)})
         try:
-            await ports.event_bus.publish(EVENTS_TOPIC, message)
+            await ports.event_bus.publish(EVENTS, message)
         except StoreUnavailable as fault:
             _log.warning("publish_failed", tenant_id=tenant_id, cause=str(fault))
         else:

@@ -15,7 +15,7 @@ from quantlab.tenancy.scope import system_scope
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.live_strategies import TOPIC, StrategyRun
-from quantlab_app.use_cases.execution import ACCOUNTS_TOPIC
+from quantlab_app.use_cases.publishing import ACCOUNTS_TOPIC
 from quantlab_app.use_cases.strategy_ending import end_run
 from quantlab_app.use_cases.strategy_feeding import ACTOR, LiveStrategy
 from quantlab_app.use_cases.waiting import end_all
