@@ -68,3 +68,14 @@ async def test_what_does_not_fit_is_refused(connection: Any) -> None:
 
 async def test_the_types_are_read_once(connection: Any) -> None:
     assert await row_types(connection) is await row_types(connection)
+
+
+async def test_a_type_of_another_version_hinders_nobody(
+    fresh_database: FreshDatabase, connection: Any
+) -> None:
+    with psycopg.connect(fresh_database.owner_dsn, autocommit=True) as owner:
+        owner.execute("drop type if exists quantlab.later_row")
+        owner.execute("create type quantlab.later_row as (n bigint, at timestamptz)")
+    types = await row_types(connection)
+    assert "every_row" in types
+    assert "later_row" not in types

@@ -84,13 +84,17 @@ _known: WeakKeyDictionary[Connection, RowTypes] = WeakKeyDictionary()
 
 
 async def row_types(connection: Connection) -> RowTypes:
-    """Return the row types of a connection's database by name, read once."""
+    """Return the row types of a connection's database by name, read once.
+
+    One with a column that cannot be written here is left out: it is nobody's of this version.
+    """
     known = _known.get(connection)
     if known is None:
         cursor = await connection.cursor(row_factory=tuple_row).execute(_READ)
         known = {
             name: RowType(oid, tuple(_CELLS[column] for column in columns))
             for name, oid, columns in await cursor.fetchall()
+            if _CELLS.keys() >= {*columns}
         }
         _known[connection] = known
     return known
