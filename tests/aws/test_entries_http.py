@@ -25,7 +25,8 @@ HEADERS = (
     "content-type", "content-length", "cache-control", "www-authenticate", "retry-after", "allow",
     "location", "x-content-type-options",
 )  # fmt: skip
-OWN = re.compile(rb'"(correlationId|signalId)": "[^"]+"')
+# A problem's own: its ids, and how old a signature was when it came.
+OWN = re.compile(rb'"(correlationId|signalId)": "[^"]+"|\d+(?= s old)')
 # What differs because it was made, or measured, twice.
 MADE = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -63,7 +64,7 @@ def event_for(side: str, case: dict[str, Any], hosts: Twins, people: Cast) -> di
 
 
 def shown(answer: Answer) -> tuple[Any, ...]:
-    """Return what must be the same: all of a problem but its own ids, the rest as made."""
+    """Return what must be the same: all of a problem but its own, the rest as made."""
     headers = {name: answer.headers[name] for name in HEADERS if name in answer.headers}
     if answer.headers.get("content-type") == "application/problem+json":
         return answer.status, headers, OWN.sub(b"", answer.body), answer.cookies

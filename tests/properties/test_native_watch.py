@@ -31,7 +31,8 @@ from tests.support.watch_cases import (
 from tests.support.watch_cases import quote as quote_of
 
 from quantlab.engine import commands
-from quantlab.engine.native.compile import INTERPRETED, Kernels, compiled
+from quantlab.engine.native.chosen import INTERPRETED, Kernels
+from quantlab.engine.native.compile import compiled
 from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.holders import UNEXPRESSED
 from quantlab.engine.native.watch import PEAKS_AT_ONCE, ArrayWatch

@@ -11,7 +11,7 @@ from tests.support.watch_cases import CATALOG, ENTRY, LOT, NOW, SECOND, holding,
 
 from quantlab.engine.context import Market, equity_of
 from quantlab.engine.native.checkpoint import Amounts, Checkpoint, Group, Judged
-from quantlab.engine.native.compile import INTERPRETED
+from quantlab.engine.native.chosen import INTERPRETED
 from quantlab.engine.native.kernels import BEYOND, JUDGED, UNKNOWN
 from quantlab.ledger.state import Position
 from quantlab.rules.terms import Profile

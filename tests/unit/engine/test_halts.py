@@ -27,7 +27,7 @@ from quantlab.engine.commands import Outcome
 from quantlab.engine.context import Context
 from quantlab.engine.execute import execute
 from quantlab.engine.inputs import Inputs, inputs_of, read_inputs
-from quantlab.engine.native.compile import INTERPRETED
+from quantlab.engine.native.chosen import INTERPRETED
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.replay import rules_for, verify
 from quantlab.engine.watch import Watch

@@ -22,7 +22,7 @@ from quantlab.engine.margin import (
     reserved_value,
     used_margin,
 )
-from quantlab.engine.native.compile import INTERPRETED
+from quantlab.engine.native.chosen import INTERPRETED
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.rejections import Rejection
 from quantlab.engine.watch import Watch

@@ -22,7 +22,7 @@ from tests.support.watch_cases import (
 
 from quantlab.engine.agenda import RELOOK_NS
 from quantlab.engine.execute import execute
-from quantlab.engine.native.compile import INTERPRETED
+from quantlab.engine.native.chosen import INTERPRETED
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import RETRY_NS, Demand

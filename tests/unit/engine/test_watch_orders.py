@@ -19,7 +19,7 @@ from tests.support.watch_cases import (
     watching,
 )
 
-from quantlab.engine.native.compile import INTERPRETED
+from quantlab.engine.native.chosen import INTERPRETED
 from quantlab.engine.native.watch import ArrayWatch
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import OBSERVE_EVERY_NS, RETRY_NS

@@ -23,7 +23,7 @@ from quantlab.rules import scalars as rules_scalars
 from quantlab_edge.composition import Composition, part
 
 if TYPE_CHECKING:
-    from quantlab.engine.native.compile import Kernels
+    from quantlab.engine.native.chosen import Kernels
     from quantlab.engine.watch import Watch
     from quantlab_adapters.postgres.database import Database
     from quantlab_app.ports.backtests import BacktestRunner

@@ -24,7 +24,7 @@ from quantlab_adapters.postgres.held import HELD_WIDTH
 from quantlab_app.ports.judging import FindRulebook, Moment, Swept
 
 if TYPE_CHECKING:
-    from quantlab.engine.native.compile import Kernels
+    from quantlab.engine.native.chosen import Kernels
 
 PAGE: Final = 50_000
 PAGES_AHEAD: Final = 8

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from quantlab.engine.context import Market
-from quantlab.engine.native.compile import Kernels
+from quantlab.engine.native.chosen import Kernels
 from quantlab.engine.native.expressed import BY_COMMANDS, FLOORS
 from quantlab.engine.native.kernels import BEYOND, DAY_OVER, UNKNOWN, Array
 from quantlab.engine.native.tables import Rates

@@ -1,47 +1,44 @@
-"""The loops compiled by numba, or as they are for a comparison."""
+"""The loops compiled by numba; a process imports it when it needs them compiled."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import numba
-import numpy as np
+from numba.extending import register_jitable
 
 from quantlab.engine.native import kernels as loops
-from quantlab.kernel.records import dataclass
-from quantlab.ledger.scalars import POSITIONS_MAX
+from quantlab.engine.native.chosen import Kernels
+from quantlab.kernel import arith
+from quantlab.ledger import scalars as ledger
+from quantlab.rules import scalars as rules
 
-
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """The loops, compiled or as they are."""
-
-    revalue: Callable[..., int]
-    levels: Callable[..., tuple[int, int]]
-    trailing_below: Callable[..., int]
-    settle: Callable[..., int]
-    value_positions: Callable[..., None]
-    judge: Callable[..., None]
-
-    def warm(self) -> None:
-        """Call every loop once, so that nothing is compiled when it counts."""
-        i8, u4 = np.zeros(1, np.int64), np.zeros(1, np.uint32)
-        table = np.zeros((1, POSITIONS_MAX + 1), np.int64)
-        self.revalue(0, u4, i8, i8, i8, i8, i8, i8, u4, table, 1, 1, 1, 1, True, i8, i8, i8, i8, i8)
-        self.levels(0, 0, 0, 0, 0)
-        self.trailing_below(0, 0, 0, 0, table, 0, 0)
-        self.settle(0, i8, i8, 0, 0, 0, 0, table, table, i8, i8, i8, i8, table, table, table)
-        self.value_positions(i8[:0], i8, i8, i8, i8, table, table, table, i8, i8)
-        self.judge(table, i8[:0], table, table, 0, i8, i8, i8, i8, i8, i8)
-
-
-INTERPRETED: Final = Kernels(
-    loops.revalue,
+_CALLED: Final = (
+    arith.muldiv,
+    ledger.closing_ticks,
+    ledger.open_gain,
+    ledger.equity_of_open,
+    ledger.in_currency,
+    ledger.product_limit,
+    ledger.price_limit_ticks,
+    rules.daily_anchor,
+    rules.drawdown_reference,
+    rules.floor_below,
+    rules.locked_floor,
+    rules.least_floor,
+    rules.next_mark,
+    rules.is_under,
+    rules.breach_below,
+    rules.floor_of,
+    loops.ratios_of,
+    loops.converted,
+    loops.known,
     loops.levels,
     loops.trailing_below,
-    loops.settle,
-    loops.value_positions,
-    loops.judge,
+    loops.fits,
 )
+"""What the loops call, theirs and the scalars."""
+
+for _function in _CALLED:
+    register_jitable(_function)
 
 
 def compiled(cache_folder: str | None) -> Kernels:

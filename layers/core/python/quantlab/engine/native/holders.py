@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from quantlab.engine.context import Market
-from quantlab.engine.native.compile import Kernels
+from quantlab.engine.native.chosen import Kernels
 from quantlab.engine.native.expressed import BY_CLOCK, BY_COMMANDS, FLOORS
 from quantlab.engine.native.kernels import ALWAYS, NEVER, Array
 from quantlab.engine.native.tables import Book, Rates, Terms, column, grown

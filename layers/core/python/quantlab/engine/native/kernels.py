@@ -1,5 +1,7 @@
 """Loops over arrays around the scalar functions of the ledger and the rules, to be compiled.
 
+They are plain Python here: `compile` names to numba what they call.
+
 Amounts are 64-bit. What could leave them is found by the limits of the scalars and handed back
 as `beyond`: the interpreter judges it. Kernels hold no rule; what a floor is, the scalars say.
 """
@@ -8,7 +10,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba.extending import register_jitable
 
 from quantlab.kernel import arith
 from quantlab.ledger import scalars as ledger
@@ -19,26 +20,6 @@ Reals = npt.NDArray[np.float64]
 
 NEVER: Final = arith.LIMIT
 ALWAYS: Final = -arith.LIMIT
-
-for _scalar in (
-    arith.muldiv,
-    ledger.closing_ticks,
-    ledger.open_gain,
-    ledger.equity_of_open,
-    ledger.in_currency,
-    ledger.product_limit,
-    ledger.price_limit_ticks,
-    rules.daily_anchor,
-    rules.drawdown_reference,
-    rules.floor_below,
-    rules.locked_floor,
-    rules.least_floor,
-    rules.next_mark,
-    rules.is_under,
-    rules.breach_below,
-    rules.floor_of,
-):
-    register_jitable(_scalar)
 
 _muldiv = arith.muldiv
 _closing_ticks = ledger.closing_ticks
@@ -70,7 +51,6 @@ _OPEN_LIMIT = ledger.OPEN_MICRO_LIMIT
 _EQUITY_BASIS = rules.BASIS_EQUITY
 
 
-@register_jitable
 def ratios_of(rates: Array) -> Reals:
     """Return each rate's gain and loss as doubles; rates has rows as `revalue` takes them."""
     ratios = np.zeros((len(rates), 2), np.float64)
@@ -80,7 +60,6 @@ def ratios_of(rates: Array) -> Reals:
     return ratios
 
 
-@register_jitable
 def converted(gain: int, rate: int, rates: Array, ratios: Reals) -> int:
     """Return what ledger.in_currency returns, mostly without a division or a branch to foresee.
 
@@ -201,16 +180,16 @@ def settle(
             left += 1
             continue
         if reason & LEVEL:
-            if now < resets[a] and _known(symbols_of[a], own, market, feed_now):
+            if now < resets[a] and known(symbols_of[a], own, market, feed_now):
                 balance, carry = money[a, 0], money[a, 1]
                 equity = _equity_of_open(balance, carry, opens[a])
                 if money[a, 3] == _EQUITY_BASIS and equity > marks[a, 0]:
                     marks[a, 0] = _next_mark(_EQUITY_BASIS, marks[a, 0], balance, equity, False)
                     marks[a, 1] = seq
-                below = _trailing_below(
+                below = trailing_below(
                     money[a, 4], money[a, 2], balance, marks[a, 0], terms, money[a, 5], money[a, 6]
                 )
-                floors[a], peaks[a] = _levels(balance, carry, marks[a, 0], money[a, 3], below)
+                floors[a], peaks[a] = levels(balance, carry, marks[a, 0], money[a, 3], below)
                 if equity >= below:
                     reason &= ~LEVEL
             else:
@@ -301,7 +280,7 @@ def judge(
     """
     for a in range(len(group_of)):
         g = group_of[a]
-        if states[a] == BEYOND or not _fits(money[a], groups[g, 0]):
+        if states[a] == BEYOND or not fits(money[a], groups[g, 0]):
             states[a] = BEYOND
             continue
         if now >= money[a, 3]:
@@ -337,9 +316,3 @@ def fits(
     for column in (0, 2, 4, 5, 6):
         within = within and -_AMOUNT_LIMIT <= money[column] <= _AMOUNT_LIMIT
     return within
-
-
-_known = register_jitable(known)
-_levels = register_jitable(levels)
-_trailing_below = register_jitable(trailing_below)
-_fits = register_jitable(fits)

@@ -5,7 +5,7 @@ from heapq import nsmallest
 from typing import Final
 
 from quantlab.engine.context import Market
-from quantlab.engine.native.compile import Kernels
+from quantlab.engine.native.chosen import Kernels
 from quantlab.engine.native.holders import Holders
 from quantlab.engine.watch import Watch
 from quantlab.engine.watched import Demand, Watched
