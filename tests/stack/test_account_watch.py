@@ -13,14 +13,18 @@ import redis
 from tests.support.stack import FreshDatabase, Stack, fresh_database
 from tests.support.world import ALPHA, BETA, World, world
 
+from quantlab.engine.native.watch import ArrayWatch
+from quantlab.engine.watch import Watch
 from quantlab.ledger.state import Account
 from quantlab_app.ports.container import Ports
 from quantlab_app.ports.shard import Shard
+from quantlab_app.use_cases import account_watch
 from quantlab_app.use_cases.account_watch import AccountWatch, read_accounts
 from quantlab_app.use_cases.accounts import change_status
-from quantlab_app.use_cases.execution import accounts_message
+from quantlab_app.use_cases.publishing import accounts_message
 
 pytestmark = pytest.mark.stack
+COMPILE_S = 120
 
 
 @dataclass
@@ -47,7 +51,7 @@ class Scene:
         return account_id
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
+    async def watching(self) -> AsyncIterator[AccountWatch]:
         stop = asyncio.Event()
         watch = AccountWatch(
             self.ports,
@@ -59,7 +63,7 @@ class Scene:
         try:
             await until(lambda: len(self.watched) > loaded or task.done())
             await asyncio.sleep(0.1)
-            yield
+            yield watch
         finally:
             stop.set()
             await asyncio.wait_for(task, 10)
@@ -88,8 +92,8 @@ class Scene:
         return await self.world.find(tenant_id, account_id)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.005)
 
@@ -158,6 +162,26 @@ async def test_a_breach_disables_the_account_although_the_price_came_back(scene:
     account = await scene.find(account_id)
     assert (account.status, account.positions) == ("disabled", {})
     assert "rule.violation.daily_loss" in await scene.world.event_types(ALPHA, account_id)
+
+
+async def test_a_watch_over_many_changes_to_the_compiled_one_and_goes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_watch, "PLAIN_ACCOUNTS_MAX", 1)
+    async with scene.watching() as watch:
+        few = await scene.open(takeProfit="1.10050")
+        await until(lambda: watch._watch.count == 1)
+        await asyncio.sleep(0.1)
+        assert type(watch._watch) is Watch
+        many = await scene.open(takeProfit="1.10060")
+        await until(lambda: isinstance(watch._watch, ArrayWatch), COMPILE_S)
+        for account_id, bid, ask in ((few, "1.10050", "1.10060"), (many, "1.10060", "1.10070")):
+            await scene.world.quote("EURUSD", bid, ask)
+            async with asyncio.timeout(10):
+                while (await scene.find(account_id)).positions:
+                    await scene.world.settle(ALPHA)
+                    await asyncio.sleep(0.005)
+    assert [name for name, _ in await scene.commands()].count("protect") == 2
 
 
 async def test_what_was_missed_is_judged_at_once_at_the_start(scene: Scene) -> None:

@@ -30,6 +30,7 @@ async def small(
     stack: Stack, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[World, str]]:
     monkeypatch.setattr(checkpoints, "PAGE", 2)
+    monkeypatch.setattr(checkpoints, "PLAIN_ACCOUNTS_MAX", 0)
     with fresh_database(stack) as database:
         shared = Path(tempfile.gettempdir()) / "quantlab-tests-native"
         shared.mkdir(mode=0o700, exist_ok=True)
@@ -44,9 +45,11 @@ def kept(superuser_dsn: str) -> list[dict[str, object]]:
         return connection.execute(EVERYTHING).fetchall()
 
 
+@pytest.mark.parametrize("plain_max", [0, 1, 2], ids=["compiled", "some of each", "plain"])
 async def test_every_account_is_judged_in_pages_and_only_the_broken_one_is_asked(
-    small: tuple[World, str],
+    small: tuple[World, str], monkeypatch: pytest.MonkeyPatch, plain_max: int
 ) -> None:
+    monkeypatch.setattr(checkpoints, "PLAIN_ACCOUNTS_MAX", plain_max)
     made, dsn = small
     broken = await opened(made, kind="evaluation-50k")
     others = [await made.account(ALPHA) for _ in range(4)]

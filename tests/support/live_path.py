@@ -123,6 +123,7 @@ class _StepWatch(account_watch.AccountWatch):
         self.quickened = asyncio.Event()
 
     async def _quicken(self) -> None:
+        self._crowded.set()
         await super()._quicken()
         self.quickened.set()
 

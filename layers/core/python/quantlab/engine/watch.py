@@ -70,6 +70,11 @@ class Watch:
         return frozenset(self._watched)
 
     @property
+    def count(self) -> int:
+        """Return how many accounts are under watch."""
+        return len(self._watched)
+
+    @property
     def positions(self) -> int:
         """Return how many positions are under watch."""
         return sum(len(watched.account.positions) for watched in self._watched.values())

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, LiteralString
+from typing import Any, Final, LiteralString
 
 import numpy as np
 import orjson
@@ -18,17 +18,17 @@ import psycopg
 
 from quantlab.engine.context import write_quotes
 from quantlab.engine.native.checkpoint import Amounts, Checkpoint, Group, Judged
+from quantlab.engine.native.chosen import INTERPRETED, Kernels
 from quantlab.ledger.state import Account, Day
 from quantlab_adapters.postgres.database import Connection, Database
 from quantlab_adapters.postgres.held import HELD_WIDTH
 from quantlab_app.ports.judging import FindRulebook, Moment, Swept
 
-if TYPE_CHECKING:
-    from quantlab.engine.native.chosen import Kernels
-
 PAGE: Final = 50_000
 PAGES_AHEAD: Final = 8
 LANES: Final = 2
+# So many accounts are judged as they are within milliseconds; importing numba takes half a second.
+PLAIN_ACCOUNTS_MAX: Final = 100
 FIRST: Final = "00000000-0000-0000-0000-000000000000"
 LAST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
@@ -84,16 +84,12 @@ class PostgresCheckpoints:
     """Checkpoints port. Two lanes work side by side: the server reads while the core judges."""
 
     def __init__(
-        self, database: Database, kernels: "Callable[[], Awaitable[Kernels | None]]"
+        self, database: Database, kernels: Callable[[], Awaitable[Kernels | None]]
     ) -> None:
         self._database = database
         self._kernels = kernels
 
     async def sweep(self, tenant_id: str, moment: Moment, rulebook_of: FindRulebook) -> Swept:
-        kernels = await self._kernels()
-        if kernels is None:
-            raise RuntimeError("expected compiled kernels: the port is built only where they are")
-        judge = Checkpoint(kernels, moment.market, moment.now_ns).judge
         asking: list[str] = []
         judged = 0
 
@@ -104,6 +100,8 @@ class PostgresCheckpoints:
             made = [
                 Group(like, (await rulebook_of(like)).profile, amounts) for like, amounts in groups
             ]
+            count = sum(len(amounts.seqs) for _, amounts in groups)
+            judge = Checkpoint(await self._loops(count), moment.market, moment.now_ns).judge
             found = await asyncio.to_thread(judge, made)
             await store.execute(_STORE, await asyncio.to_thread(_values, page, moment, found))
             judged += len(found.seqs)
@@ -114,6 +112,15 @@ class PostgresCheckpoints:
             await store.execute(_DROP, (tenant_id, moment.checkpoint_ns))
             await self._read(tenant_id, keep)
         return Swept(judged, asking)
+
+    async def _loops(self, count: int) -> Kernels:
+        """Return the loops for a page of so many accounts; for few, none need be compiled."""
+        if count <= PLAIN_ACCOUNTS_MAX:
+            return INTERPRETED
+        kernels = await self._kernels()
+        if kernels is None:
+            raise RuntimeError("expected compiled kernels: the port is built only where they are")
+        return kernels
 
     async def _read(self, tenant_id: str, keep: _Keep) -> None:
         """Read a tenant as of one moment, and hand its accounts on page by page.
