@@ -27,7 +27,7 @@ from quantlab_app.ports.judging import FindRulebook, Moment, Swept
 PAGE: Final = 50_000
 PAGES_AHEAD: Final = 8
 LANES: Final = 2
-# So many accounts are judged as they are within milliseconds; importing numba takes half a second.
+# For so few accounts it is not worth half a second to import numba.
 PLAIN_ACCOUNTS_MAX: Final = 100
 FIRST: Final = "00000000-0000-0000-0000-000000000000"
 LAST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
