@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg import AsyncCursor, AsyncRawCursor
+from psycopg import AsyncRawCursor
 from psycopg.rows import tuple_row
 
 from quantlab.audit.chain import GENESIS, TENANT_STREAM, Entry
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.columns import uuids
-from quantlab_adapters.postgres.database import (
-    SET_TENANT,
-    Connection,
-    Database,
-    is_lost,
-    translated,
+from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
+from quantlab_adapters.postgres.exchange import (
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    Statement,
+    exchange,
+    set_tenant,
 )
 from quantlab_adapters.postgres.rows import Rows, RowTypes, row_types
 from quantlab_app.ports.audit import Appended, AuditQuery, Head, Link, Unpublished
@@ -185,41 +187,31 @@ class PostgresAuditLog:
 
 
 async def _append(connection: Connection, tenant_id: str, limit: int, link: Link) -> Appended:
-    def cursor() -> AsyncCursor[Any]:
-        return AsyncRawCursor(connection)
-
-    async with connection.pipeline():
-        await connection.execute("begin")
-        await connection.execute(SET_TENANT, (tenant_id,))
-        taken = await cursor().execute(_TAKE, (limit,))
+    take: Statement = (_TAKE, (limit,))
+    *_, taken = await exchange(connection, BEGIN, set_tenant(tenant_id), take)
     ends: dict[str, int] = {}
-    rows = await taken.fetchall()
-    for stream_id, to_seq, _ in rows:
+    for stream_id, to_seq, _ in taken:
         ends[stream_id] = max(to_seq, ends.get(stream_id, 0))
     if not ends:
-        await connection.execute("rollback")
+        await exchange(connection, ROLLBACK)
         return Appended(0)
     streams = uuids(ends)
-    async with connection.pipeline():
-        await cursor().execute(_NEW_HEADS, (GENESIS, streams))
-        locked = await cursor().execute(_HEADS, (streams,))
-    heads = {row[0]: Head(row[0], row[1], bytes(row[2])) for row in await locked.fetchall()}
+    _, locked = await exchange(connection, (_NEW_HEADS, (GENESIS, streams)), (_HEADS, (streams,)))
+    heads = {row[0]: Head(row[0], row[1], bytes(row[2])) for row in locked}
     types = await row_types(connection)
     spans = [(stream_id, heads[stream_id].seq + 1, to_seq) for stream_id, to_seq in ends.items()]
-    found = await cursor().execute(_EVENTS, (types["span_row"].rows(spans),))
+    (found,) = await exchange(connection, (_EVENTS, (types["span_row"].rows(spans),)))
     pending: dict[str, list[Event]] = {}
-    for row in await found.fetchall():
+    for row in found:
         pending.setdefault(row[0], []).append(Event(*row[1:]))
     entries = [
         entry
         for stream_id, events in pending.items()
         for entry in link(tenant_id, heads[stream_id], events)
     ]
-    async with connection.pipeline():
-        if entries:
-            await cursor().execute(_APPEND, _appended(types, entries))
-        await connection.execute("commit")
-    return Appended(len(entries), rows[0][2])
+    appending: list[Statement] = [(_APPEND, _appended(types, entries))] if entries else []
+    await exchange(connection, *appending, COMMIT)
+    return Appended(len(entries), taken[0][2])
 
 
 def _appended(types: RowTypes, entries: Sequence[Entry]) -> tuple[Rows, Rows]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, LiteralString
+from typing import Any
 
 from psycopg import AsyncRawCursor
 from psycopg.rows import tuple_row
@@ -13,8 +13,17 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Command, Event, Outcome
 from quantlab.ledger.state import Account, ClosedDay, Day, Position, read_tally
 from quantlab_adapters.postgres import execution_writes as writes
-from quantlab_adapters.postgres.columns import Column, int8s, texts, uuids
+from quantlab_adapters.postgres.columns import int8s, texts, uuids
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
+from quantlab_adapters.postgres.exchange import (
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    Statement,
+    exchange,
+    set_tenant,
+)
+from quantlab_adapters.postgres.life_writes import open_accounts, opened_in
 from quantlab_adapters.postgres.links import read_linked
 from quantlab_adapters.postgres.order_rows import order_of
 from quantlab_adapters.postgres.rows import row_types
@@ -22,7 +31,6 @@ from quantlab_adapters.together import Faults, Together
 from quantlab_app.ports.errors import Fault, StoreUnavailable
 from quantlab_app.ports.execution import Batch, BatchFailed, Decide, Notes, Ran, Record
 
-_SET_TENANT = "select set_config('app.tenant', $1, true)"
 _CLAIM = "select * from claim_batches($1, $2)"
 _CLAIM_THESE = "select * from claim_batches($1, $2, $3)"
 _NOTES = """
@@ -37,6 +45,7 @@ from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
   x(inbox_id, done_ns, from_seq, to_seq)
 where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
 """
+_UNHURRIED: Statement = ("set local synchronous_commit = off", ())
 _DROP_SENT = """
 delete from outbox where tenant_id = current_tenant() and topic = 2 and outbox_id = any($1)
 """
@@ -116,7 +125,7 @@ class PostgresExecution:
                     }
                     await self._write(connection, batches, outcomes)
                 else:
-                    await connection.execute("rollback")
+                    await exchange(connection, ROLLBACK)
         except BaseException as error:
             await connection.close()
             if not batches or isinstance(error, (Fault, asyncio.CancelledError)):
@@ -135,18 +144,25 @@ class PostgresExecution:
         batches: Sequence[Batch],
         outcomes: Mapping[str, Sequence[Outcome]],
     ) -> None:
-        cursors = {}
-        async with connection.pipeline():
-            for batch in batches:
-                tenant_id = batch.tenant_id
-                await AsyncRawCursor(connection).execute(_SET_TENANT, (tenant_id,))
-                sent = self._sent.pop(tenant_id, [])
-                cursors[tenant_id] = await writes.write_outcomes(
-                    connection, batch, outcomes[tenant_id], sent
-                )
-            await connection.execute("commit")
-        for tenant_id, cursor in cursors.items():
-            self._written[tenant_id] = await writes.read_outbox(cursor)
+        types = await row_types(connection)
+        statements: list[Statement] = []
+        answered_at: dict[str, int] = {}
+        for batch in batches:
+            sent = self._sent.pop(batch.tenant_id, [])
+            statements.append(set_tenant(batch.tenant_id))
+            statements += writes.written(types, batch, outcomes[batch.tenant_id], sent)
+            answered_at[batch.tenant_id] = len(statements) - 1
+        opening = {one: opened for one, found in outcomes.items() if (opened := opened_in(found))}
+        if opening:
+            answers = await exchange(connection, *statements)
+            for tenant_id, opened in opening.items():
+                await exchange(connection, set_tenant(tenant_id))
+                await open_accounts(connection, opened)
+            await exchange(connection, COMMIT)
+        else:
+            answers = await exchange(connection, *statements, COMMIT)
+        for tenant_id, place in answered_at.items():
+            self._written[tenant_id] = writes.outbox(answers[place])
 
     async def run_notes(self, tenant_id: str, limit: int, record: Record) -> Sequence[Event]:
         async with self._database.tenant(tenant_id) as connection:
@@ -158,13 +174,16 @@ class PostgresExecution:
             commands = tuple(Command(*row[:8]) for row in rows)
             reasons = tuple(row[8] for row in rows)
             events = record(Notes(tenant_id, locked[0], commands, reasons))
-            written = await writes.write_events(connection, [(TENANT_STREAM, events)])
+            types = await row_types(connection)
+            writing = AsyncRawCursor(connection, row_factory=tuple_row)
+            await writing.execute(*writes.events_written(types, [(TENANT_STREAM, events)]))
+            written = await writing.fetchall()
             await connection.execute(
                 "update tenant set event_seq = %s where tenant_id = %s",
                 (events[-1].seq, tenant_id),
             )
             await connection.execute(_NOTED, _spans(commands, events))
-        self._written[tenant_id] = written
+        self._written[tenant_id] = writes.outbox(written)
         return events
 
     async def bury(self, tenant_id: str, inbox_id: int, reason: str, attempts_max: int) -> bool:
@@ -223,16 +242,14 @@ class PostgresExecution:
             connection = self._idle.pop() if self._idle else await self._connected()
             try:
                 types = await row_types(connection)
-                async with connection.pipeline():
-                    await connection.execute("begin")
-                    await connection.execute("set local synchronous_commit = off")
-                    for tenant_id, rows in sent.items():
-                        await AsyncRawCursor(connection).execute(_SET_TENANT, (tenant_id,))
-                        await AsyncRawCursor(connection).execute(_DROP_SENT, (int8s(rows),))
-                        if spans[tenant_id]:
-                            unknown = (types["span_row"].rows(spans[tenant_id]),)
-                            await AsyncRawCursor(connection).execute(_DROP_SPANS, unknown)
-                    await connection.execute("commit")
+                statements: list[Statement] = [BEGIN, _UNHURRIED]
+                for tenant_id, rows in sent.items():
+                    statements.append(set_tenant(tenant_id))
+                    statements.append((_DROP_SENT, (int8s(rows),)))
+                    if spans[tenant_id]:
+                        unknown = types["span_row"].rows(spans[tenant_id])
+                        statements.append((_DROP_SPANS, (unknown,)))
+                await exchange(connection, *statements, COMMIT)
             except BaseException:
                 await connection.close()
                 raise
@@ -272,15 +289,11 @@ async def _claim(
     account_ids: Sequence[str] | None,
 ) -> Claims:
     """Claim what nobody holds; with accounts named, wait for those, tenants in one order."""
-    statement: LiteralString = _CLAIM
-    named: tuple[Column, ...] = ()
+    claim: Statement = (_CLAIM, (texts(tenant_ids), limit))
     if account_ids is not None:
-        tenant_ids, statement, named = sorted(tenant_ids), _CLAIM_THESE, (uuids(account_ids),)
-    claiming: AsyncRawCursor[Any] = AsyncRawCursor(connection)
-    async with connection.pipeline():
-        await connection.execute("begin")
-        await claiming.execute(statement, (texts(tenant_ids), limit, *named))
-    return {row[0]: _claimed(*row) for row in await claiming.fetchall()}
+        claim = (_CLAIM_THESE, (texts(sorted(tenant_ids)), limit, uuids(account_ids)))
+    _, claimed = await exchange(connection, BEGIN, claim)
+    return {row[0]: _claimed(*row) for row in claimed}
 
 
 def _claimed(

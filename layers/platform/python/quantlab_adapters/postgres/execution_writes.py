@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg import AsyncRawCursor
-from psycopg.rows import tuple_row
-
 from quantlab.engine import ENGINE_VERSION
 from quantlab.engine.commands import Event, Outcome
 from quantlab.ledger.state import Account, write_tally
@@ -18,24 +15,24 @@ from quantlab_adapters.postgres.columns import (
     texts,
     uuids,
 )
-from quantlab_adapters.postgres.database import Connection
+from quantlab_adapters.postgres.exchange import Row, Statement
 from quantlab_adapters.postgres.held import held_records
-from quantlab_adapters.postgres.life_writes import write_lives
+from quantlab_adapters.postgres.life_writes import lives_written
 from quantlab_adapters.postgres.order_rows import order_row
-from quantlab_adapters.postgres.rows import Rows, RowTypes, row_types
+from quantlab_adapters.postgres.rows import Rows, RowTypes
 from quantlab_app.ports.execution import Batch
 
-_DAYS = """
+_DAYS = numbered("""
 insert into account_day select current_tenant(), x.account_id, x.date::date, x.realised_minor,
   x.traded, x.equity_gain_minor
 from unnest(%s::uuid[], %s::text[], %s::bigint[], %s::boolean[], %s::bigint[])
   x(account_id, date, realised_minor, traded, equity_gain_minor)
-"""
-_VIOLATIONS = """
+""")
+_VIOLATIONS = numbered("""
 insert into violation (tenant_id, account_id, event_seq, rule, action, verdict, at_ns)
 select current_tenant(), x.*
 from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::json[], %s::bigint[]) x
-"""
+""")
 _ORDER = """tenant_id, account_id, order_id, signal_id, client_id, source_kind, symbol, side,
   order_type, size_steps, filled_steps, stop_loss_ticks, take_profit_ticks, status, reason,
   event_seq, created_ns, terms"""
@@ -49,10 +46,10 @@ on conflict (tenant_id, account_id, order_id) do update set size_steps = exclude
   filled_steps = excluded.filled_steps, status = excluded.status, reason = excluded.reason,
   event_seq = excluded.event_seq, terms = excluded.terms
 """  # noqa: S608 - constants only
-_NOT_WORKING = """
+_NOT_WORKING = numbered("""
 delete from working_order w using unnest(%s::uuid[], %s::uuid[]) x(account_id, order_id)
 where w.tenant_id = current_tenant() and w.account_id = x.account_id and w.order_id = x.order_id
-"""
+""")
 # What nearly every batch writes is one statement: each has a price of its own in the driver, in the
 # protocol and in the server. All parts see the state from before it and touch rows of their own.
 _OUTCOMES = f"""
@@ -127,47 +124,42 @@ Streams = Sequence[tuple[str, Sequence[Event]]]
 Outbox = dict[tuple[str, int], int]
 
 
-async def write_outcomes(
-    connection: Connection,
-    batch: Batch,
-    outcomes: Sequence[Outcome],
-    sent: Sequence[int],
-) -> AsyncRawCursor[Any]:
-    """Write every table the outcomes touch and forget what was sent; the caller commits.
+def written(
+    types: RowTypes, batch: Batch, outcomes: Sequence[Outcome], sent: Sequence[int]
+) -> list[Statement]:
+    """Write every table the outcomes touch and forget what was sent.
 
-    sent names the rows of the outbox whose events have reached the sockets. What `read_outbox`
-    makes of the cursor names the new ones.
+    sent names the rows of the outbox whose events have reached the sockets; the last statement's
+    answer names the new ones, see `outbox`.
     """
-    if days := _day_rows(outcomes):
-        await connection.execute(_DAYS, columns(_DAY_SHAPE, days))
-    if violations := _violation_rows(outcomes):
-        await connection.execute(_VIOLATIONS, columns(_VIOLATION_SHAPE, violations))
-    await write_lives(connection, outcomes)
     last = {outcome.account.account_id: outcome.account for outcome in outcomes}
     accounts = list(last.values())
     moved, gone = _position_rows(batch, accounts)
-    types = await row_types(connection)
-    await _write_working(connection, types, batch, accounts)
-    cursor: AsyncRawCursor[Any] = AsyncRawCursor(connection)
-    return await cursor.execute(
-        _ALL,
-        (
-            types["account_row"].rows([_account_row(account) for account in accounts]),
-            types["position_row"].rows(moved),
-            types["closed_position_row"].rows(gone),
-            types["order_row"].rows(_order_rows(outcomes)),
-            types["fill_row"].rows(_fill_rows(outcomes)),
-            types["ledger_row"].rows(_ledger_rows(outcomes)),
-            types["done_row"].rows([_done_row(outcome) for outcome in outcomes]),
-            int8s(sent),
-            *_events(types, [(o.account.account_id, o.events) for o in outcomes if o.events]),
-        ),
+    statements: list[Statement] = []
+    if days := _day_rows(outcomes):
+        statements.append((_DAYS, columns(_DAY_SHAPE, days)))
+    if violations := _violation_rows(outcomes):
+        statements.append((_VIOLATIONS, columns(_VIOLATION_SHAPE, violations)))
+    whole = (
+        types["account_row"].rows([_account_row(account) for account in accounts]),
+        types["position_row"].rows(moved),
+        types["closed_position_row"].rows(gone),
+        types["order_row"].rows(_order_rows(outcomes)),
+        types["fill_row"].rows(_fill_rows(outcomes)),
+        types["ledger_row"].rows(_ledger_rows(outcomes)),
+        types["done_row"].rows([_done_row(outcome) for outcome in outcomes]),
+        int8s(sent),
+        *_events(types, [(o.account.account_id, o.events) for o in outcomes if o.events]),
     )
+    return [
+        *statements,
+        *lives_written(outcomes),
+        *_working_written(types, batch, accounts),
+        (_ALL, whole),
+    ]
 
 
-async def _write_working(
-    connection: Connection, types: RowTypes, batch: Batch, accounts: Sequence[Account]
-) -> None:
+def _working_written(types: RowTypes, batch: Batch, accounts: Sequence[Account]) -> list[Statement]:
     """Write the working orders that changed and drop those that ended; most batches have none."""
     changed: list[tuple[Any, ...]] = []
     ended: list[tuple[str, str]] = []
@@ -179,27 +171,25 @@ async def _write_working(
             if before.get(order_id) is not order
         ]
         ended += [(account.account_id, id_) for id_ in before if id_ not in account.working]
+    statements: list[Statement] = []
     if changed:
         rows = types["order_row"].rows([(*row, None) for row in changed])
-        await AsyncRawCursor(connection).execute(_WORKING.encode(), (rows,))
+        statements.append((_WORKING, (rows,)))
     if ended:
-        await connection.execute(_NOT_WORKING, columns(_NOT_WORKING_SHAPE, ended))
+        statements.append((_NOT_WORKING, columns(_NOT_WORKING_SHAPE, ended)))
+    return statements
 
 
-async def write_events(connection: Connection, streams: Streams) -> Outbox:
+def events_written(types: RowTypes, streams: Streams) -> Statement:
     """Append events, and the rows of the outbox that name them."""
-    if not any(events for _, events in streams):
-        return {}
-    cursor = AsyncRawCursor(connection, row_factory=tuple_row)
-    types = await row_types(connection)
-    return await read_outbox(await cursor.execute(_EVENTS, _events(types, streams)))
+    return _EVENTS, _events(types, streams)
 
 
-async def read_outbox(cursor: AsyncRawCursor[Any]) -> Outbox:
+def outbox(rows: Sequence[Row]) -> Outbox:
     """Read which rows of the outbox a statement has written for the sockets."""
     return {
         (stream_id, from_seq): outbox_id
-        for topic, stream_id, from_seq, outbox_id in await cursor.fetchall()
+        for topic, stream_id, from_seq, outbox_id in rows
         if topic == PUBLISH
     }
 

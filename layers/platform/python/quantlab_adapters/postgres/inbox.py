@@ -13,7 +13,8 @@ from quantlab.audit.chain import TENANT_STREAM
 from quantlab.engine.commands import Event
 from quantlab.tenancy.scope import Scope
 from quantlab_adapters.postgres.database import Connection, Database, is_lost, translated
-from quantlab_adapters.postgres.rows import row_types
+from quantlab_adapters.postgres.exchange import exchange
+from quantlab_adapters.postgres.rows import Rows, RowTypes, row_types
 from quantlab_app.ports.errors import StoreUnavailable
 from quantlab_app.ports.inbox import Accepted, Delivery, NewCommand
 
@@ -173,7 +174,8 @@ class PostgresInbox:
         if not waiting:
             return set()
         try:
-            return await insert_commands(connection, waiting)
+            rows = _command_rows(await row_types(connection), waiting)
+            return _signals(*await exchange(connection, (_ACCEPT, (rows,))))
         except BaseException:
             self._connection = None
             await connection.close()
@@ -291,27 +293,36 @@ async def insert_commands(
     connection: Connection, commands: Iterable[tuple[str, NewCommand]]
 ) -> set[str]:
     """Insert commands of tenants whose keys are free; return the signals of those."""
-    types = await row_types(connection)
-    rows = [
-        (
-            tenant_id,
-            command.account_id,
-            command.source_kind,
-            command.source_id,
-            command.idempotency_key,
-            command.body_digest,
-            command.signal_id,
-            command.name,
-            command.payload,
-            command.received_ns,
-            command.outcome,
-            command.reason,
-        )
-        for tenant_id, command in commands
-    ]
+    rows = _command_rows(await row_types(connection), commands)
     cursor = AsyncRawCursor(connection, row_factory=tuple_row)
-    await cursor.execute(_ACCEPT, (types["command_row"].rows(rows),))
-    return {row[0] for row in await cursor.fetchall()}
+    await cursor.execute(_ACCEPT, (rows,))
+    return _signals(await cursor.fetchall())
+
+
+def _command_rows(types: RowTypes, commands: Iterable[tuple[str, NewCommand]]) -> Rows:
+    return types["command_row"].rows(
+        [
+            (
+                tenant_id,
+                command.account_id,
+                command.source_kind,
+                command.source_id,
+                command.idempotency_key,
+                command.body_digest,
+                command.signal_id,
+                command.name,
+                command.payload,
+                command.received_ns,
+                command.outcome,
+                command.reason,
+            )
+            for tenant_id, command in commands
+        ]
+    )
+
+
+def _signals(rows: Iterable[tuple[Any, ...]]) -> set[str]:
+    return {signal_id for (signal_id,) in rows}
 
 
 def _delivery(row: dict[str, Any]) -> Delivery:

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg import AsyncRawCursor
-
 from quantlab.engine.commands import Outcome
 from quantlab.engine.life_records import LifeRecords
 from quantlab_adapters.postgres.accounts import insert_account
 from quantlab_adapters.postgres.columns import (
-    Encode,
     columns,
     int8s,
     jsons,
@@ -18,6 +15,7 @@ from quantlab_adapters.postgres.columns import (
     uuids,
 )
 from quantlab_adapters.postgres.database import Connection
+from quantlab_adapters.postgres.exchange import Statement
 from quantlab_app.ports.accounts import NewAccount
 
 _BOOKINGS = numbered("""
@@ -56,30 +54,39 @@ _END_SHAPE = (uuids, texts, texts, int8s, int8s)
 _Lives = Sequence[tuple[str, int, LifeRecords]]
 
 
-async def write_lives(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Write bookings, payouts, snapshots, ends of approvals, and the accounts that take over."""
+def lives_written(outcomes: Sequence[Outcome]) -> list[Statement]:
+    """Write bookings, payouts, snapshots and ends of approvals."""
     lives = [(o.account.account_id, o.decided_ns, o.life) for o in outcomes if o.life is not None]
-    for statement, shape, rows in (
-        (_BOOKINGS, _BOOKING_SHAPE, _bookings(lives)),
-        (_PAYOUTS, _PAYOUT_SHAPE, _payouts(lives)),
-        (_SNAPSHOTS, _SNAPSHOT_SHAPE, _snapshots(lives)),
-        (_ENDS, _END_SHAPE, _ends(lives)),
-    ):
-        await _write(connection, statement, shape, rows)
-    for _, decided_ns, life in lives:
-        for opened in life.opened:
-            new = NewAccount(
-                opened.account, None, decided_ns, opened.payload,
-                previous_account_id=opened.previous_account_id,
-            )  # fmt: skip
-            await insert_account(connection, opened.account.tenant_id, new)
+    if not lives:
+        return []
+    return [
+        (statement, columns(shape, rows))
+        for statement, shape, rows in (
+            (_BOOKINGS, _BOOKING_SHAPE, _bookings(lives)),
+            (_PAYOUTS, _PAYOUT_SHAPE, _payouts(lives)),
+            (_SNAPSHOTS, _SNAPSHOT_SHAPE, _snapshots(lives)),
+            (_ENDS, _END_SHAPE, _ends(lives)),
+        )
+        if rows
+    ]
 
 
-async def _write(
-    connection: Connection, statement: str, shape: Sequence[Encode], rows: list[tuple[Any, ...]]
-) -> None:
-    if rows:
-        await AsyncRawCursor(connection).execute(statement.encode(), columns(shape, rows))
+def opened_in(outcomes: Sequence[Outcome]) -> list[NewAccount]:
+    """Return the accounts that take over from others."""
+    return [
+        NewAccount(
+            opened.account, None, o.decided_ns, opened.payload,
+            previous_account_id=opened.previous_account_id,
+        )
+        for o in outcomes if o.life is not None
+        for opened in o.life.opened
+    ]  # fmt: skip
+
+
+async def open_accounts(connection: Connection, opened: Sequence[NewAccount]) -> None:
+    """Insert accounts that take over from others of the transaction's tenant."""
+    for new in opened:
+        await insert_account(connection, new.account.tenant_id, new)
 
 
 def _bookings(lives: _Lives) -> list[tuple[Any, ...]]:
