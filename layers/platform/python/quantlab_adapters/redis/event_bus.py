@@ -1,15 +1,14 @@
 """Fan-out by publish and subscribe, and a listener that outlives the server it listens to."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
-from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from quantlab_adapters.redis.client import Client, translated
+from quantlab_adapters.redis.exchange import Exchanges, Subscription, subscribed
 from quantlab_app.ports.errors import Fault
 
 SILENCE_S_MAX: Final = 5.0
@@ -27,6 +26,7 @@ class RedisEventBus:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
+        self._exchanges = Exchanges(redis)
         self._waiting: list[_Waiting] = []
         self._flusher: asyncio.Task[None] | None = None
 
@@ -55,10 +55,7 @@ class RedisEventBus:
                     future.set_exception(fault)
 
     async def _send(self, group: list[_Waiting]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for topic, body, _ in group:
-            pipeline.publish(topic, body)
-        await pipeline.execute()
+        await self._exchanges.do([("PUBLISH", topic, body) for topic, body, _ in group])
 
     async def listen(
         self,
@@ -87,40 +84,32 @@ class RedisEventBus:
         on_message: Callable[[str, bytes], None],
         on_attached: Callable[[], None],
     ) -> None:
-        pubsub = self._redis.pubsub()
-        try:
-            await pubsub.subscribe(*topics)
-            await _deliver(pubsub, len(topics), on_message, on_attached)
-        finally:
-            with contextlib.suppress(RedisError, OSError):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
+        async with subscribed(self._redis, topics) as subscription:
+            await _deliver(subscription, len(topics), on_message, on_attached)
 
 
 async def _deliver(
-    pubsub: PubSub,
+    subscription: Subscription,
     topics: int,
     on_message: Callable[[str, bytes], None],
     on_attached: Callable[[], None],
 ) -> None:
-    """Hand messages on; return when the server stays silent after being asked for a sign of life.
-
-    The client subscribes again by itself when it reconnects; the confirmations tell us that it did.
-    """
+    """Hand messages on; return when the server is silent after being asked for a sign of life."""
     confirmed = 0
     asked = False
     while True:
-        message = await pubsub.get_message(timeout=SILENCE_S_MAX)
-        if message is None:
+        told = await subscription.next(SILENCE_S_MAX)
+        if told is None:
             if asked:
                 return
             asked = True
-            await pubsub.ping()
+            await subscription.ping()
             continue
         asked = False
-        kind = message["type"]
-        if kind == "message":
-            on_message(message["channel"].decode(), message["data"])
-        elif kind == "subscribe":
+        kind, channel, body = told
+        if kind == b"message":
+            on_message(channel.decode(), body)
+        elif kind == b"subscribe":
             confirmed += 1
-            if confirmed % topics == 0:
+            if confirmed == topics:
                 on_attached()

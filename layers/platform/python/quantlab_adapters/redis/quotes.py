@@ -9,60 +9,56 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from redis.asyncio.client import Pipeline
 
 from quantlab.kernel.decimals import format_units
 from quantlab.market.bars import Bar
 from quantlab.market.quote import FeedClock, Quote
 from quantlab_adapters.redis.client import Client, translated
+from quantlab_adapters.redis.exchange import Command, Exchanges, subscribed
 from quantlab_app.ports.market import FeedBatch
 
 QUOTES = "quotes"
 SUSPENSIONS = "suspensions"
 BARS = "bars"
 FEED_CLOCK = "feed_clock"
+CLOCK_FIELDS = ("feed_ts_ns", "wall_ts_ns", "speed_ppm", "keeps_hours")
 REFUSALS = "quote_refusals"
 LISTEN_TIMEOUT_S = 1.0
 
 
 class RedisQuoteSink:
-    """QuoteSink port: one pipeline a batch. tick_sizes gives the price of a tick by symbol."""
+    """QuoteSink port: one round trip a batch. tick_sizes gives the price of a tick by symbol."""
 
     def __init__(self, client: Client, tick_sizes: Mapping[str, Decimal]) -> None:
-        self._client = client
+        self._exchanges = Exchanges(client)
         self._tick_sizes = tick_sizes
 
     async def publish(self, batch: FeedBatch) -> None:
+        commands = self._quotes(batch)
+        for bar in (*batch.closed_bars, *batch.open_bars):
+            commands.append(("PUBLISH", BARS, self._bar_json(bar, bar in batch.closed_bars)))
+        for (symbol, reason), count in (batch.refusals or {}).items():
+            commands.append(("HINCRBY", REFUSALS, f"{symbol}:{reason}", count))
+        clock = batch.clock
+        told = (clock.feed_ts_ns, clock.wall_ts_ns, clock.speed_ppm, int(clock.keeps_hours))
+        fields = (part for field in zip(CLOCK_FIELDS, told, strict=True) for part in field)
+        commands.append(("HSET", FEED_CLOCK, *fields))
         with translated():
-            async with self._client.pipeline(transaction=False) as pipeline:
-                self._queue_quotes(pipeline, batch)
-                for bar in (*batch.closed_bars, *batch.open_bars):
-                    pipeline.publish(BARS, self._bar_json(bar, bar in batch.closed_bars))
-                for (symbol, reason), count in (batch.refusals or {}).items():
-                    pipeline.hincrby(REFUSALS, f"{symbol}:{reason}", count)
-                clock = batch.clock
-                pipeline.hset(
-                    FEED_CLOCK,
-                    mapping={
-                        "feed_ts_ns": clock.feed_ts_ns,
-                        "wall_ts_ns": clock.wall_ts_ns,
-                        "speed_ppm": clock.speed_ppm,
-                        "keeps_hours": int(clock.keeps_hours),
-                    },
-                )
-                await pipeline.execute()
+            await self._exchanges.do(commands)
 
-    def _queue_quotes(self, pipeline: "Pipeline", batch: FeedBatch) -> None:
+    def _quotes(self, batch: FeedBatch) -> list[Command]:
+        commands: list[Command] = []
         latest: dict[str, bytes] = {}
         for quote in batch.accepted:
             latest[quote.symbol] = message = self._quote_json(quote)
-            pipeline.publish(QUOTES, message)
+            commands.append(("PUBLISH", QUOTES, message))
         for quote in batch.latest:
             latest[quote.symbol] = message = self._quote_json(quote)
             if quote.suspended:
-                pipeline.publish(SUSPENSIONS, message)
+                commands.append(("PUBLISH", SUSPENSIONS, message))
         if latest:
-            pipeline.hset(QUOTES, items=[part for field in latest.items() for part in field])
+            commands.append(("HSET", QUOTES, *(part for one in latest.items() for part in one)))
+        return commands
 
     def _quote_json(self, quote: Quote) -> bytes:
         tick = self._tick_sizes[quote.symbol]
@@ -104,6 +100,7 @@ class RedisQuotes:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._exchanges = Exchanges(client)
 
     async def latest(self, symbols: Sequence[str]) -> dict[str, Quote]:
         quotes, _ = await self.latest_with_clock(symbols)
@@ -116,15 +113,13 @@ class RedisQuotes:
     async def latest_with_clock(
         self, symbols: Sequence[str]
     ) -> tuple[dict[str, Quote], FeedClock | None]:
+        reads: list[Command] = [("HMGET", FEED_CLOCK, *CLOCK_FIELDS)]
+        if symbols:
+            reads.append(("HMGET", QUOTES, *symbols))
         with translated():
-            async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.hgetall(FEED_CLOCK)
-                if symbols:
-                    pipeline.hmget(QUOTES, list(symbols))
-                answers = await pipeline.execute()
-        found = answers[1] if symbols else ()
-        quotes = [parse_quote(value) for value in found if value is not None]
-        return {quote.symbol: quote for quote in quotes}, _clock(answers[0])
+            clock, *found = await self._exchanges.do(reads)
+        quotes = [parse_quote(value) for values in found for value in values if value is not None]
+        return {quote.symbol: quote for quote in quotes}, _clock(clock)
 
     async def refusals(self) -> dict[tuple[str, str], int]:
         with translated():
@@ -134,12 +129,11 @@ class RedisQuotes:
 
     async def subscribe(self) -> AsyncIterator[Quote]:
         with translated():
-            async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
-                await channel.subscribe(QUOTES, SUSPENSIONS)
+            async with subscribed(self._client, (QUOTES, SUSPENSIONS)) as subscription:
                 while True:
-                    message = await channel.get_message(timeout=LISTEN_TIMEOUT_S)
-                    if message is not None:
-                        yield parse_quote(message["data"])
+                    told = await subscription.next(LISTEN_TIMEOUT_S)
+                    if told is not None and told[0] == b"message":
+                        yield parse_quote(told[2])
 
 
 def parse_quote(message: bytes) -> Quote:
@@ -157,12 +151,8 @@ def parse_quote(message: bytes) -> Quote:
     )
 
 
-def _clock(fields: Mapping[bytes, bytes]) -> FeedClock | None:
-    if not fields:
+def _clock(values: Sequence[bytes | None]) -> FeedClock | None:
+    feed_ts_ns, wall_ts_ns, speed_ppm, keeps_hours = values
+    if feed_ts_ns is None or wall_ts_ns is None or speed_ppm is None:
         return None
-    return FeedClock(
-        int(fields[b"feed_ts_ns"]),
-        int(fields[b"wall_ts_ns"]),
-        int(fields[b"speed_ppm"]),
-        fields.get(b"keeps_hours") == b"1",
-    )
+    return FeedClock(int(feed_ts_ns), int(wall_ts_ns), int(speed_ppm), keeps_hours == b"1")

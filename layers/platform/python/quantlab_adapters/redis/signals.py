@@ -9,6 +9,7 @@ from redis.exceptions import NoScriptError
 
 from quantlab.tenancy.config import RateLimits
 from quantlab_adapters.redis.client import Client, translated
+from quantlab_adapters.redis.exchange import Exchanges
 from quantlab_app.ports.errors import Fault
 from quantlab_app.ports.signals import Taken
 
@@ -53,6 +54,7 @@ class RedisSignalLimits:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
+        self._exchanges = Exchanges(redis)
         self._waiting: list[_Waiting] = []
         self._flusher: asyncio.Task[None] | None = None
 
@@ -107,15 +109,9 @@ class RedisSignalLimits:
             return await self._run(group)
 
     async def _run(self, group: list[_Waiting]) -> list[Any]:
-        if len(group) == 1:  # a pipeline costs half as much again
-            ((keys, values, _),) = group
-            taken: Any = self._redis.evalsha(_TAKE_SHA, len(keys), *keys, *values)
-            return [await taken]
-        pipeline = self._redis.pipeline(transaction=False)
-        for keys, values, _ in group:
-            pipeline.evalsha(_TAKE_SHA, len(keys), *keys, *values)
-        answers: list[Any] = await pipeline.execute()
-        return answers
+        return await self._exchanges.do(
+            [("EVALSHA", _TAKE_SHA, len(keys), *keys, *values) for keys, values, _ in group]
+        )
 
 
 class RedisStamps:
