@@ -1,7 +1,8 @@
 """What one transaction of the order path writes: one statement for nearly all of it."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 from quantlab.engine import ENGINE_VERSION
 from quantlab.engine.commands import Event, Outcome
@@ -15,7 +16,7 @@ from quantlab_adapters.postgres.columns import (
     texts,
     uuids,
 )
-from quantlab_adapters.postgres.exchange import Row, Statement
+from quantlab_adapters.postgres.exchange import Parameter, Row, Statement
 from quantlab_adapters.postgres.held import held_records
 from quantlab_adapters.postgres.life_writes import lives_written
 from quantlab_adapters.postgres.order_rows import order_row
@@ -51,9 +52,10 @@ delete from working_order w using unnest(%s::uuid[], %s::uuid[]) x(account_id, o
 where w.tenant_id = current_tenant() and w.account_id = x.account_id and w.order_id = x.order_id
 """)
 # What nearly every batch writes is one statement: each has a price of its own in the driver, in the
-# protocol and in the server. All parts see the state from before it and touch rows of their own.
-_OUTCOMES = f"""
-with accounts as (
+# protocol and in the server. So has each table in it, with or without rows: it names those that get
+# any. All parts see the state from before it and touch rows of their own.
+_PARTS: Final = {
+    "accounts": ("account_row", """
   update account a set status = x.status, status_reason = x.status_reason,
     config_version = x.config_version, balance_minor = x.balance_minor,
     carry_micro = x.carry_micro, high_water_minor = x.high_water_minor, event_seq = x.event_seq,
@@ -66,41 +68,49 @@ with accounts as (
   from unnest(%s::account_row[]) x
   where a.tenant_id = current_tenant() and a.account_id = x.account_id
   returning a.account_id
-), positions as (
+"""),
+    "positions": ("position_row", """
   insert into position select current_tenant(), x.* from unnest(%s::position_row[]) x
   on conflict (tenant_id, account_id, symbol, ticket) do update
     set size_steps = excluded.size_steps, cost = excluded.cost,
     stop_loss_ticks = excluded.stop_loss_ticks,
     take_profit_ticks = excluded.take_profit_ticks, opened_at_ns = excluded.opened_at_ns,
     opened_seq = excluded.opened_seq
-), closed_positions as (
+"""),
+    "closed_positions": ("closed_position_row", """
   delete from position p using unnest(%s::closed_position_row[]) x
   where p.tenant_id = current_tenant() and p.account_id = x.account_id and p.symbol = x.symbol
     and p.ticket = x.ticket
-), placed as (
+"""),
+    "placed": ("order_row", f"""
   insert into orders ({_ORDER}, ended_ns)
   select current_tenant(), x.* from unnest(%s::order_row[]) x
-), filled as (
+"""),  # noqa: S608 - constants only
+    "filled": ("fill_row", """
   insert into fill (tenant_id, account_id, event_seq, fill_id, order_id, symbol, side, size_steps,
     price_ticks, slippage_ticks, bid_ticks, ask_ticks, quote_ts_ns, quote_seq, rate_num, rate_den,
     realised_minor, commission_minor, config_version, engine_version, filled_ns, bid_size_steps,
     ask_size_steps, fill_model, fill_seed, ticket)
   select current_tenant(), x.* from unnest(%s::fill_row[]) x
-), booked as (
+"""),
+    "booked": ("ledger_row", """
   insert into ledger_entry (tenant_id, account_id, event_seq, kind, amount_minor, carry_micro,
     balance_minor, at_ns)
   select current_tenant(), x.* from unnest(%s::ledger_row[]) x
-), done as (
+"""),
+    "done": ("done_row", """
   update inbox i set state = 1, outcome = x.outcome, reason = x.reason, result = x.result,
     done_ns = x.done_ns, from_seq = x.from_seq, to_seq = x.to_seq, inputs = x.inputs,
     decision = (select nextval('decision_seq'))
   from unnest(%s::done_row[]) x
   where i.tenant_id = current_tenant() and i.inbox_id = x.inbox_id
-), published as (
+"""),
+}  # fmt: skip
+_PUBLISHED = """published as (
   delete from outbox where tenant_id = current_tenant() and topic = 2
     and outbox_id = any(%s::bigint[])
-)"""  # noqa: S608 - constants only
-_APPENDED = """ appended as (
+), """
+_APPENDED = """appended as (
   insert into event (tenant_id, stream_id, seq, event_type, occurred_ns, payload)
   select current_tenant(), x.* from unnest(%s::event_row[]) x
 )
@@ -111,7 +121,6 @@ from unnest(%s::span_row[]) x, (values (1::smallint), (2::smallint)) t(topic)
 # What is written without its accounts would be another tenant's: then nothing is.
 _WHOLE = " where expect_rows((select count(*) from accounts), cardinality($1))"
 _NAMED = " returning topic, stream_id::text, from_seq, outbox_id"
-_ALL = numbered(f"{_OUTCOMES},{_APPENDED}{_WHOLE}{_NAMED}")
 _EVENTS = numbered(f"with {_APPENDED}{_NAMED}")
 
 _DAY_SHAPE = (uuids, texts, int8s, bools, int8s)
@@ -140,23 +149,34 @@ def written(
         statements.append((_DAYS, columns(_DAY_SHAPE, days)))
     if violations := _violation_rows(outcomes):
         statements.append((_VIOLATIONS, columns(_VIOLATION_SHAPE, violations)))
-    whole = (
-        types["account_row"].rows([_account_row(account) for account in accounts]),
-        types["position_row"].rows(moved),
-        types["closed_position_row"].rows(gone),
-        types["order_row"].rows(_order_rows(outcomes)),
-        types["fill_row"].rows(_fill_rows(outcomes)),
-        types["ledger_row"].rows(_ledger_rows(outcomes)),
-        types["done_row"].rows([_done_row(outcome) for outcome in outcomes]),
-        int8s(sent),
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "accounts": [_account_row(account) for account in accounts],
+        "positions": moved,
+        "closed_positions": gone,
+        "placed": _order_rows(outcomes),
+        "filled": _fill_rows(outcomes),
+        "booked": _ledger_rows(outcomes),
+        "done": [_done_row(outcome) for outcome in outcomes],
+    }
+    present = tuple(name for name, found in rows.items() if found)
+    whole: list[Parameter] = [
+        *(types[_PARTS[name][0]].rows(rows[name]) for name in present),
+        *([int8s(sent)] if sent else []),
         *_events(types, [(o.account.account_id, o.events) for o in outcomes if o.events]),
-    )
+    ]
     return [
         *statements,
         *lives_written(outcomes),
         *_working_written(types, batch, accounts),
-        (_ALL, whole),
+        (_outcomes_written(present, bool(sent)), whole),
     ]
+
+
+@cache
+def _outcomes_written(present: tuple[str, ...], sent: bool) -> str:
+    parts = "".join(f"{name} as ({_PARTS[name][1]}), " for name in present)
+    published = _PUBLISHED if sent else ""
+    return numbered(f"with {parts}{published}{_APPENDED}{_WHOLE}{_NAMED}")
 
 
 def _working_written(types: RowTypes, batch: Batch, accounts: Sequence[Account]) -> list[Statement]:
