@@ -1,6 +1,7 @@
 """The Redis client and the fault its absence becomes."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -12,6 +13,8 @@ from redis.exceptions import RedisError, ResponseError
 from quantlab_app.ports.errors import StoreUnavailable
 
 Client = Redis
+
+ANSWER_S: Final = 2
 
 
 def connect(
@@ -29,7 +32,7 @@ def connect(
         max_connections=max_connections,
         protocol=2,
         socket_connect_timeout=2,
-        socket_timeout=2,
+        socket_timeout=ANSWER_S,
         retry=Retry(ConstantBackoff(0.01), 1),
         retry_on_error=[RedisConnectionError],
         decode_responses=False,

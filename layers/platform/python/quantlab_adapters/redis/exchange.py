@@ -15,9 +15,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from quantlab_adapters.redis.client import Client
+from quantlab_adapters.redis.client import ANSWER_S, Client
 
-ANSWER_S: Final = 2.0
+IDLE_MAX: Final = 2
 
 Command = tuple[str | bytes | int, ...]
 
@@ -43,7 +43,7 @@ class Exchanges:
             except RedisConnectionError:
                 answers = await _exchanged(connection, commands)
         finally:
-            self._idle.append(connection)  # one that was lost connects again on its next use
+            await self._keep(connection)  # one that was lost connects again on its next use
         for answer in answers:
             if isinstance(answer, ResponseError):
                 raise answer
@@ -53,6 +53,14 @@ class Exchanges:
         connection = await _connection(self._redis)
         connection.socket_timeout = None  # one timer for a round trip is enough
         return connection
+
+    async def _keep(self, connection: AbstractConnection) -> None:
+        """Keep a few: what a burst has opened is everybody's again."""
+        if len(self._idle) < IDLE_MAX:
+            self._idle.append(connection)
+        else:
+            connection.socket_timeout = ANSWER_S
+            await self._redis.connection_pool.release(connection)
 
 
 async def _connection(redis: Client) -> AbstractConnection:
